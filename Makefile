@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Quiet; V=1 shows the commands. `make help` lists the targets.
+
+FLAVOUR ?= release
+B       := build/$(FLAVOUR)
+GEN     := build/gen
+VERSION := 0.1.0
+
+CC      := gcc
+CLANG   := clang
+BPFTOOL := $(or $(shell command -v bpftool 2>/dev/null),/usr/sbin/bpftool)
+ifeq ($(FLAVOUR),fuzz)
+CC      := clang
+endif
+
+PKGS    := libbpf libprotobuf-c libcyaml libcrypto libsystemd
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lelf -lz -lpthread
+
+WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Werror
+CFLAGS  := -std=gnu17 -g -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -Iagent -I. -I$(GEN) $(WARN) $(PKG_CFLAGS)
+LDFLAGS :=
+
+HARDEN  := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2 -fcf-protection
+ifeq ($(FLAVOUR),release)
+CFLAGS  += -O2 $(HARDEN)
+LDFLAGS += -pie -Wl,-z,relro,-z,now
+else ifeq ($(FLAVOUR),asan)
+CFLAGS  += -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+LDFLAGS += -fsanitize=address,undefined
+else ifeq ($(FLAVOUR),cover)
+CFLAGS  += -O0 --coverage
+LDFLAGS += --coverage
+else ifeq ($(FLAVOUR),fuzz)
+CFLAGS  += -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+LDFLAGS += -fsanitize=address,undefined
+endif
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
+
+ROOMS   := base capture stream scan policy enforce record exchange flow serve
+LIB_SRC := $(foreach r,$(ROOMS),$(wildcard agent/$(r)/*.c))
+CLI_SRC := $(wildcard agent/cli/*.c)
+BPF_SRC := $(wildcard bpf/*.bpf.c)
+PROTO   := $(wildcard proto/*.proto)
+
+SKELS   := $(BPF_SRC:bpf/%.bpf.c=$(GEN)/%.skel.h)
+PB_H    := $(PROTO:proto/%.proto=$(GEN)/%.pb-c.h)
+PB_OBJ  := $(PROTO:proto/%.proto=$(B)/gen/%.pb-c.o)
+LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(PB_OBJ) $(EXTRA_OBJ)
+CLI_OBJ := $(CLI_SRC:%.c=$(B)/%.o)
+LIB     := $(B)/libsluice.a
+
+UNIT    := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
+KERNEL  := $(patsubst tests/kernel/%.c,$(B)/kernel/%,$(wildcard tests/kernel/*_test.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
+BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
+
+.DEFAULT_GOAL := all
+.SECONDARY:
+.PHONY: all
+
+all: ## build build/sluiced and build/sluicectl
+	$(Q)scripts/deps --build --quiet
+	$(Q)$(MAKE) --no-print-directory build/sluiced build/sluicectl
+
+build/sluiced build/sluicectl: build/%: $(B)/%
+	$(Q)ln -f $< $@
+
+$(B)/sluiced: $(B)/agent/main.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS)
+
+$(B)/sluicectl: $(CLI_OBJ) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(PKG_LIBS)
+
+$(LIB): $(LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/%.o: %.c | $(PB_H) $(SKELS)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/gen/%.o: $(GEN)/%.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -Wno-shadow -MMD -MP -c -o $@ $<
+
+$(GEN)/%.pb-c.c $(GEN)/%.pb-c.h: proto/%.proto
+	$(call say,PROTOC,$<)
+	$(Q)mkdir -p $(GEN) && protoc-c --proto_path=proto --c_out=$(GEN) $<
+
+ARCH_INC := -I/usr/include/$(shell gcc -print-multiarch 2>/dev/null)
+BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
+
+$(GEN)/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(GEN) && $(CLANG) -O2 -g -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Wextra -Werror \
+		-Wno-unused-parameter -Ibpf $(ARCH_INC) -c -o $@ $<
+
+$(GEN)/%.skel.h: $(GEN)/%.bpf.o
+	$(call say,SKEL,$<)
+	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@.new 2> $@.err || { cat $@.err; exit 1; }
+	$(Q)rm -f $@.err && mv $@.new $@
+
+# ---- tests ----
+
+$(B)/unit/%: tests/unit/%.c tests/lib/test.h $(LIB)
+	$(call say,TEST,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(filter %.o,$^) $(LIB) $(PKG_LIBS) -lcriterion $(TEST_LIBS)
+
+$(B)/kernel/%: tests/kernel/%.c tests/lib/test.h $(LIB)
+	$(call say,TEST,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS) -lcriterion
+
+$(B)/fuzz/%: tests/fuzz/%.c $(LIB)
+	$(call say,FUZZ,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS)
+
+$(B)/bench/%: tests/bench/%.c $(LIB)
+	$(call say,BENCH,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS) $(BENCH_LIBS)
+
+unit-binaries: $(UNIT)
+kernel-binaries: $(KERNEL)
+fuzz-binaries: $(FUZZERS)
+bench-binaries: $(BENCHES)
+
+.PHONY: deps demo check unit kernel e2e fuzz bench asan coverage lint format deb install help clean \
+	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick
+
+deps: ## install every Debian package that building, testing and the demo need (as root)
+	$(Q)scripts/deps --all
+
+demo: ## guard a real server and show a forbidden answer cut (as root); SERVER=llama for the llama.cpp engine
+	$(Q)scripts/deps --build --demo
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/demo $(or $(SERVER),uvicorn)
+
+check: ## every test: lint, unit, kernel, e2e, fuzz smoke
+	$(Q)scripts/deps --all
+	$(Q)scripts/check lint unit kernel e2e fuzz
+
+unit: ## unit tests under ASan and UBSan; no root needed
+	$(Q)scripts/check unit
+
+kernel: ## tests that load BPF programs (as root)
+	$(Q)scripts/check kernel
+
+e2e: ## one promise each, on real servers and clients (as root)
+	$(Q)scripts/check e2e
+
+fuzz: ## each fuzzer for FUZZ_SECONDS (60)
+	$(Q)scripts/check fuzz
+
+bench: all ## ratios against direct, nginx, haproxy and Vectorscan; writes build/bench.json
+	$(Q)$(MAKE) --no-print-directory bench-binaries
+	$(Q)scripts/bench
+
+bench-quick: all ## the same in under a minute
+	$(Q)$(MAKE) --no-print-directory bench-binaries
+	$(Q)scripts/bench --quick
+
+asan: ## build/asan/sluiced and build/asan/sluicectl
+	$(Q)$(MAKE) --no-print-directory FLAVOUR=asan build/asan/sluiced build/asan/sluicectl
+
+coverage: ## line coverage of the unit tests
+	$(Q)$(MAKE) --no-print-directory FLAVOUR=cover unit-binaries
+	$(Q)for t in build/cover/unit/*_test; do $$t > /dev/null; done; gcovr -r . --object-directory build/cover agent
+
+lint: ## rooms, SPDX lines, banned names, formatting, warnings of clang-tidy
+	$(Q)scripts/check lint
+
+format: ## rewrite sources as .clang-format says
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
+
+install: all ## DESTDIR=, PREFIX=/usr
+	$(Q)install -D -m 0755 build/sluiced $(DESTDIR)$(or $(PREFIX),/usr)/sbin/sluiced
+	$(Q)install -D -m 0755 build/sluicectl $(DESTDIR)$(or $(PREFIX),/usr)/bin/sluicectl
+	$(Q)install -D -m 0644 packaging/sluice.yaml $(DESTDIR)/etc/sluice/sluice.yaml
+	$(Q)install -d -m 0755 $(DESTDIR)/etc/sluice/policy.d
+	$(Q)install -D -m 0644 packaging/sluice.service $(DESTDIR)/lib/systemd/system/sluice.service
+
+deb: ## not there yet
+	$(Q)echo "make deb: packages are not built yet; use 'make install DESTDIR=...'" >&2; exit 2
+
+clean:
+	$(Q)rm -rf build
+
+help: ## this list
+	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+-include $(shell test -d build && find build -name '*.d')

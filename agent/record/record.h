@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * record.h - the door of record: what was decided, kept.
+ *
+ * A ledger is a folder of append-only segments; each file is one protobuf message `Segment` of proto/record.proto, each
+ * record carries a CRC32C. One writer thread commits groups: append never blocks on the disk, and the note tells when
+ * the record is durable. Format: proto/record.proto says what each field means.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "record.pb-c.h"
+
+struct ledger;
+
+struct ledger_options {
+	const char *dir;	/* made if missing, mode 0750 */
+	const char *origin;	/* name of the log, in each segment's header */
+	uint32_t group_records; /* commit at this many; 0: 256 */
+	uint32_t group_us;	/* or this old; 0: 5000 */
+	uint64_t segment_bytes; /* roll at this size; 0: 64 MiB */
+	uint64_t queue_bytes;	/* records waiting for the disk; 0: 64 MiB. Beyond: -ENOBUFS */
+};
+
+/* Told once, from the writer's thread: err 0 means durable under `seq`. Must not block. Embedded in what waits. */
+struct ledger_note {
+	void (*done)(struct ledger_note *n, uint64_t seq, int err);
+};
+
+/* Opens for writing; recovers a torn tail first (and records that as `Recovery`). One process at a time: -EBUSY.
+ * Errors: -errno of the file system. */
+int ledger_open(struct ledger **out, const struct ledger_options *o);
+/* Commits what waits, then closes. */
+void ledger_close(struct ledger **at);
+
+/* Queues a copy of r, whose seq, time, boot fields and CRC are set here. Any thread. `note` may be NULL; else it is
+ * told unless this fails. Errors: -ENOBUFS (queue full), -EMSGSIZE (over 65,535 bytes packed), -EIO (the ledger has
+ * failed), -ENOMEM. */
+int ledger_append(struct ledger *l, const Record *r, struct ledger_note *note);
+
+struct ledger_stats {
+	uint64_t next_seq, records, bytes, syncs, sync_failures, lost;
+	uint64_t sync_max_us;
+	bool failed;
+};
+void ledger_stats(struct ledger *l, struct ledger_stats *out);
+
+/* ---- reading: live or copied folders, no lock, no writer needed ---- */
+
+struct ledger_reader;
+
+/* Opens folder `dir` for reading from its first record. -ENOENT, -errno. */
+int ledger_reader_open(struct ledger_reader **out, const char *dir);
+void ledger_reader_close(struct ledger_reader **at);
+
+/* The next record: 1 and *out (valid until the next call; borrowed), 0 at the end for now (call again to follow a live
+ * ledger), -EBADMSG when the bytes are not a record or its CRC is wrong: why() says where. After an error the reader
+ * goes on with the next segment. */
+int ledger_next(struct ledger_reader *r, const Record **out);
+/* The stored bytes of the last record, as they are a `record` field's value in a Segment. */
+void ledger_raw(const struct ledger_reader *r, const uint8_t **at, size_t *len);
+const char *ledger_reader_why(const struct ledger_reader *r);
+/* Skips to the last n records (for events -n). 0 or -errno. */
+int ledger_seek_last(struct ledger_reader *r, uint64_t n);
+/* A descriptor that becomes readable when the folder changes (inotify), for following; owned by the reader. */
+int ledger_reader_fd(const struct ledger_reader *r);
+
+/* One record as a line of JSON (design, section 10): field names in snake_case, enums by name, bytes as hex, times RFC
+ * 3339. Appends to a malloc'd string through *text and *len. */
+int record_json(const Record *r, char **text, size_t *len);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * scan.h - the door of scan: text meets needles.
+ *
+ * Pure: knows ids, not meanings. Text is UTF-8 cut anywhere; each code point is folded to symbols (case, width,
+ * compatibility forms, ignorable characters to nothing) and walks one automaton. What is kept for a text is one small
+ * struct, and the automaton's depth in it is the least hold: the longest end of the text that could still become a
+ * needle. Symbols are counted from 0 over the whole text; scan_locate() turns a count back into bytes.
+ *
+ * Word edges (design, section 6) are symbols of no width between a letter or digit of a script that separates words and
+ * anything else, in needles and text alike: "must not touch" costs no look-behind and its wait is part of the hold.
+ */
+#pragma once
+
+#include "base/slice.h"
+
+#define SCAN_NEEDLE_MAX 256 /* symbols of a needle */
+
+struct needle {
+	struct slice text;	      /* UTF-8 */
+	uint32_t id;		      /* the caller's, comes back in hits; need not be unique */
+	bool edge_before, edge_after; /* must not touch a letter or digit there; ignored where the needle's own end is
+				       * no letter or digit of a script that separates words */
+};
+
+enum scan_fault {
+	SCAN_FINE,
+	SCAN_NOT_UTF8, /* the needle is not UTF-8 */
+	SCAN_EMPTY,    /* it folds to nothing */
+	SCAN_TOO_LONG, /* over SCAN_NEEDLE_MAX symbols */
+	SCAN_TOO_MANY, /* automaton over its limit of states or symbols */
+	SCAN_FAULT_COUNT
+};
+
+extern const char *const scan_fault_text[SCAN_FAULT_COUNT];
+
+/* Immutable once compiled; any number of threads may use it. */
+struct scanner;
+
+/* Compiles needles[0..count); count 0 is allowed. Copies what it needs. Errors: -EINVAL with *fault and *which saying
+ * what is wrong with which needle; -ENOMEM. */
+int scanner_compile(struct scanner **out, const struct needle *needles, size_t count, enum scan_fault *fault,
+		    size_t *which);
+void scanner_free(struct scanner **at);
+
+struct scanner_stats {
+	size_t needles, states, symbols, bytes; /* bytes: memory of tables */
+	size_t longest;				/* symbols of the longest needle */
+};
+void scanner_stats(const struct scanner *s, struct scanner_stats *out);
+
+/* One text under way: at most 32 bytes. All zero is the start of a text. */
+struct scan_state {
+	uint64_t symbols; /* so far, edges not counted */
+	uint32_t node;
+	uint8_t in_word;  /* the last character was a letter or digit of a separating script */
+	uint8_t tail_len; /* bytes of a cut UTF-8 character */
+	uint8_t tail[4];
+};
+
+struct scan_hit {
+	uint32_t needle;     /* its id */
+	uint64_t start, end; /* symbols [start, end) of the text */
+};
+
+/* Feeds bytes that follow those fed before. Writes up to `most` hits and returns how many; *used < bytes.len only if
+ * there was no room for more: call again with the rest. Bytes that are not UTF-8 count as U+FFFD each maximal part
+ * (Unicode 15, section 3.9). Hits come in order of their end; of one end, longest first. */
+size_t scan_feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
+		 struct scan_hit *hits, size_t most);
+
+/* The text is over: resolves a word edge at its end. Returns hits as scan_feed (`most` >= 1; loses hits beyond `most`
+ * of needles that end at the same place). Afterwards st is at the start of a text, its symbol count going on. */
+size_t scan_end(const struct scanner *s, struct scan_state *st, struct scan_hit *hits, size_t most);
+
+/* Symbols at the end of the text that could still become part of a hit; 0: nothing must be held. A cut UTF-8 character
+ * (st->tail_len bytes) is held besides. */
+size_t scan_hold(const struct scanner *s, const struct scan_state *st);
+
+/* The part of `bytes` that gave symbols [start, end): *from is the offset of the first byte of the character that gave
+ * the first, *to is behind the last byte of the one that gave the last. `at` is the state before `bytes` was fed.
+ * Both are bytes.len if not reached. */
+void scan_locate(const struct scanner *s, struct scan_state at, struct slice bytes, uint64_t start, uint64_t end,
+		 size_t *from, size_t *to);

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * stream.h - the door of stream: bytes become messages, messages become text with the place it came from.
+ *
+ * Pure: no I/O, no clock, no log. Every decoder takes a slice and says how far it got; the result never depends on
+ * where the input was cut. Positions are counted from the first byte a decoder was given.
+ *
+ * Contract of each *_feed(): looks at in.at[0..in.len), sets *used to the bytes it is done with, and answers
+ *   STEP_MORE  all of `in` was used; call again with what follows
+ *   STEP_ITEM  one item is in *item; call again with the rest (which may be empty)
+ *   STEP_BAD   the input breaks the grammar; item->why says how, in a constant string; the decoder is finished
+ * Slices in items point into `in` or into the decoder and are good until the next call.
+ */
+#pragma once
+
+#include "base/slice.h"
+
+enum step { STEP_MORE, STEP_ITEM, STEP_BAD };
+
+/* ---- HTTP/1.1 heads (RFC 9110, RFC 9112), strict: what two parsers could read differently is refused ---- */
+
+enum http1_method { HTTP1_OTHER, HTTP1_GET, HTTP1_HEAD, HTTP1_POST, HTTP1_CONNECT };
+
+enum http1_fault {
+	HTTP1_FINE,
+	HTTP1_MALFORMED,  /* breaks the grammar, or is ambiguous */
+	HTTP1_TOO_LARGE,  /* head over HTTP1_HEAD_MAX or over HTTP1_FIELDS_MAX fields */
+	HTTP1_VERSION,	  /* neither HTTP/1.0 nor HTTP/1.1 */
+	HTTP1_H2_PREFACE, /* an HTTP/2 client (RFC 9113 3.4) */
+	HTTP1_CODING,	  /* a transfer coding other than a single "chunked" */
+};
+
+#define HTTP1_HEAD_MAX	 65536
+#define HTTP1_FIELDS_MAX 128
+
+/* A part of the head, counted from its first byte. */
+struct span {
+	uint32_t at, len;
+};
+
+struct http1_field {
+	struct span name, value; /* value without the white space around it */
+};
+
+/* A complete head. Spans refer to the bytes that were fed. */
+struct http1_head {
+	bool response;
+	uint8_t minor;		  /* HTTP/1.minor */
+	enum http1_method method; /* request */
+	struct span method_name, target;
+	uint16_t status; /* response */
+	uint32_t len;	 /* of the whole head, empty line included */
+
+	bool chunked;
+	bool has_length;
+	uint64_t length;	/* Content-Length, at most INT64_MAX */
+	bool close, keep_alive; /* Connection options */
+	bool upgrade;		/* an Upgrade field, or Connection: upgrade */
+	bool expect_continue;
+	bool encoded; /* Content-Encoding other than identity */
+	struct span content_type, content_encoding;
+	uint32_t field_count;
+	struct http1_field fields[HTTP1_FIELDS_MAX];
+};
+
+/* Reads one head that grows in a buffer. */
+struct http1_reader {
+	bool response;
+	uint32_t line; /* start of the line that is not complete yet */
+	uint32_t seen; /* bytes searched for its end */
+	uint32_t lines;
+	const char *why; /* after a fault: what is wrong, a constant string */
+	struct http1_head head;
+};
+
+/* Starts over, for a request or for a response. */
+void http1_start(struct http1_reader *r, bool response);
+
+/* `head` begins with the first byte of the head and holds at least what it held in the last call. STEP_ITEM: r->head is
+ * complete. STEP_BAD: *fault says which kind. Never uses bytes beyond the head. Empty lines before a request line are
+ * not skipped: they are malformed (RFC 9112 2.2 allows it). */
+enum step http1_read(struct http1_reader *r, struct slice head, enum http1_fault *fault);
+
+/* The field's value, or an empty slice with at == NULL. `bytes` are the head's. Names match without case. */
+struct slice http1_value(const struct http1_head *h, struct slice bytes, struct slice name);
+
+/* ---- HTTP/1.1 bodies ---- */
+
+enum http1_framing {
+	HTTP1_NO_BODY,
+	HTTP1_CHUNKED,
+	HTTP1_LENGTH,
+	HTTP1_UNTIL_CLOSE, /* responses only */
+};
+
+/* How the body that follows is framed (RFC 9112 6.3). `to_head`: the response answers a HEAD request. */
+enum http1_framing http1_framing(const struct http1_head *h, bool to_head);
+
+enum http1_body_kind {
+	HTTP1_DATA,	 /* `data` is body content */
+	HTTP1_CHUNK,	 /* a chunk-size line was read: `left` bytes of data follow */
+	HTTP1_CHUNK_END, /* the line break after a chunk's data */
+	HTTP1_TRAILER,	 /* `data` is one trailer line without its line break (structural) */
+	HTTP1_END,	 /* the body is complete; nothing after it was used */
+};
+
+struct http1_body_item {
+	enum http1_body_kind kind;
+	struct slice data;
+	const char *why; /* STEP_BAD */
+};
+
+struct http1_body {
+	enum http1_framing framing;
+	uint8_t state;
+	uint8_t digits; /* of the chunk size read so far */
+	uint32_t line;	/* bytes of the current size or trailer line, capped */
+	uint64_t left;	/* of the chunk or of the body */
+};
+
+void http1_body_start(struct http1_body *b, enum http1_framing framing, uint64_t length);
+/* Chunk extensions are refused (no inference server sends them, and parsers differ on them). Trailer fields are given
+ * whole if they fit HTTP1_HEAD_MAX. HTTP1_UNTIL_CLOSE never ends by itself. */
+enum step http1_body_feed(struct http1_body *b, struct slice in, size_t *used, struct http1_body_item *item);
+
+/* ---- server-sent events (WHATWG HTML, 9.2.6) ---- */
+
+enum sse_kind {
+	SSE_DATA,      /* `text`: next bytes of the event's data; a line break between two data lines comes as "\n" */
+	SSE_DATA_END,  /* the data line is complete */
+	SSE_FIELD,     /* `text`: next bytes of another field or of a comment, name and all, without the line break */
+	SSE_FIELD_END, /* that line is complete */
+	SSE_EVENT_END, /* an empty line: the event is complete. Also when it had no data */
+	SSE_LF,	       /* the LF of the CRLF that ended an event: still part of it */
+};
+
+struct sse_item {
+	enum sse_kind kind;
+	struct slice text;
+	const char *why;
+};
+
+struct sse {
+	uint8_t state;
+	uint8_t name_len; /* of the field name matched so far against "data" */
+	bool after_cr;
+	bool had_data; /* a data line was complete in this event */
+	uint8_t bom;   /* bytes of a byte order mark seen */
+};
+
+void sse_start(struct sse *s);
+/* Lines end in LF, CR or CRLF. A CR ends its line at once; the LF after it is used silently, but after SSE_EVENT_END it
+ * comes as SSE_LF, so that positions never depend on the cut. One space after "data:" is not text, a byte order mark
+ * at the start of the stream is not either. `field` lines are everything that is not data, comments included. Bytes of
+ * a line are given as they come, before the line is complete. Never STEP_BAD. */
+enum step sse_feed(struct sse *s, struct slice in, size_t *used, struct sse_item *item);
+
+/* ---- JSON (RFC 8259), strict but for lone surrogates, which become U+FFFD and are counted ---- */
+
+#define JSON_DEPTH_MAX 64
+
+enum json_kind {
+	JSON_OBJECT,
+	JSON_OBJECT_END,
+	JSON_ARRAY,
+	JSON_ARRAY_END,
+	JSON_KEY, /* `text`: next bytes of an object key, decoded UTF-8; may come in several pieces */
+	JSON_KEY_END,
+	JSON_STRING, /* `text`: next bytes of a string value, decoded UTF-8; may come in several pieces */
+	JSON_STRING_END,
+	JSON_NUMBER,	 /* `text`: next bytes of a number */
+	JSON_NUMBER_END, /* comes with the first byte after the number, or by json_finish() */
+	JSON_TRUE,
+	JSON_FALSE,
+	JSON_NULL,
+	JSON_KIND_COUNT
+};
+
+struct json_item {
+	enum json_kind kind;
+	struct slice text;
+	uint32_t raw;	 /* bytes of the input that `text` stands for: 6 for \u6bd2, 12 for a surrogate pair */
+	const char *why; /* STEP_BAD: "depth", or what is wrong */
+};
+
+struct json {
+	uint8_t state;
+	uint8_t after; /* literal: bytes matched; escape: digits read */
+	uint16_t depth;
+	uint16_t unit; /* \u unit under way */
+	uint16_t high; /* high surrogate that waits for its other half, 0: none */
+	uint32_t raw;  /* bytes of the escape under way */
+	bool in_key;
+	uint8_t utf8_left;	     /* continuation bytes that must follow: strings are checked to be UTF-8 */
+	uint8_t utf8_low, utf8_high; /* range of the next one (Unicode 15, table 3-7) */
+	uint32_t lone;		     /* lone surrogates so far */
+	uint64_t containers;	     /* bit d: the container at depth d is an object */
+	uint8_t scratch[4];
+};
+
+void json_start(struct json *j);
+/* One value; white space around it is used. After the value is complete json_done() is true, and any byte but white
+ * space is STEP_BAD. A byte order mark, a control character in a string, bytes that are not UTF-8, NaN, comments,
+ * trailing commas and depth over JSON_DEPTH_MAX are STEP_BAD. */
+enum step json_feed(struct json *j, struct slice in, size_t *used, struct json_item *item);
+/* The input has ended. STEP_ITEM: the number at the end is complete (call again). STEP_MORE: complete, or nothing but
+ * white space was seen (json_done() tells which). STEP_BAD: the value is cut short. */
+enum step json_finish(struct json *j, struct json_item *item);
+bool json_done(const struct json *j);
+/* Nothing but white space so far. */
+bool json_blank(const struct json *j);

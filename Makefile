@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0-only
+# SPDX-License-Identifier: Apache-2.0
 # Quiet; V=1 shows the commands. `make help` lists the targets.
 
 FLAVOUR ?= release

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * loop.h - an epoll loop for one thread: descriptors, timers, and calls posted by other threads.
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: Apache-2.0 */
 /* slice.h - bytes that somebody else owns: a pointer and a length, never a terminator. */
 #pragma once
 

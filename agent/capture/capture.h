@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * capture.h - the door of capture: connections of guarded services reach us, ours reach the servers, and nothing else
  * passes. The only room that talks to BPF, cgroups and socket diagnosis, and the only one that needs privilege.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * stream.h - the door of stream: bytes become messages, messages become text with the place it came from.
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: Apache-2.0 */
 /* test.h - Criterion with the three things it lacks here. */
 #pragma once
 #include <criterion/criterion.h>

@@ -12,8 +12,8 @@
 struct buf {
 	uint8_t *data;
 	size_t start, end; /* live bytes are data[start..end) */
-	size_t room;	   /* bytes allocated */
-	size_t cap;	   /* most live bytes at a time; 0: nothing fits */
+	size_t room;       /* bytes allocated */
+	size_t cap;        /* most live bytes at a time; 0: nothing fits */
 };
 
 /* An empty queue of at most `cap` bytes. Nothing is allocated until bytes come. */

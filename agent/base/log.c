@@ -43,7 +43,7 @@ void log_write(enum log_level level, const char *format, ...)
 		gmtime_r(&t.tv_sec, &tm);
 		n = strftime(line, sizeof(line), "%FT%T", &tm);
 		n += (size_t)snprintf(line + n, sizeof(line) - n, ".%03ldZ %-5s ", t.tv_nsec / 1000000,
-				      log_level_names[level]);
+		                      log_level_names[level]);
 	}
 	head = n;
 	va_start(ap, format);

@@ -28,9 +28,9 @@ struct guard {
 };
 
 struct capture_options {
-	const char *pins;	/* directory on a bpffs; made if missing. NULL: /sys/fs/bpf/sluice */
+	const char *pins;       /* directory on a bpffs; made if missing. NULL: /sys/fs/bpf/sluice */
 	const char *own_cgroup; /* path below the cgroup2 mount that the daemon makes and enters;
-				 * NULL: stay where we are (a service manager made us one) */
+	                         * NULL: stay where we are (a service manager made us one) */
 	const struct guard *guards;
 	size_t guard_count;
 	unsigned loops; /* listeners to make per family */

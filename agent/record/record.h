@@ -17,12 +17,12 @@
 struct ledger;
 
 struct ledger_options {
-	const char *dir;	/* made if missing, mode 0750 */
-	const char *origin;	/* name of the log, in each segment's header */
+	const char *dir;        /* made if missing, mode 0750 */
+	const char *origin;     /* name of the log, in each segment's header */
 	uint32_t group_records; /* commit at this many; 0: 256 */
-	uint32_t group_us;	/* or this old; 0: 5000 */
+	uint32_t group_us;      /* or this old; 0: 5000 */
 	uint64_t segment_bytes; /* roll at this size; 0: 64 MiB */
-	uint64_t queue_bytes;	/* records waiting for the disk; 0: 64 MiB. Beyond: -ENOBUFS */
+	uint64_t queue_bytes;   /* records waiting for the disk; 0: 64 MiB. Beyond: -ENOBUFS */
 };
 
 /* Told once, from the writer's thread: err 0 means durable under `seq`. Must not block. Embedded in what waits. */

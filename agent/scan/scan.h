@@ -17,10 +17,10 @@
 #define SCAN_NEEDLE_MAX 256 /* symbols of a needle */
 
 struct needle {
-	struct slice text;	      /* UTF-8 */
-	uint32_t id;		      /* the caller's, comes back in hits; need not be unique */
+	struct slice text;            /* UTF-8 */
+	uint32_t id;                  /* the caller's, comes back in hits; need not be unique */
 	bool edge_before, edge_after; /* must not touch a letter or digit there; ignored where the needle's own end is
-				       * no letter or digit of a script that separates words */
+	                               * no letter or digit of a script that separates words */
 };
 
 enum scan_fault {
@@ -40,12 +40,12 @@ struct scanner;
 /* Compiles needles[0..count); count 0 is allowed. Copies what it needs. Errors: -EINVAL with *fault and *which saying
  * what is wrong with which needle; -ENOMEM. */
 int scanner_compile(struct scanner **out, const struct needle *needles, size_t count, enum scan_fault *fault,
-		    size_t *which);
+                    size_t *which);
 void scanner_free(struct scanner **at);
 
 struct scanner_stats {
 	size_t needles, states, symbols, bytes; /* bytes: memory of tables */
-	size_t longest;				/* symbols of the longest needle */
+	size_t longest;                         /* symbols of the longest needle */
 };
 void scanner_stats(const struct scanner *s, struct scanner_stats *out);
 
@@ -67,7 +67,7 @@ struct scan_hit {
  * there was no room for more: call again with the rest. Bytes that are not UTF-8 count as U+FFFD each maximal part
  * (Unicode 15, section 3.9). Hits come in order of their end; of one end, longest first. */
 size_t scan_feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
-		 struct scan_hit *hits, size_t most);
+                 struct scan_hit *hits, size_t most);
 
 /* The text is over: resolves a word edge at its end. Returns hits as scan_feed (`most` >= 1; loses hits beyond `most`
  * of needles that end at the same place). Afterwards st is at the start of a text, its symbol count going on. */
@@ -81,4 +81,4 @@ size_t scan_hold(const struct scanner *s, const struct scan_state *st);
  * the first, *to is behind the last byte of the one that gave the last. `at` is the state before `bytes` was fed.
  * Both are bytes.len if not reached. */
 void scan_locate(const struct scanner *s, struct scan_state at, struct slice bytes, uint64_t start, uint64_t end,
-		 size_t *from, size_t *to);
+                 size_t *from, size_t *to);

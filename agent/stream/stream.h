@@ -25,12 +25,12 @@ enum http1_fault {
 	HTTP1_FINE,
 	HTTP1_MALFORMED,  /* breaks the grammar, or is ambiguous */
 	HTTP1_TOO_LARGE,  /* head over HTTP1_HEAD_MAX or over HTTP1_FIELDS_MAX fields */
-	HTTP1_VERSION,	  /* neither HTTP/1.0 nor HTTP/1.1 */
+	HTTP1_VERSION,    /* neither HTTP/1.0 nor HTTP/1.1 */
 	HTTP1_H2_PREFACE, /* an HTTP/2 client (RFC 9113 3.4) */
-	HTTP1_CODING,	  /* a transfer coding other than a single "chunked" */
+	HTTP1_CODING,     /* a transfer coding other than a single "chunked" */
 };
 
-#define HTTP1_HEAD_MAX	 65536
+#define HTTP1_HEAD_MAX   65536
 #define HTTP1_FIELDS_MAX 128
 
 /* A part of the head, counted from its first byte. */
@@ -45,17 +45,17 @@ struct http1_field {
 /* A complete head. Spans refer to the bytes that were fed. */
 struct http1_head {
 	bool response;
-	uint8_t minor;		  /* HTTP/1.minor */
+	uint8_t minor;            /* HTTP/1.minor */
 	enum http1_method method; /* request */
 	struct span method_name, target;
 	uint16_t status; /* response */
-	uint32_t len;	 /* of the whole head, empty line included */
+	uint32_t len;    /* of the whole head, empty line included */
 
 	bool chunked;
 	bool has_length;
-	uint64_t length;	/* Content-Length, at most INT64_MAX */
+	uint64_t length;        /* Content-Length, at most INT64_MAX */
 	bool close, keep_alive; /* Connection options */
-	bool upgrade;		/* an Upgrade field, or Connection: upgrade */
+	bool upgrade;           /* an Upgrade field, or Connection: upgrade */
 	bool expect_continue;
 	bool encoded; /* Content-Encoding other than identity */
 	struct span content_type, content_encoding;
@@ -97,11 +97,11 @@ enum http1_framing {
 enum http1_framing http1_framing(const struct http1_head *h, bool to_head);
 
 enum http1_body_kind {
-	HTTP1_DATA,	 /* `data` is body content */
-	HTTP1_CHUNK,	 /* a chunk-size line was read: `left` bytes of data follow */
+	HTTP1_DATA,      /* `data` is body content */
+	HTTP1_CHUNK,     /* a chunk-size line was read: `left` bytes of data follow */
 	HTTP1_CHUNK_END, /* the line break after a chunk's data */
-	HTTP1_TRAILER,	 /* `data` is one trailer line without its line break (structural) */
-	HTTP1_END,	 /* the body is complete; nothing after it was used */
+	HTTP1_TRAILER,   /* `data` is one trailer line without its line break (structural) */
+	HTTP1_END,       /* the body is complete; nothing after it was used */
 };
 
 struct http1_body_item {
@@ -114,8 +114,8 @@ struct http1_body {
 	enum http1_framing framing;
 	uint8_t state;
 	uint8_t digits; /* of the chunk size read so far */
-	uint32_t line;	/* bytes of the current size or trailer line, capped */
-	uint64_t left;	/* of the chunk or of the body */
+	uint32_t line;  /* bytes of the current size or trailer line, capped */
+	uint64_t left;  /* of the chunk or of the body */
 };
 
 void http1_body_start(struct http1_body *b, enum http1_framing framing, uint64_t length);
@@ -131,7 +131,7 @@ enum sse_kind {
 	SSE_FIELD,     /* `text`: next bytes of another field or of a comment, name and all, without the line break */
 	SSE_FIELD_END, /* that line is complete */
 	SSE_EVENT_END, /* an empty line: the event is complete. Also when it had no data */
-	SSE_LF,	       /* the LF of the CRLF that ended an event: still part of it */
+	SSE_LF,        /* the LF of the CRLF that ended an event: still part of it */
 };
 
 struct sse_item {
@@ -168,7 +168,7 @@ enum json_kind {
 	JSON_KEY_END,
 	JSON_STRING, /* `text`: next bytes of a string value, decoded UTF-8; may come in several pieces */
 	JSON_STRING_END,
-	JSON_NUMBER,	 /* `text`: next bytes of a number */
+	JSON_NUMBER,     /* `text`: next bytes of a number */
 	JSON_NUMBER_END, /* comes with the first byte after the number, or by json_finish() */
 	JSON_TRUE,
 	JSON_FALSE,
@@ -179,7 +179,7 @@ enum json_kind {
 struct json_item {
 	enum json_kind kind;
 	struct slice text;
-	uint32_t raw;	 /* bytes of the input that `text` stands for: 6 for \u6bd2, 12 for a surrogate pair */
+	uint32_t raw;    /* bytes of the input that `text` stands for: 6 for \u6bd2, 12 for a surrogate pair */
 	const char *why; /* STEP_BAD: "depth", or what is wrong */
 };
 
@@ -191,10 +191,10 @@ struct json {
 	uint16_t high; /* high surrogate that waits for its other half, 0: none */
 	uint32_t raw;  /* bytes of the escape under way */
 	bool in_key;
-	uint8_t utf8_left;	     /* continuation bytes that must follow: strings are checked to be UTF-8 */
+	uint8_t utf8_left;           /* continuation bytes that must follow: strings are checked to be UTF-8 */
 	uint8_t utf8_low, utf8_high; /* range of the next one (Unicode 15, table 3-7) */
-	uint32_t lone;		     /* lone surrogates so far */
-	uint64_t containers;	     /* bit d: the container at depth d is an object */
+	uint32_t lone;               /* lone surrogates so far */
+	uint64_t containers;         /* bit d: the container at depth d is an object */
 	uint8_t scratch[4];
 };
 
@@ -209,3 +209,116 @@ enum step json_finish(struct json *j, struct json_item *item);
 bool json_done(const struct json *j);
 /* Nothing but white space so far. */
 bool json_blank(const struct json *j);
+
+/* ---- dialects: which value of a JSON message is which text (agent/stream/dialect.c has the tables) ---- */
+
+/* One text as the reader will see it is (exchange, choice, sub, kind). */
+enum channel {
+	CHANNEL_NONE,
+	CHANNEL_CONTENT,
+	CHANNEL_REASONING,
+	CHANNEL_REFUSAL,
+	CHANNEL_TOOL_NAME,
+	CHANNEL_TOOL_ARGUMENTS,
+	CHANNEL_TEXT,   /* a body that is text as a whole */
+	CHANNEL_LABEL,  /* names, ids, reasons: each value is a text of its own */
+	CHANNEL_OTHER,  /* any string no table knows: read as one text from message to message, and each by itself */
+	CHANNEL_KEY,    /* an object key no table knows */
+	CHANNEL_HEADER, /* an HTTP field value */
+	CHANNEL_COUNT
+};
+
+extern const char *const channel_names[CHANNEL_COUNT];
+
+/* Values that are remembered besides being scanned. */
+enum tap {
+	TAP_NONE,
+	TAP_ID,
+	TAP_MODEL,
+	TAP_CREATED,
+	TAP_FINGERPRINT,
+	TAP_PROMPT_TOKENS,
+	TAP_COMPLETION_TOKENS,
+	TAP_TOTAL_TOKENS,
+	TAP_FINISH, /* of a choice */
+	TAP_STREAM,
+	TAP_N,
+	TAP_INCLUDE_USAGE, /* of a request */
+	TAP_COUNT
+};
+
+struct field; /* a row: key, what it is, what is below it */
+
+/* How an API ends an answer that was cut; the wording is enforce's. */
+enum ending { ENDING_GENERIC, ENDING_OPENAI_CHAT };
+
+struct dialect {
+	const char *name;
+	const char *path; /* a request path that ends in this is ours; NULL: any */
+	enum ending ending;
+	const struct field *request; /* NULL: nothing to learn from it */
+	const struct field *message; /* one event of a stream */
+	const struct field *whole;   /* an answer that is not streamed */
+};
+
+/* The dialect of a request, never NULL: "generic" knows no field and takes every string for text. */
+const struct dialect *dialect_of(struct slice method, struct slice path);
+
+/* A piece of a leaf. Strings come in pieces, the first with `begin`, the last with `end` (perhaps empty); numbers and
+ * literals only if tapped, as their bytes. */
+struct leaf {
+	enum channel channel;
+	enum tap tap;
+	bool string, begin, end;
+	uint32_t choice, sub; /* of the choice and the tool call; 0 if there is none */
+	uint64_t path;        /* CHANNEL_OTHER: which string, as a hash without the inner array positions */
+	struct slice text;
+	uint32_t raw; /* bytes of the message that `text` stands for; the others are structural */
+};
+
+#define WALK_LATE_MAX  (1u << 20)
+#define WALK_TOOLS_MAX 32
+
+struct walk_level {
+	const struct field *rows; /* an object's fields; NULL: unknown territory */
+	const struct field *row;  /* an array's own row, which its items share */
+	uint64_t path;
+	uint32_t position; /* of the next item of an array */
+	bool array, in_array, outermost;
+};
+
+/* Walks one JSON message along a table. Text whose choice is not known yet (its "index" comes later in the object)
+ * waits in `late` until it is. Zero before the first walk_start(). */
+struct walk {
+	struct json json;
+	const struct field *rows;
+	struct walk_level level[JSON_DEPTH_MAX + 1];
+	uint16_t depth;
+
+	const struct field *row; /* of the current value */
+	uint64_t row_path;
+	bool begun, in_string, in_number;
+	uint32_t number;
+
+	uint8_t key[64]; /* the key under way, as long as it may be one we know */
+	uint32_t key_len, key_raw;
+	bool key_begun;
+	struct slice key_rest;
+
+	uint32_t choice, sub;
+	uint16_t choice_depth, sub_depth; /* level of the object; 0: not in one */
+	bool choice_known, sub_known, choice_placed, sub_placed;
+	uint32_t sub_of[WALK_TOOLS_MAX]; /* index, + 1, of the tool call at each place of this choice; 0: none given */
+
+	struct late *late;   /* owned */
+	uint64_t structural; /* bytes of this message that are in no leaf's `raw`; exact when the message has ended */
+	const char *why;
+};
+
+/* Starts a message of the given table (NULL: no table). Keeps memory of an earlier message. */
+void walk_start(struct walk *w, const struct field *rows);
+void walk_free(struct walk *w);
+/* As the contract above; one leaf an item. STEP_BAD: w->why. */
+enum step walk_feed(struct walk *w, struct slice in, size_t *used, struct leaf *leaf);
+/* The message has ended: as json_finish. */
+enum step walk_finish(struct walk *w, struct leaf *leaf);

@@ -11,13 +11,7 @@
 #include "policy/policy.h"
 #include "stream/stream.h"
 
-enum verdict {
-	VERDICT_CLEARED,
-	VERDICT_FLAGGED,
-	VERDICT_BLOCKED,
-	VERDICT_EXCEPTION,
-	VERDICT_COUNT
-};
+enum verdict { VERDICT_CLEARED, VERDICT_FLAGGED, VERDICT_BLOCKED, VERDICT_EXCEPTION, VERDICT_COUNT };
 
 extern const char *const verdict_names[VERDICT_COUNT]; /* "cleared", "flagged", "blocked", "exception" */
 
@@ -25,6 +19,7 @@ enum exception {
 	EXCEPTION_NONE,
 	EXCEPTION_REQUEST_MALFORMED,
 	EXCEPTION_REQUEST_TOO_LARGE,
+	EXCEPTION_REQUEST_TIMEOUT,
 	EXCEPTION_HTTP_VERSION,
 	EXCEPTION_HTTP2,
 	EXCEPTION_UPGRADE,
@@ -63,8 +58,8 @@ struct refusal {
 	enum ending ending;
 	enum exception exception; /* EXCEPTION_NONE: blocked by a rule */
 	struct slice id, model, fingerprint;
-	uint64_t created;         /* seconds; 0: unknown */
-	const uint32_t *choices;  /* indexes to end, or to fill a replaced answer with */
+	uint64_t created;        /* seconds; 0: unknown */
+	const uint32_t *choices; /* indexes to end, or to fill a replaced answer with */
 	size_t choice_count;
 	bool has_usage;
 	uint64_t prompt_tokens, completion_tokens, total_tokens;

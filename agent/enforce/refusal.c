@@ -45,10 +45,10 @@ static int openai_events(struct buf *out, const struct refusal *r)
 		err = buf_add(out, SLICE("data: "));
 		err = err ? err : add_openai_frame(out, r, "chat.completion.chunk");
 		err = err ? err
-			  : buf_printf(out,
-				       ",\"choices\":[{\"index\":%" PRIu32 ",\"delta\":{},\"logprobs\":null,"
-				       "\"finish_reason\":\"content_filter\"}]}\n\n",
-				       r->choices[i]);
+		          : buf_printf(out,
+		                       ",\"choices\":[{\"index\":%" PRIu32 ",\"delta\":{},\"logprobs\":null,"
+		                       "\"finish_reason\":\"content_filter\"}]}\n\n",
+		                       r->choices[i]);
 	}
 	return err ? err : buf_add(out, SLICE("data: [DONE]\n\n"));
 }
@@ -60,15 +60,15 @@ static int openai_body(struct buf *out, const struct refusal *r)
 	err = err ? err : buf_add(out, SLICE(",\"choices\":["));
 	for (size_t i = 0; i < r->choice_count && !err; i++)
 		err = buf_printf(out,
-				 "%s{\"index\":%" PRIu32 ",\"message\":{\"role\":\"assistant\",\"content\":\"\"},"
-				 "\"logprobs\":null,\"finish_reason\":\"content_filter\"}",
-				 i ? "," : "", r->choices[i]);
+		                 "%s{\"index\":%" PRIu32 ",\"message\":{\"role\":\"assistant\",\"content\":\"\"},"
+		                 "\"logprobs\":null,\"finish_reason\":\"content_filter\"}",
+		                 i ? "," : "", r->choices[i]);
 	err = err ? err : buf_add(out, SLICE("]"));
 	if (!err && r->has_usage)
 		err = buf_printf(out,
-				 ",\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64
-				 ",\"total_tokens\":%" PRIu64 "}",
-				 r->prompt_tokens, r->completion_tokens, r->total_tokens);
+		                 ",\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64
+		                 ",\"total_tokens\":%" PRIu64 "}",
+		                 r->prompt_tokens, r->completion_tokens, r->total_tokens);
 	return err ? err : buf_add(out, SLICE("}"));
 }
 
@@ -77,11 +77,11 @@ static int error_object(struct buf *out, const struct refusal *r)
 {
 	if (r->exception == EXCEPTION_NONE)
 		return buf_add(out, SLICE("{\"error\":{\"message\":\"The answer was refused by the content policy.\","
-					  "\"type\":\"content_filter\",\"param\":null,\"code\":\"content_filter\"}}"));
+		                          "\"type\":\"content_filter\",\"param\":null,\"code\":\"content_filter\"}}"));
 	return buf_printf(out,
-			  "{\"error\":{\"message\":\"The answer was withheld: %s.\",\"type\":\"not_inspected\","
-			  "\"param\":null,\"code\":\"%s\"}}",
-			  exception_table[r->exception].text, exception_table[r->exception].name);
+	                  "{\"error\":{\"message\":\"The answer was withheld: %s.\",\"type\":\"not_inspected\","
+	                  "\"param\":null,\"code\":\"%s\"}}",
+	                  exception_table[r->exception].text, exception_table[r->exception].name);
 }
 
 int refusal_events(struct buf *out, const struct refusal *r)
@@ -115,6 +115,7 @@ const char *status_phrase(unsigned status)
 		{ 200, "OK" },
 		{ 400, "Bad Request" },
 		{ 403, "Forbidden" },
+		{ 408, "Request Timeout" },
 		{ 431, "Request Header Fields Too Large" },
 		{ 501, "Not Implemented" },
 		{ 502, "Bad Gateway" },

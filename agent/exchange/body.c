@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* body.c - the content of an answer becomes texts: events, JSON, plain text. */
+#include "exchange/private.h"
+
+/* n bytes of content were read, of which `text` are accounted for by whoever scans them. */
+static void advance(struct exchange *x, size_t n, size_t text)
+{
+	x->here.wire += n;
+	x->here.structural += n - text;
+	if (x->body.framing != HTTP1_UNTIL_CLOSE)
+		x->here.left -= n;
+}
+
+/* ---- what the answer is ---- */
+
+static bool media_is(struct slice type, const char *media)
+{
+	return slice_is_nocase(type, slice_str(media));
+}
+
+static bool ends_in(struct slice s, struct slice tail)
+{
+	return s.len > tail.len && slice_is_nocase(slice_from(s, s.len - tail.len), tail);
+}
+
+static struct slice trim(struct slice s)
+{
+	while (s.len && (s.at[0] == ' ' || s.at[0] == '\t'))
+		s = slice_from(s, 1);
+	while (s.len && (s.at[s.len - 1] == ' ' || s.at[s.len - 1] == '\t'))
+		s.len--;
+	return s;
+}
+
+static struct slice until(struct slice s, uint8_t c)
+{
+	const uint8_t *at = s.len ? memchr(s.at, c, s.len) : NULL;
+
+	return at ? slice_of(s.at, (size_t)(at - s.at)) : s;
+}
+
+/* A charset parameter other than UTF-8 or its subset is text that we would misread. */
+static bool charset_readable(struct slice params)
+{
+	while (params.len) {
+		struct slice one = until(params, ';'), name = trim(until(one, '=')), value;
+
+		params = slice_from(params, one.len < params.len ? one.len + 1 : one.len);
+		if (!slice_is_nocase(name, SLICE("charset")))
+			continue;
+		value = trim(slice_from(one, until(one, '=').len < one.len ? until(one, '=').len + 1 : one.len));
+		if (value.len > 1 && value.at[0] == '"' && value.at[value.len - 1] == '"')
+			value = slice_of(value.at + 1, value.len - 2);
+		if (!slice_is_nocase(value, SLICE("utf-8")) && !slice_is_nocase(value, SLICE("utf8")) &&
+		    !slice_is_nocase(value, SLICE("us-ascii")))
+			return false;
+	}
+	return true;
+}
+
+enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum http1_framing framing,
+                            enum exception *exception)
+{
+	struct slice value = slice_of(head.at + h->content_type.at, h->content_type.len), type = until(value, ';');
+
+	*exception = EXCEPTION_NONE;
+	if (framing == HTTP1_NO_BODY || (framing == HTTP1_LENGTH && !h->length))
+		return BODY_NONE;
+	if (h->status == 206) {
+		*exception = EXCEPTION_PARTIAL_CONTENT;
+		return BODY_NONE;
+	}
+	if (h->encoded) {
+		*exception = EXCEPTION_CONTENT_ENCODING;
+		return BODY_NONE;
+	}
+	if (!charset_readable(slice_from(value, type.len < value.len ? type.len + 1 : type.len))) {
+		*exception = EXCEPTION_CHARSET;
+		return BODY_NONE;
+	}
+	type = trim(type);
+	if (media_is(type, "text/event-stream"))
+		return BODY_EVENTS;
+	if (media_is(type, "application/json") || media_is(type, "text/json") || ends_in(type, SLICE("+json")))
+		return BODY_JSON;
+	if ((type.len > 5 && slice_is_nocase(slice_of(type.at, 5), SLICE("text/"))) ||
+	    media_is(type, "application/javascript"))
+		return framing == HTTP1_LENGTH ? BODY_TEXT : BODY_LIVE;
+	*exception = EXCEPTION_CONTENT_TYPE;
+	return BODY_NONE;
+}
+
+/* ---- JSON ---- */
+
+/* What a refusal will repeat, and which choices there are. */
+static enum exception tapped(struct exchange *x, const struct leaf *leaf)
+{
+	struct exchange_report *r = &x->report;
+	char *to = NULL;
+	size_t room = 0;
+	uint64_t *number = NULL;
+
+	switch (leaf->tap) {
+	case TAP_FINISH:
+		/* Some servers write an empty string where others write null. */
+		return text_choice(x, leaf->choice, leaf->string && leaf->text.len);
+	case TAP_ID:
+		to = r->id, room = sizeof(r->id);
+		break;
+	case TAP_MODEL:
+		to = r->model, room = sizeof(r->model);
+		break;
+	case TAP_FINGERPRINT:
+		to = x->fingerprint_text, room = sizeof(x->fingerprint_text);
+		break;
+	case TAP_CREATED:
+		number = &x->created;
+		break;
+	case TAP_PROMPT_TOKENS:
+	case TAP_COMPLETION_TOKENS:
+	case TAP_TOTAL_TOKENS:
+		number = &x->usage[leaf->tap - TAP_PROMPT_TOKENS];
+		break;
+	default:
+		return EXCEPTION_NONE;
+	}
+	if (to && leaf->string) {
+		if (leaf->begin)
+			x->tap_at = 0;
+		for (size_t i = 0; i < leaf->text.len && x->tap_at + 1 < room; i++)
+			to[x->tap_at++] = (char)leaf->text.at[i];
+		to[x->tap_at] = '\0';
+	} else if (number && !leaf->string) {
+		if (leaf->begin)
+			*number = 0;
+		for (size_t i = 0; i < leaf->text.len; i++)
+			if (leaf->text.at[i] >= '0' && leaf->text.at[i] <= '9' && *number < UINT64_MAX / 16)
+				*number = *number * 10 + (leaf->text.at[i] - '0');
+		x->has_usage |= leaf->tap >= TAP_PROMPT_TOKENS && leaf->tap <= TAP_TOTAL_TOKENS;
+	}
+	return EXCEPTION_NONE;
+}
+
+static enum exception leaf_read(struct exchange *x, const struct leaf *leaf)
+{
+	enum exception e = EXCEPTION_NONE;
+
+	if (leaf->string) {
+		x->here.scanned += leaf->raw;
+		e = text_feed(x, leaf);
+	}
+	if (e == EXCEPTION_NONE && leaf->tap != TAP_NONE)
+		e = tapped(x, leaf);
+	return e;
+}
+
+static void account(struct exchange *x)
+{
+	x->here.structural += x->walk.structural - x->walk_structural;
+	x->walk_structural = x->walk.structural;
+}
+
+static enum exception unparsable(struct exchange *x, const char *why)
+{
+	x->report.detail = why;
+	return !strcmp(why, "depth") ? EXCEPTION_TOO_DEEP : EXCEPTION_UNPARSABLE;
+}
+
+static void json_begin(struct exchange *x)
+{
+	walk_start(&x->walk, x->kind == BODY_EVENTS ? x->report.dialect->message : x->report.dialect->whole);
+	x->walk_structural = 0;
+}
+
+static enum exception json_data(struct exchange *x, struct slice data)
+{
+	enum exception e = EXCEPTION_NONE;
+	struct leaf leaf;
+	enum step step;
+	size_t used;
+
+	do {
+		step = walk_feed(&x->walk, data, &used, &leaf);
+		data = slice_from(data, used);
+		if (step == STEP_BAD)
+			return unparsable(x, x->walk.why);
+		if (step == STEP_ITEM)
+			e = leaf_read(x, &leaf);
+	} while (step == STEP_ITEM && e == EXCEPTION_NONE);
+	account(x);
+	return e;
+}
+
+static enum exception json_end(struct exchange *x)
+{
+	enum exception e = EXCEPTION_NONE;
+	struct leaf leaf;
+	enum step step;
+
+	do {
+		step = walk_finish(&x->walk, &leaf);
+		if (step == STEP_BAD)
+			return unparsable(x, x->walk.why);
+		if (step == STEP_ITEM)
+			e = leaf_read(x, &leaf);
+	} while (step == STEP_ITEM && e == EXCEPTION_NONE);
+	account(x);
+	return e;
+}
+
+/* ---- the data of one event ---- */
+
+static enum exception prose(struct exchange *x, struct slice text, bool begin, bool end)
+{
+	struct leaf leaf = { .channel = CHANNEL_OTHER, .string = true, .begin = begin, .end = end, .text = text };
+
+	x->here.scanned += text.len;
+	return text_feed(x, &leaf);
+}
+
+static enum exception end_mark(struct exchange *x, struct slice data)
+{
+	static const uint8_t mark[] = "[DONE]";
+
+	for (size_t i = 0; i < data.len; i++) {
+		bool blank = data.at[i] == ' ' || data.at[i] == '\n';
+
+		if (x->end_mark < sizeof(mark) - 1 && data.at[i] == mark[x->end_mark])
+			x->end_mark++;
+		else if (x->end_mark < sizeof(mark) - 1 || !blank)
+			return unparsable(x, "data is neither JSON nor an end mark");
+	}
+	x->here.structural += data.len;
+	return EXCEPTION_NONE;
+}
+
+static enum exception payload(struct exchange *x, struct slice data)
+{
+	enum exception e;
+	size_t blank = 0;
+
+	if (x->payload == PAYLOAD_START) {
+		while (blank < data.len && (data.at[blank] == ' ' || data.at[blank] == '\n' || data.at[blank] == '\t'))
+			blank++;
+		x->here.structural += blank;
+		data = slice_from(data, blank);
+		if (!data.len)
+			return EXCEPTION_NONE;
+		if (data.at[0] == '[') {
+			x->payload = PAYLOAD_BRACKET;
+			data = slice_from(data, 1);
+		} else if (data.at[0] == '{') {
+			x->payload = PAYLOAD_JSON;
+			json_begin(x);
+		} else {
+			x->payload = PAYLOAD_TEXT;
+			return prose(x, data, true, false);
+		}
+	}
+	if (x->payload == PAYLOAD_BRACKET) {
+		if (!data.len)
+			return EXCEPTION_NONE;
+		if (data.at[0] == 'D') {
+			x->payload = PAYLOAD_END_MARK;
+			x->end_mark = 1;
+			x->here.structural++;
+		} else {
+			x->payload = PAYLOAD_JSON;
+			json_begin(x);
+			e = json_data(x, SLICE("["));
+			if (e != EXCEPTION_NONE)
+				return e;
+		}
+	}
+	switch (x->payload) {
+	case PAYLOAD_END_MARK:
+		return end_mark(x, data);
+	case PAYLOAD_TEXT:
+		return prose(x, data, false, false);
+	default:
+		return json_data(x, data);
+	}
+}
+
+static enum exception payload_end(struct exchange *x)
+{
+	switch (x->payload) {
+	case PAYLOAD_START:
+		return EXCEPTION_NONE;
+	case PAYLOAD_JSON:
+		return json_end(x);
+	case PAYLOAD_TEXT:
+		return prose(x, SLICE(""), false, true);
+	case PAYLOAD_END_MARK:
+		return x->end_mark == 6 ? EXCEPTION_NONE : unparsable(x, "the end mark is cut short");
+	default:
+		return unparsable(x, "data is neither JSON nor an end mark");
+	}
+}
+
+/* ---- server-sent events ---- */
+
+static void event_begin(struct exchange *x)
+{
+	unit_begin(x);
+	x->payload = PAYLOAD_START;
+	x->field_open = false;
+}
+
+static enum exception event_end(struct exchange *x)
+{
+	enum exception e = payload_end(x);
+
+	x->report.events += x->payload != PAYLOAD_START;
+	return e == EXCEPTION_NONE ? unit_end(x) : e;
+}
+
+static enum exception event_item(struct exchange *x, const struct sse_item *item, struct slice in, size_t used)
+{
+	bool inside = item->text.at >= in.at && item->text.at < in.at + in.len;
+	enum exception e;
+
+	switch (item->kind) {
+	case SSE_DATA:
+		/* The line break between two data lines is no byte of its own: it stands for one already counted. */
+		advance(x, used, inside ? item->text.len : 0);
+		if (!inside)
+			x->here.structural -= item->text.len;
+		return payload(x, item->text);
+	case SSE_FIELD:
+		advance(x, used, item->text.len);
+		x->here.scanned += item->text.len;
+		e = text_alone(x, CHANNEL_LABEL, item->text, !x->field_open, false);
+		x->field_open = true;
+		return e;
+	case SSE_FIELD_END:
+		advance(x, used, 0);
+		e = text_alone(x, CHANNEL_LABEL, SLICE(""), !x->field_open, true);
+		x->field_open = false;
+		return e;
+	case SSE_EVENT_END:
+		advance(x, used, 0);
+		return event_end(x);
+	case SSE_LF:
+		advance(x, used, 0);
+		unit_extend(x);
+		return EXCEPTION_NONE;
+	default:
+		advance(x, used, 0);
+		return EXCEPTION_NONE;
+	}
+}
+
+static enum exception events_data(struct exchange *x, struct slice data)
+{
+	enum exception e = EXCEPTION_NONE;
+	struct sse_item item;
+	enum step step;
+	size_t used;
+
+	while (e == EXCEPTION_NONE && !x->blocked) {
+		step = sse_feed(&x->sse, data, &used, &item);
+		if (!x->unit_open && used && !(step == STEP_ITEM && item.kind == SSE_LF))
+			event_begin(x);
+		if (step == STEP_ITEM)
+			e = event_item(x, &item, data, used);
+		else
+			advance(x, used, 0);
+		data = slice_from(data, used);
+		if (step != STEP_ITEM)
+			break;
+	}
+	return e;
+}
+
+/* ---- text ---- */
+
+static enum exception text_whole(struct exchange *x, struct slice data)
+{
+	struct leaf leaf = { .channel = CHANNEL_TEXT, .string = true, .text = data };
+
+	advance(x, data.len, data.len);
+	x->here.scanned += data.len;
+	return text_feed(x, &leaf);
+}
+
+/* A character at a time: each is a unit. Bytes that are not UTF-8 stand for themselves. */
+static enum exception text_live(struct exchange *x, struct slice data)
+{
+	enum exception e = EXCEPTION_NONE;
+
+	for (size_t i = 0; i < data.len && e == EXCEPTION_NONE && !x->blocked; i++) {
+		if (!x->unit_open)
+			unit_begin(x);
+		e = text_whole(x, slice_of(data.at + i, 1));
+		if (e == EXCEPTION_NONE && !x->texts[0].state.tail_len)
+			e = unit_end(x);
+	}
+	return e;
+}
+
+/* ---- the body as a whole ---- */
+
+void body_begin(struct exchange *x)
+{
+	if (x->kind == BODY_EVENTS)
+		sse_start(&x->sse);
+	if (x->kind == BODY_JSON)
+		json_begin(x);
+	if (x->kind == BODY_JSON || x->kind == BODY_TEXT)
+		x->unit_open = true; /* from the first byte of the answer, where x->unit stands */
+}
+
+enum exception body_data(struct exchange *x, struct slice data)
+{
+	switch (x->kind) {
+	case BODY_EVENTS:
+		return events_data(x, data);
+	case BODY_JSON:
+		advance(x, data.len, data.len);
+		return json_data(x, data);
+	case BODY_TEXT:
+		return text_whole(x, data);
+	case BODY_LIVE:
+		return text_live(x, data);
+	default:
+		return EXCEPTION_CONTENT_TYPE;
+	}
+}
+
+enum exception body_end(struct exchange *x)
+{
+	enum exception e = EXCEPTION_NONE;
+
+	/* An event without its empty line at the end of a complete body: lax readers read it, so it is read. */
+	if (x->kind == BODY_EVENTS && x->unit_open)
+		e = event_end(x);
+	else if (x->kind == BODY_JSON && !json_blank(&x->walk.json))
+		e = json_end(x);
+	if (e == EXCEPTION_NONE && x->unit_open)
+		e = unit_end(x);
+	if (e == EXCEPTION_NONE)
+		e = texts_end(x);
+	if (e == EXCEPTION_NONE && !x->blocked)
+		x->cleared = x->here;
+	return e;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conclude.c - the end of a cut answer: what was withheld goes, the refusal comes, and the framing that was promised is
+ * kept.
+ */
+#include "exchange/private.h"
+
+/* Room for a refusal beyond what the lane may hold. */
+#define REFUSAL_MAX 65536
+
+static void fill(struct exchange *x, struct refusal *r, uint32_t *indexes)
+{
+	*r = (struct refusal){
+		.ending = x->report.dialect->ending,
+		.exception = x->blocked ? EXCEPTION_NONE : x->report.exception,
+		.id = slice_str(x->report.id),
+		.model = slice_str(x->report.model),
+		.fingerprint = slice_str(x->fingerprint_text),
+		.created = x->created,
+		.choices = indexes,
+		.has_usage = x->has_usage,
+		.prompt_tokens = x->usage[0],
+		.completion_tokens = x->usage[1],
+		.total_tokens = x->usage[2],
+	};
+	/* Open is a choice whose end the client has not been given. */
+	for (size_t i = 0; i < x->choice_count; i++) {
+		const struct choice *c = &x->choices[i];
+
+		if (!x->head_cleared || !c->finished || c->finish_at >= x->cleared.wire)
+			indexes[r->choice_count++] = c->index;
+	}
+	if (!x->choice_count)
+		indexes[r->choice_count++] = 0;
+}
+
+/* A complete message in place of the answer. */
+static enum conclusion replace(struct exchange *x, struct lane *l, const struct refusal *r)
+{
+	struct buf body = BUF(REFUSAL_MAX);
+	bool keep = x->blocked && x->report.complete && x->asking == PHASE_DONE && !x->answer_close && !x->http10;
+	unsigned status;
+	int err = refusal_body(&body, r, &status);
+
+	if (!err && !status)
+		err = -1; /* a row of the table that has no words */
+	err = err ? err
+	          : buf_printf(&l->buf,
+	                       "HTTP/1.1 %u %s\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n%s%s\r\n",
+	                       status, status_phrase(status), buf_len(&body),
+	                       status >= 500 ? "x-should-retry: false\r\n" : "", keep ? "" : "connection: close\r\n");
+	if (!err && !x->to_head)
+		err = buf_add(&l->buf, buf_slice(&body));
+	buf_free(&body);
+	return err ? CONCLUDE_RESET : keep ? CONCLUDE_KEEP : CONCLUDE_CLOSE;
+}
+
+/* The rest of a body whose length was promised: `words`, then line breaks, which mean nothing between events. */
+static int pad(struct lane *l, struct slice words, uint64_t length)
+{
+	static const uint8_t breaks[64] = { [0 ... 63] = '\n' };
+	int err = buf_add(&l->buf, words);
+
+	for (uint64_t left = length - words.len; left && !err;) {
+		size_t n = left < sizeof(breaks) ? (size_t)left : sizeof(breaks);
+
+		err = buf_add(&l->buf, slice_of(breaks, n));
+		left -= n;
+	}
+	return err;
+}
+
+static int end_chunked(struct exchange *x, struct lane *l, struct slice words)
+{
+	int err = 0;
+
+	if (x->cleared.in_chunk) {
+		size_t first = words.len < x->cleared.left ? words.len : (size_t)x->cleared.left;
+
+		if (x->cleared.left > EXCHANGE_EVENT_MAX)
+			return -1; /* nobody waits for so much padding */
+		err = pad(l, slice_of(words.at, first), x->cleared.left);
+		err = err ? err : buf_add(&l->buf, SLICE("\r\n"));
+		words = slice_from(words, first);
+	}
+	if (!err && words.len) {
+		err = buf_printf(&l->buf, "%zx\r\n", words.len);
+		err = err ? err : buf_add(&l->buf, words);
+		err = err ? err : buf_add(&l->buf, SLICE("\r\n"));
+	}
+	return err ? err : buf_add(&l->buf, SLICE("0\r\n\r\n"));
+}
+
+/* Words behind the events that the client has. */
+static enum conclusion append(struct exchange *x, struct lane *l, const struct refusal *r)
+{
+	struct buf words = BUF(REFUSAL_MAX);
+	int err = x->kind == BODY_EVENTS ? refusal_events(&words, r) : -1;
+
+	if (!err)
+		switch (x->body.framing) {
+		case HTTP1_CHUNKED:
+			err = end_chunked(x, l, buf_slice(&words));
+			break;
+		case HTTP1_LENGTH:
+			err = buf_len(&words) > x->cleared.left || x->cleared.left > EXCHANGE_EVENT_MAX
+			              ? -1
+			              : pad(l, buf_slice(&words), x->cleared.left);
+			break;
+		default:
+			err = buf_add(&l->buf, buf_slice(&words));
+		}
+	buf_free(&words);
+	return err ? CONCLUDE_RESET : CONCLUDE_CLOSE;
+}
+
+enum conclusion exchange_conclude(struct exchange *x, struct lane *l, bool mute)
+{
+	size_t before = l->cleared;
+	uint32_t indexes[CHOICES_MAX];
+	enum conclusion how;
+	struct refusal r;
+
+	buf_cut(&l->buf, l->cleared);
+	l->buf.cap += REFUSAL_MAX + EXCHANGE_EVENT_MAX;
+	fill(x, &r, indexes);
+	if (mute)
+		how = CONCLUDE_RESET;
+	else if (x->report.exception == EXCEPTION_ANSWER_UNEXPECTED)
+		how = CONCLUDE_CLOSE; /* the answer before it is complete, or none was asked for */
+	else if (!x->head_cleared)
+		how = replace(x, l, &r);
+	else
+		how = append(x, l, &r);
+	if (how == CONCLUDE_RESET)
+		buf_cut(&l->buf, before);
+	l->buf.cap -= REFUSAL_MAX + EXCHANGE_EVENT_MAX;
+	l->cleared = l->parsed = buf_len(&l->buf);
+	x->answering = PHASE_DONE;
+	x->asking = PHASE_DONE;
+	x->concluded = true;
+	return how;
+}

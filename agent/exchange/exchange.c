@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exchange.c - the life of an exchange, and what is reported of it. */
+#include "exchange/exchange.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/own.h"
+#include "exchange/private.h"
+
+void exchange_free(struct exchange **at)
+{
+	struct exchange *x = *at;
+
+	if (!x)
+		return;
+	for (size_t i = 0; i < x->text_count; i++)
+		free(x->texts[i].marks);
+	free(x->texts);
+	free(x->choices);
+	free(x->findings);
+	free(x->reader);
+	free(x->answer_reader);
+	walk_free(&x->walk);
+	if (x->request_walk)
+		walk_free(x->request_walk);
+	free(x->request_walk);
+	ruleset_put(&x->rules);
+	free(x);
+	*at = NULL;
+}
+
+int exchange_new(struct exchange **out, struct ruleset *rules, const struct exchange_limits *limits)
+{
+	struct exchange *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		return -ENOMEM;
+	x->rules = ruleset_get(rules);
+	x->scanner = ruleset_scanner(rules);
+	if (limits)
+		x->limits = *limits;
+	if (!x->limits.body_max)
+		x->limits.body_max = EXCHANGE_BODY_MAX;
+	if (!x->limits.event_max)
+		x->limits.event_max = EXCHANGE_EVENT_MAX;
+	x->report.dialect = dialect_of(SLICE(""), SLICE(""));
+	*out = x;
+	return 0;
+}
+
+bool exchange_idle(const struct exchange *x)
+{
+	return !x->request_seen;
+}
+
+bool exchange_begun(const struct exchange *x)
+{
+	return x->begun;
+}
+
+bool exchange_asked(const struct exchange *x)
+{
+	return x->asking == PHASE_DONE;
+}
+
+bool exchange_answered(const struct exchange *x)
+{
+	return x->answering == PHASE_DONE;
+}
+
+void exchange_discard(struct exchange *x, uint64_t bytes)
+{
+	x->report.coverage.in += bytes;
+}
+
+const uint8_t *exchange_digest(const struct exchange *x)
+{
+	return ruleset_digest(x->rules);
+}
+
+const struct exchange_report *exchange_report(struct exchange *x)
+{
+	struct exchange_report *r = &x->report;
+	struct coverage *c = &r->coverage;
+
+	r->verdict = VERDICT_CLEARED;
+	if (x->finding_count)
+		r->verdict = VERDICT_FLAGGED;
+	if (r->exception != EXCEPTION_NONE)
+		r->verdict = VERDICT_EXCEPTION;
+	if (x->blocked)
+		r->verdict = VERDICT_BLOCKED;
+	r->findings = x->findings;
+	r->finding_count = x->finding_count;
+	c->released = x->cleared.wire;
+	c->scanned = x->cleared.scanned;
+	c->structural = x->cleared.structural;
+	c->withheld = c->in - c->released;
+	return r;
+}

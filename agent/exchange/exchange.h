@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * exchange.h - the door of exchange: one request and its answer, from bytes to orders.
+ *
+ * Pure: no socket, clock or log, so that replay, tests and fuzzers drive the same code as the daemon. Bytes lie in
+ * lanes, one for each direction, which outlive the exchange (a connection has many). The exchange reads what is new in
+ * a lane and moves its `cleared` mark: bytes in front of it may be sent, those behind it wait.
+ *
+ *   lane:  [ cleared | held | not read yet ]
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "enforce/enforce.h"
+#include "policy/policy.h"
+#include "stream/stream.h"
+
+struct lane {
+	struct buf buf;
+	size_t cleared; /* bytes at the front that may be sent */
+	size_t parsed;  /* bytes at the front that were read; >= cleared */
+	uint64_t base;  /* position of the first byte since the connection began */
+};
+
+#define LANE(cap) ((struct lane){ .buf = BUF(cap) })
+
+/* Bytes that may be sent now. */
+static inline struct slice lane_sendable(const struct lane *l)
+{
+	return slice_of(l->buf.data + l->buf.start, l->cleared);
+}
+
+static inline void lane_sent(struct lane *l, size_t n)
+{
+	buf_take(&l->buf, n);
+	l->cleared -= n;
+	l->parsed -= n;
+	l->base += n;
+}
+
+/* Bytes that wait for a decision. */
+static inline size_t lane_held(const struct lane *l)
+{
+	return l->parsed - l->cleared;
+}
+
+static inline void lane_free(struct lane *l)
+{
+	buf_free(&l->buf);
+	l->cleared = l->parsed = 0;
+}
+
+struct exchange_limits {
+	size_t body_max;  /* bytes of an answer that is held whole; 0: 16 MiB */
+	size_t event_max; /* bytes held of a stream; 0: 1 MiB */
+};
+
+/* What an answer that is held whole may take in its lane. */
+#define EXCHANGE_BODY_MAX  (16u << 20)
+#define EXCHANGE_EVENT_MAX (1u << 20)
+
+struct exchange;
+
+/* Starts an exchange at the unread bytes of the two lanes. Shares the ruleset. -ENOMEM. */
+int exchange_new(struct exchange **out, struct ruleset *rules, const struct exchange_limits *limits);
+void exchange_free(struct exchange **at);
+
+enum order {
+	ORDER_PUMP, /* send what is cleared, bring more */
+	ORDER_DONE, /* this message is complete; bytes behind it were not read */
+	ORDER_CUT,  /* nothing more is cleared. Stop the server, make the record durable, then exchange_conclude() */
+};
+
+/* Reads the request lane (client to server). May shorten the head in the lane (Accept-Encoding is narrowed to what can
+ * be read). `eof`: the client has sent its last byte. Call again whenever bytes came. */
+enum order exchange_request(struct exchange *x, struct lane *l, bool eof);
+
+/* Reads the answer lane (server to client). `eof`: the server has sent its last byte. */
+enum order exchange_answer(struct exchange *x, struct lane *l, bool eof);
+
+/* Ends the exchange unread, for a reason that only the caller knows. Returns ORDER_CUT. */
+enum order exchange_except(struct exchange *x, enum exception e, const char *detail);
+
+/* Nothing of the request was read yet: the connection may close without a word. */
+bool exchange_idle(const struct exchange *x);
+
+/* The head of the request is complete: it may have reached the server. */
+bool exchange_begun(const struct exchange *x);
+
+/* The request is complete; the answer is. */
+bool exchange_asked(const struct exchange *x);
+bool exchange_answered(const struct exchange *x);
+
+/* Server bytes that came after ORDER_CUT and were thrown away, for the coverage. */
+void exchange_discard(struct exchange *x, uint64_t bytes);
+
+/* How the connection goes on after exchange_conclude(). */
+enum conclusion {
+	CONCLUDE_KEEP,  /* the refusal is a complete message, the connection may be used again */
+	CONCLUDE_CLOSE, /* send what is cleared, then FIN */
+	CONCLUDE_RESET, /* send what is cleared, then RST: nothing valid could end this answer */
+};
+
+/* After ORDER_CUT: drops what was withheld from the answer lane and puts the refusal in its place, cleared. `mute`: no
+ * words may be said (the record is not durable): always CONCLUDE_RESET. */
+enum conclusion exchange_conclude(struct exchange *x, struct lane *answer, bool mute);
+
+/* ---- what happened ---- */
+
+struct finding {
+	const struct rule *rule; /* the ruleset's, lives as long as the exchange */
+	uint32_t keyword;        /* index within the rule */
+	enum channel channel;
+	uint32_t choice;
+	uint64_t offset; /* of the first such hit, in symbols of its text */
+	uint32_t length;
+	uint64_t wire;   /* where the unit (event, body) it ends in begins, in bytes of the answer */
+	uint32_t repeat; /* further hits of this rule in this text */
+	uint64_t last_offset;
+};
+
+/* in = scanned + structural + withheld, of all bytes the server sent for this answer. */
+struct coverage {
+	uint64_t in, scanned, structural, withheld, released;
+};
+
+struct exchange_report {
+	enum verdict verdict;
+	enum exception exception;
+	const char *detail; /* of an exception: what was wrong, a constant string; may be NULL */
+	const struct dialect *dialect;
+	char method[16];
+	char path[256];           /* without the query, cut to fit; control and non-ASCII bytes as '?' */
+	uint16_t status;          /* of the answer; 0: none came */
+	char model[128], id[128]; /* as the server said */
+	bool streamed;
+	bool complete; /* the server had sent all of its answer */
+	uint32_t events;
+	uint32_t max_hold; /* most symbols of one text held at the end of a unit */
+	struct coverage coverage;
+	const struct finding *findings;
+	size_t finding_count;
+	uint64_t findings_lost; /* beyond the number kept */
+};
+
+/* RULESET_DIGEST bytes: the policy this exchange is read by. */
+const uint8_t *exchange_digest(const struct exchange *x);
+
+/* Borrowed, as of now; good until the next call for x. */
+const struct exchange_report *exchange_report(struct exchange *x);

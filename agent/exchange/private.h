@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* private.h - the inside of an exchange, shared by the files of this room. */
+#pragma once
+
+#include "exchange/exchange.h"
+
+#define TEXTS_MAX    512 /* texts followed at a time */
+#define CHOICES_MAX  256
+#define FINDINGS_MAX 256
+
+/* A place in the answer where it may be cut: all before it is decided. */
+struct point {
+	uint64_t wire;       /* bytes of the answer before it */
+	uint64_t scanned;    /* of these */
+	uint64_t structural; /* of these; wire = scanned + structural */
+	uint64_t left;       /* bytes still promised by the framing: of the chunk, or of the length */
+	bool in_chunk;       /* a chunk has begun and its closing line break is not behind us */
+};
+
+/* The state of a text before a unit touched it. */
+struct mark {
+	uint64_t symbols;
+	struct point point;
+};
+
+/* One text as the reader will see it. */
+struct text {
+	enum channel channel;
+	uint32_t choice, sub;
+	uint64_t path;
+	struct scan_state state;
+	bool touched;       /* in this unit */
+	struct mark *marks; /* owned; units that hold a symbol which may be part of a hit, oldest first */
+	uint32_t mark_first, mark_end, mark_room;
+};
+
+struct choice {
+	uint32_t index;
+	bool finishing; /* in this unit */
+	bool finished;
+	uint64_t finish_at; /* wire position of the unit that finished it */
+};
+
+enum body_kind {
+	BODY_NONE,
+	BODY_EVENTS, /* server-sent events: unit = event */
+	BODY_JSON,   /* held whole */
+	BODY_TEXT,   /* held whole */
+	BODY_LIVE,   /* text of unknown length: unit = character */
+};
+
+/* What the data of one event is. */
+enum payload {
+	PAYLOAD_START,
+	PAYLOAD_BRACKET, /* "[": the end mark or an array */
+	PAYLOAD_END_MARK,
+	PAYLOAD_JSON,
+	PAYLOAD_TEXT,
+};
+
+enum phase { PHASE_HEAD, PHASE_BODY, PHASE_DONE, PHASE_CUT };
+
+struct exchange {
+	struct ruleset *rules; /* shared */
+	const struct scanner *scanner;
+	struct exchange_limits limits;
+	struct exchange_report report;
+	const struct rule *blocked; /* the first rule that blocked, NULL: none */
+
+	/* request */
+	enum phase asking;
+	struct http1_reader *reader; /* owned; of the head that is being read, either way */
+	struct http1_body request_body;
+	struct walk *request_walk; /* owned; NULL: nothing to learn from the request */
+	bool request_seen, begun;
+	bool to_head, http10;
+	uint8_t tap_len;
+	char tap[24]; /* a tapped number or literal of the request */
+
+	/* answer */
+	enum phase answering;
+	struct http1_reader *answer_reader; /* owned */
+	uint64_t start;                     /* lane position of the answer's first byte */
+	bool started, head_cleared, concluded;
+	bool answer_close; /* the server will close after it */
+	struct http1_body body;
+	enum body_kind kind;
+	struct point here;    /* what was read, with what it was */
+	struct point unit;    /* where the current unit began */
+	struct point edge;    /* the last place between units: where the next one will begin */
+	struct point cleared; /* what was released */
+	bool unit_open, field_open;
+	struct sse sse;
+	enum payload payload;
+	uint8_t end_mark; /* bytes of "[DONE]" matched */
+	struct walk walk;
+	uint64_t walk_structural; /* of walk.structural, already in here.structural */
+	struct scan_state one;    /* the text by itself that is under way */
+
+	struct text *texts; /* owned */
+	size_t text_count, text_room, last_text;
+	size_t holding;         /* texts with marks */
+	struct choice *choices; /* owned */
+	size_t choice_count, choice_room;
+	bool finishing; /* some choice is */
+
+	struct finding *findings; /* owned */
+	size_t finding_count, finding_room;
+
+	/* what a refusal repeats */
+	char fingerprint_text[128];
+	uint64_t created, usage[3];
+	bool has_usage;
+	size_t tap_at;
+};
+
+/* ---- text.c: texts, holds, hits ---- */
+
+/* A piece of a text that goes on over units, or of one by itself (`alone`). 0, or the exception. */
+enum exception text_feed(struct exchange *x, const struct leaf *leaf);
+/* A whole text by itself: a field value, a comment. */
+enum exception text_alone(struct exchange *x, enum channel channel, struct slice bytes, bool begin, bool end);
+/* A choice is named; `finish`: it ends with this unit. */
+enum exception text_choice(struct exchange *x, uint32_t index, bool finish);
+void unit_begin(struct exchange *x);
+/* The unit that began at x->unit is complete and ends at x->here: decides how far the answer is cleared. */
+enum exception unit_end(struct exchange *x);
+/* No more text comes: edges at the ends are resolved. Clears all that was read, if nothing was found. */
+enum exception texts_end(struct exchange *x);
+/* Nothing but framing since the last unit's end: it goes with it. */
+void unit_extend(struct exchange *x);
+
+/* ---- body.c: bodies become texts ---- */
+
+enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum http1_framing framing,
+                            enum exception *exception);
+void body_begin(struct exchange *x);
+/* Content of the body, framing taken off. */
+enum exception body_data(struct exchange *x, struct slice data);
+enum exception body_end(struct exchange *x);

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* request.c - the request lane: strict framing, and what must be known of a request to read its answer. */
+#include "exchange/private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static enum exception fault_exception(enum http1_fault fault)
+{
+	switch (fault) {
+	case HTTP1_TOO_LARGE:
+		return EXCEPTION_REQUEST_TOO_LARGE;
+	case HTTP1_VERSION:
+		return EXCEPTION_HTTP_VERSION;
+	case HTTP1_H2_PREFACE:
+		return EXCEPTION_HTTP2;
+	default:
+		return EXCEPTION_REQUEST_MALFORMED;
+	}
+}
+
+static void copy_shown(char *to, size_t room, struct slice s)
+{
+	size_t n = s.len < room - 1 ? s.len : room - 1;
+
+	for (size_t i = 0; i < n; i++)
+		to[i] = s.at[i] > 0x20 && s.at[i] < 0x7f ? (char)s.at[i] : '?';
+	to[n] = '\0';
+}
+
+/* The path of a request target: origin form, or absolute form (RFC 9112 3.2.2). */
+static struct slice path_of(struct slice target)
+{
+	size_t end = 0;
+
+	if (target.len && target.at[0] != '/') {
+		const uint8_t *scheme = memmem(target.at, target.len, "://", 3);
+
+		if (scheme) {
+			size_t at = (size_t)(scheme - target.at) + 3;
+
+			while (at < target.len && target.at[at] != '/')
+				at++;
+			target = slice_from(target, at);
+		}
+	}
+	while (end < target.len && target.at[end] != '?' && target.at[end] != '#')
+		end++;
+	return slice_of(target.at, end);
+}
+
+/* What the server may encode its answer with is what we can read: nothing yet. In place, from the last field on, so
+ * that the places of the fields before stay right. */
+static int narrow_encodings(struct lane *l, struct http1_head *h, struct slice head)
+{
+	static const struct slice only = { (const uint8_t *)"identity", 8 };
+	uint32_t len = h->len;
+
+	for (uint32_t i = h->field_count; i-- > 0;) {
+		const struct http1_field *f = &h->fields[i];
+		int err;
+
+		if (!slice_is_nocase(slice_of(head.at + f->name.at, f->name.len), SLICE("accept-encoding")))
+			continue;
+		err = buf_splice(&l->buf, l->parsed + f->value.at, f->value.len, only);
+		if (err)
+			return err;
+		len = len - f->value.len + (uint32_t)only.len;
+		head = slice_from(buf_slice(&l->buf), l->parsed);
+	}
+	h->len = len;
+	return 0;
+}
+
+static enum exception head_read(struct exchange *x, struct lane *l, struct slice head)
+{
+	struct http1_head *h = &x->reader->head;
+	struct slice method = slice_of(head.at + h->method_name.at, h->method_name.len);
+	struct slice path = path_of(slice_of(head.at + h->target.at, h->target.len));
+	enum http1_framing framing = http1_framing(h, false);
+
+	copy_shown(x->report.method, sizeof(x->report.method), method);
+	copy_shown(x->report.path, sizeof(x->report.path), path);
+	if (h->method == HTTP1_CONNECT)
+		return EXCEPTION_CONNECT;
+	if (h->upgrade)
+		return EXCEPTION_UPGRADE;
+	x->begun = true;
+	x->to_head = h->method == HTTP1_HEAD;
+	x->http10 = !h->minor;
+	x->report.dialect = dialect_of(method, path);
+	http1_body_start(&x->request_body, framing, h->length);
+	if (x->report.dialect->request && framing != HTTP1_NO_BODY && !h->encoded) {
+		x->request_walk = calloc(1, sizeof(*x->request_walk));
+		if (!x->request_walk)
+			return EXCEPTION_MEMORY;
+		walk_start(x->request_walk, x->report.dialect->request);
+	}
+	if (narrow_encodings(l, h, head))
+		return EXCEPTION_REQUEST_TOO_LARGE;
+	l->parsed += h->len;
+	l->cleared = l->parsed;
+	free(x->reader);
+	x->reader = NULL;
+	x->asking = framing == HTTP1_NO_BODY ? PHASE_DONE : PHASE_BODY;
+	return EXCEPTION_NONE;
+}
+
+static enum exception read_head(struct exchange *x, struct lane *l)
+{
+	struct slice head = slice_from(buf_slice(&l->buf), l->parsed);
+	enum http1_fault fault;
+
+	if (!head.len)
+		return EXCEPTION_NONE;
+	x->request_seen = true;
+	if (!x->reader) {
+		x->reader = malloc(sizeof(*x->reader));
+		if (!x->reader)
+			return EXCEPTION_MEMORY;
+		http1_start(x->reader, false);
+	}
+	switch (http1_read(x->reader, head, &fault)) {
+	case STEP_MORE:
+		return EXCEPTION_NONE;
+	case STEP_BAD:
+		x->report.detail = x->reader->why;
+		return fault_exception(fault);
+	default:
+		return head_read(x, l, head);
+	}
+}
+
+/* A body that is not JSON tells nothing; the server will say so. */
+static void learn(struct exchange *x, struct slice data)
+{
+	struct leaf leaf;
+	enum step step;
+	size_t used;
+
+	do {
+		step = walk_feed(x->request_walk, data, &used, &leaf);
+		data = slice_from(data, used);
+		if (step == STEP_ITEM && leaf.tap == TAP_MODEL && leaf.string && !x->report.model[0] && leaf.begin)
+			copy_shown(x->report.model, sizeof(x->report.model), leaf.text);
+	} while (step == STEP_ITEM);
+	if (step == STEP_BAD) {
+		walk_free(x->request_walk);
+		free(x->request_walk);
+		x->request_walk = NULL;
+	}
+}
+
+static enum exception read_body(struct exchange *x, struct lane *l)
+{
+	struct http1_body_item item;
+	enum step step;
+	size_t used;
+
+	do {
+		step = http1_body_feed(&x->request_body, slice_from(buf_slice(&l->buf), l->parsed), &used, &item);
+		if (step == STEP_BAD) {
+			x->report.detail = item.why;
+			return EXCEPTION_REQUEST_MALFORMED;
+		}
+		l->parsed += used;
+		if (step == STEP_ITEM && item.kind == HTTP1_DATA && x->request_walk)
+			learn(x, item.data);
+	} while (step == STEP_ITEM && item.kind != HTTP1_END);
+	l->cleared = l->parsed;
+	if (step == STEP_ITEM)
+		x->asking = PHASE_DONE;
+	return EXCEPTION_NONE;
+}
+
+enum order exchange_request(struct exchange *x, struct lane *l, bool eof)
+{
+	enum exception e = EXCEPTION_NONE;
+
+	if (x->answering == PHASE_CUT)
+		return ORDER_CUT;
+	if (x->asking == PHASE_HEAD)
+		e = read_head(x, l);
+	if (x->asking == PHASE_BODY && e == EXCEPTION_NONE)
+		e = read_body(x, l);
+	if (e == EXCEPTION_NONE && eof && x->asking == PHASE_HEAD && x->request_seen) {
+		e = EXCEPTION_REQUEST_MALFORMED;
+		x->report.detail = "the request ends in its head";
+	}
+	if (e != EXCEPTION_NONE)
+		return exchange_except(x, e, NULL);
+	return x->asking == PHASE_DONE ? ORDER_DONE : ORDER_PUMP;
+}

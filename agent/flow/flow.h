@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * flow.h - the door of flow: connections in sockets.
+ *
+ * A worker is one loop's share of the connections: it accepts from its own listeners, dials the server for each client,
+ * pumps both ways, and carries out the orders of the exchanges. Nothing is shared between workers but the ledger, the
+ * capture and the ruleset.
+ */
+#pragma once
+
+#include "base/loop.h"
+#include "capture/capture.h"
+#include "exchange/exchange.h"
+#include "record/record.h"
+
+struct worker;
+
+struct worker_options {
+	struct capture *capture;       /* borrowed, as all here, for the worker's life */
+	struct ledger *ledger;
+	const char *const *services;   /* names, by index of the guard */
+	size_t service_count;
+	struct exchange_limits limits;
+	uint32_t head_timeout_ms;      /* from the first byte of a request head to its last; 0: 60,000 */
+	uint32_t stop_timeout_ms;      /* a cut server that has not closed by then is reset; 0: 1,000 */
+	bool record_all;               /* an Exchange for each answer, not only where something was found */
+};
+
+/* What a worker has done, for status and metrics. Written by its loop alone, read by anybody. */
+struct worker_stats {
+	uint64_t accepted, open, dial_failed, refused;
+	uint64_t exchanges, events, bytes_in, bytes_released;
+	uint64_t verdicts[VERDICT_COUNT];
+	uint64_t exceptions[EXCEPTION_COUNT];
+	uint64_t stopped, stop_confirmed, stop_not_confirmed;
+	uint64_t records_lost;
+};
+
+/* Makes the worker of loop `index` and takes its listeners into `l`. Shares the ruleset. Errors: -errno. */
+int worker_new(struct worker **out, const struct worker_options *o, unsigned index, struct loop *l,
+	       struct ruleset *rules);
+
+/* From any thread: exchanges that begin from now on use `rules`. -ENOMEM leaves the old ones. */
+int worker_set_rules(struct worker *w, struct ruleset *rules);
+
+/* A copy, from any thread. */
+void worker_stats(const struct worker *w, struct worker_stats *out);
+
+/* Closes all connections and frees the worker. Its loop must not be running, and the ledger must have told all notes. */
+void worker_free(struct worker **at);

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* note.c - what happened in an exchange becomes records. No word of the request or the answer goes in. */
+#include "flow/private.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <sys/random.h>
+
+#include "base/own.h"
+
+_Static_assert((int)CHANNEL__CONTENT == (int)CHANNEL_CONTENT && (int)CHANNEL__HEADER == (int)CHANNEL_HEADER,
+	       "channels are numbered alike in stream and in the record");
+
+void note_new_id(struct flow *f)
+{
+	if (getrandom(f->exchange_id, sizeof(f->exchange_id), GRND_NONBLOCK) != sizeof(f->exchange_id)) {
+		uint64_t parts[2] = { unix_now(), (uint64_t)(uintptr_t)f }; /* before the pool is ready: unique is enough */
+
+		memcpy(f->exchange_id, parts, sizeof(parts));
+	}
+}
+
+/* A message with the memory its fields point to. */
+struct parts {
+	Service service;
+	Endpoint src, dst;
+	char src_text[INET6_ADDRSTRLEN], dst_text[INET6_ADDRSTRLEN];
+	char model[128], id[128];
+	Coverage coverage;
+	Measure stop;
+};
+
+static ProtobufCBinaryData bytes_of(const uint8_t *at, size_t len)
+{
+	return (ProtobufCBinaryData){ .data = (uint8_t *)at, .len = len };
+}
+
+static void end_of(Endpoint *to, char *text, const struct sockaddr_storage *a)
+{
+	*to = (Endpoint)ENDPOINT__INIT;
+	text[0] = '\0';
+	if (a->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)a;
+
+		if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+			inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], text, INET6_ADDRSTRLEN);
+		else
+			inet_ntop(AF_INET6, &v6->sin6_addr, text, INET6_ADDRSTRLEN);
+		to->port = ntohs(v6->sin6_port);
+	} else if (a->ss_family == AF_INET) {
+		const struct sockaddr_in *v4 = (const struct sockaddr_in *)a;
+
+		inet_ntop(AF_INET, &v4->sin_addr, text, INET6_ADDRSTRLEN);
+		to->port = ntohs(v4->sin_port);
+	}
+	to->address = text;
+}
+
+/* Names come from outside: only plain characters are kept. */
+static void plain(char *to, size_t room, const char *from)
+{
+	size_t n = 0;
+
+	for (; *from && n + 1 < room; from++)
+		to[n++] = *from >= 0x20 && *from < 0x7f ? *from : '?';
+	to[n] = '\0';
+}
+
+static Measure *measure_of(const struct flow *f, Measure *to)
+{
+	static const Measure__Result results[] = {
+		[STOP_REQUESTED] = MEASURE__RESULT__REQUESTED,
+		[STOP_CONFIRMED] = MEASURE__RESULT__CONFIRMED,
+		[STOP_NOT_CONFIRMED] = MEASURE__RESULT__NOT_CONFIRMED,
+	};
+
+	if (f->stop.result == STOP_NONE)
+		return NULL;
+	*to = (Measure)MEASURE__INIT;
+	to->method = (char *)f->stop.method;
+	to->result = results[f->stop.result];
+	to->at_unix_nano = f->stop.at_unix;
+	to->latency_us = f->stop.latency_us;
+	to->bytes_after = f->stop.bytes_after;
+	return to;
+}
+
+static Action action_of(const struct exchange_report *r)
+{
+	switch (r->verdict) {
+	case VERDICT_BLOCKED:
+		return ACTION__BLOCK;
+	case VERDICT_EXCEPTION:
+		return ACTION__REFUSE;
+	case VERDICT_FLAGGED:
+		return ACTION__FLAG;
+	default:
+		return r->complete ? ACTION__PASS : ACTION__ABORT;
+	}
+}
+
+static const char *finish_of(const struct flow *f, const struct exchange_report *r)
+{
+	if (r->verdict == VERDICT_BLOCKED || r->verdict == VERDICT_EXCEPTION)
+		return "cut";
+	if (r->complete)
+		return "complete";
+	return f->server.eof ? "server_left" : "client_left";
+}
+
+static const Verdict verdicts[VERDICT_COUNT] = {
+	[VERDICT_CLEARED] = VERDICT__CLEARED,
+	[VERDICT_FLAGGED] = VERDICT__FLAGGED,
+	[VERDICT_BLOCKED] = VERDICT__BLOCKED,
+	[VERDICT_EXCEPTION] = VERDICT__EXCEPTION,
+};
+
+static int append(struct flow *f, const Record *record, struct ledger_note *note)
+{
+	int err = ledger_append(f->worker->o.ledger, record, note);
+
+	if (err)
+		count(&f->worker->stats.records_lost, 1);
+	return err;
+}
+
+int note_exchange(struct flow *f, struct ledger_note *note)
+{
+	const struct exchange_report *r = exchange_report(f->x);
+	Record record = RECORD__INIT;
+	Exchange e = EXCHANGE__INIT;
+	struct parts p;
+
+	e.exchange_id = bytes_of(f->exchange_id, sizeof(f->exchange_id));
+	plain(p.id, sizeof(p.id), r->id);
+	plain(p.model, sizeof(p.model), r->model);
+	e.request_id = p.id;
+	p.service = (Service)SERVICE__INIT;
+	p.service.name = (char *)f->worker->o.services[f->service];
+	p.service.model = p.model;
+	e.service = &p.service;
+	end_of(&p.src, p.src_text, &f->ends.client);
+	end_of(&p.dst, p.dst_text, &f->ends.server);
+	e.src = &p.src;
+	e.dst = &p.dst;
+	e.dialect = (char *)r->dialect->name;
+	p.coverage = (Coverage)COVERAGE__INIT;
+	p.coverage.in = r->coverage.in;
+	p.coverage.scanned = r->coverage.scanned;
+	p.coverage.structural = r->coverage.structural;
+	p.coverage.withheld = r->coverage.withheld;
+	p.coverage.released = r->coverage.released;
+	e.coverage = &p.coverage;
+	e.verdict = verdicts[r->verdict];
+	e.action = action_of(r);
+	e.finish = (char *)finish_of(f, r);
+	e.max_hold_chars = r->max_hold;
+	e.max_hold_us = (uint32_t)(f->max_hold_ns / 1000);
+	e.policy_digest = bytes_of(exchange_digest(f->x), RULESET_DIGEST);
+	if (r->exception != EXCEPTION_NONE)
+		e.exception = (char *)exception_table[r->exception].name;
+	e.method = (char *)r->method;
+	e.path = (char *)r->path;
+	e.status = r->status;
+	e.stop_generation = measure_of(f, &p.stop);
+	e.started_unix_nano = f->started_unix;
+	e.events = r->events;
+	record.body_case = RECORD__BODY_EXCHANGE;
+	record.exchange = &e;
+	return append(f, &record, note);
+}
+
+static int note_finding(struct flow *f, const struct finding *found, struct ledger_note *note)
+{
+	bool block = found->rule->action == ACTION_BLOCK;
+	Measure stop, transmission = MEASURE__INIT;
+	RiskHit *hits[16], hit[16];
+	Record record = RECORD__INIT;
+	Finding finding = FINDING__INIT;
+	size_t n = found->rule->risk_count;
+
+	n = n < ARRAY_LEN(hit) ? n : ARRAY_LEN(hit);
+	for (size_t i = 0; i < n; i++) {
+		hit[i] = (RiskHit)RISK_HIT__INIT;
+		hit[i].risk_id = (char *)found->rule->risks[i];
+		hit[i].risk = found->rule->risk_ids[i];
+		hit[i].rule_id = (char *)found->rule->id;
+		hit[i].keyword_id = found->keyword;
+		hit[i].engine = (char *)"keyword";
+		hits[i] = &hit[i];
+	}
+	finding.exchange_id = bytes_of(f->exchange_id, sizeof(f->exchange_id));
+	finding.direction = DIRECTION__OUTPUT;
+	finding.channel = (Channel)found->channel;
+	finding.choice = found->choice;
+	finding.n_risks = n;
+	finding.risks = hits;
+	finding.verdict = block ? VERDICT__BLOCKED : VERDICT__FLAGGED;
+	finding.action = block ? ACTION__BLOCK : ACTION__FLAG;
+	finding.offset = found->offset;
+	finding.length = found->length;
+	finding.wire_offset = found->wire;
+	finding.repeat_count = found->repeat;
+	finding.last_offset = found->repeat ? found->last_offset : 0;
+	finding.automated_detection = true;
+	if (block) {
+		finding.stop_generation = measure_of(f, &stop);
+		/* Nothing behind the cleared bytes was sent, and nothing will be: that needs no proof from outside. */
+		transmission.method = (char *)"withhold";
+		transmission.result = MEASURE__RESULT__CONFIRMED;
+		transmission.at_unix_nano = f->stop.at_unix;
+		finding.stop_transmission = &transmission;
+	}
+	record.body_case = RECORD__BODY_FINDING;
+	record.finding = &finding;
+	return append(f, &record, note);
+}
+
+int note_findings(struct flow *f, struct ledger_note *note)
+{
+	const struct exchange_report *r = exchange_report(f->x);
+	int err = 0;
+
+	for (size_t i = 0; i < r->finding_count && !err; i++)
+		err = note_finding(f, &r->findings[i], i + 1 == r->finding_count ? note : NULL);
+	return err;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* private.h - the inside of a worker and of a flow, shared by the files of this room. */
+#pragma once
+
+#include <sys/uio.h>
+
+#include "flow/flow.h"
+
+#define SCRATCH_BYTES  65536  /* what one read(2) may bring beyond the lane's room */
+#define UP_HIGH        262144 /* unsent bytes at which the client is no longer read */
+#define DOWN_HIGH      262144 /* unsent bytes at which the server is no longer read */
+#define READS_A_TURN   8      /* of one side, before the others have their turn */
+
+struct worker {
+	struct worker_options o;
+	struct loop *loop;
+	struct ruleset *rules;
+	struct watch doors[2];
+	struct timer retry;       /* out of descriptors: accept again later */
+	struct flow *flows;       /* all of this worker's */
+	struct flow *dead;        /* freed at the end of the call that ended them */
+	struct worker_stats stats;
+	uint8_t scratch[SCRATCH_BYTES];
+};
+
+enum flow_state {
+	FLOW_OPEN,
+	FLOW_STOPPING, /* cut: the server is being stopped */
+	FLOW_NOTING,   /* cut: the record is on its way to the disk */
+	FLOW_ENDING,   /* what is cleared goes to the client, then the end */
+	FLOW_DEAD,
+};
+
+enum end_kind { END_FIN, END_RST };
+
+/* One side of a connection. */
+struct side {
+	struct watch watch;
+	bool readable, writable;
+	bool hup;       /* the peer has closed its half: read to the end */
+	bool eof;       /* it was read */
+	bool reset;     /* the connection is broken */
+	bool fin_sent;
+};
+
+/* How far stopping the server got. */
+struct stop {
+	const char *method;
+	enum { STOP_NONE, STOP_REQUESTED, STOP_CONFIRMED, STOP_NOT_CONFIRMED } result;
+	uint64_t at;          /* loop time */
+	uint64_t at_unix;
+	uint64_t latency_us, bytes_after;
+};
+
+struct flow {
+	struct worker *worker;
+	struct flow *next, **link;
+	struct side client, server;
+	bool connecting;
+	struct ends ends;
+	size_t service;
+	struct lane up, down;
+	struct exchange *x;
+	enum flow_state state;
+	enum end_kind end_kind;
+	struct timer timer;
+	struct stop stop;
+	uint64_t started_unix;  /* of the exchange */
+	uint64_t held_since, max_hold_ns;
+	uint8_t exchange_id[16];
+
+	/* the record that a refusal waits for */
+	struct ledger_note note;
+	struct post noted;
+	int note_err;
+	bool note_out;          /* the writer has it */
+	bool exchange_noted;    /* an exception's Exchange is written before the client hears of it */
+	bool lingering;
+	uint8_t patience;
+};
+
+/* flow.c */
+void flow_accept(struct worker *w, int client);
+void flow_kill(struct flow *f);
+/* Lets everything that can move, move. */
+void flow_step(struct flow *f);
+void flow_reap(struct worker *w);
+/* The exchange is over: count it, write it down, forget it. */
+void flow_exchange_over(struct flow *f);
+/* Both ends go at once; an exchange under way is written down as far as it got. */
+void flow_end(struct flow *f, enum end_kind how);
+/* Sends what is cleared to the client. False: the client is gone. */
+bool flow_send_down(struct flow *f);
+/* Reads and throws away what the server still says. */
+void flow_drain_server(struct flow *f);
+void side_fin(struct side *s);
+void side_close(struct flow *f, struct side *s, enum end_kind how);
+
+/* cut.c */
+void cut_begin(struct flow *f);
+void cut_step(struct flow *f);
+void cut_timer(struct flow *f);
+
+/* note.c */
+int note_exchange(struct flow *f, struct ledger_note *note);
+/* Sends the findings; the last one carries the note. */
+int note_findings(struct flow *f, struct ledger_note *note);
+void note_new_id(struct flow *f);
+
+uint64_t unix_now(void);
+
+static inline void count(uint64_t *n, uint64_t by)
+{
+	__atomic_store_n(n, *n + by, __ATOMIC_RELAXED); /* one writer */
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker.c - one loop's share: listeners, rules, counters. */
+#include "flow/private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/own.h"
+
+#define ACCEPTS_A_TURN  64
+#define ACCEPT_RETRY_NS 50000000u
+
+uint64_t unix_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void accept_some(struct worker *w, struct watch *door)
+{
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		int fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0) {
+			flow_accept(w, fd);
+			continue;
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			/* The connection stays in the backlog. Asking again at once would only burn the core. */
+			log_warn("accept: error=%s retry_ms=50", strerrorname_np(errno));
+			loop_del(w->loop, door);
+			if (loop_timer(w->loop, &w->retry, ACCEPT_RETRY_NS))
+				loop_add_level(w->loop, door, EPOLLIN);
+			return;
+		}
+		if (errno != ECONNABORTED && errno != EINTR && errno != EPROTO)
+			return;
+	}
+}
+
+static void door4_ready(struct watch *door, uint32_t events)
+{
+	struct worker *w = container_of(door, struct worker, doors[0]);
+
+	(void)events;
+	accept_some(w, door);
+	flow_reap(w);
+}
+
+static void door6_ready(struct watch *door, uint32_t events)
+{
+	struct worker *w = container_of(door, struct worker, doors[1]);
+
+	(void)events;
+	accept_some(w, door);
+	flow_reap(w);
+}
+
+static void retry_due(struct timer *t)
+{
+	struct worker *w = container_of(t, struct worker, retry);
+
+	for (int i = 0; i < 2; i++)
+		if (w->doors[i].fd >= 0)
+			loop_add_level(w->loop, &w->doors[i], EPOLLIN); /* EEXIST for the one that was not out */
+}
+
+int worker_new(struct worker **out, const struct worker_options *o, unsigned index, struct loop *l, struct ruleset *rules)
+{
+	static const int family[2] = { AF_INET, AF_INET6 };
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	w->o = *o;
+	if (!w->o.head_timeout_ms)
+		w->o.head_timeout_ms = 60000;
+	if (!w->o.stop_timeout_ms)
+		w->o.stop_timeout_ms = 1000;
+	if (!w->o.limits.body_max)
+		w->o.limits.body_max = EXCHANGE_BODY_MAX;
+	if (!w->o.limits.event_max)
+		w->o.limits.event_max = EXCHANGE_EVENT_MAX;
+	w->loop = l;
+	w->retry.due = retry_due;
+	w->doors[0] = (struct watch){ .ready = door4_ready, .fd = -1 };
+	w->doors[1] = (struct watch){ .ready = door6_ready, .fd = -1 };
+	for (int i = 0; i < 2; i++) {
+		int err;
+
+		w->doors[i].fd = capture_listener(o->capture, index, family[i]);
+		if (w->doors[i].fd < 0)
+			continue;
+		err = loop_add_level(l, &w->doors[i], EPOLLIN);
+		if (err) {
+			free(w);
+			return err;
+		}
+	}
+	w->rules = ruleset_get(rules);
+	*out = w;
+	return 0;
+}
+
+struct new_rules {
+	struct post post;
+	struct worker *worker;
+	struct ruleset *rules;
+};
+
+static void take_rules(struct post *p)
+{
+	struct new_rules *n = container_of(p, struct new_rules, post);
+	struct ruleset *old = n->worker->rules;
+
+	n->worker->rules = n->rules;
+	ruleset_put(&old);
+	free(n);
+}
+
+int worker_set_rules(struct worker *w, struct ruleset *rules)
+{
+	struct new_rules *n = malloc(sizeof(*n));
+
+	if (!n)
+		return -ENOMEM;
+	n->post.run = take_rules;
+	n->worker = w;
+	n->rules = ruleset_get(rules);
+	loop_post(w->loop, &n->post);
+	return 0;
+}
+
+void worker_stats(const struct worker *w, struct worker_stats *out)
+{
+	const uint64_t *from = (const uint64_t *)&w->stats;
+	uint64_t *to = (uint64_t *)out;
+
+	for (size_t i = 0; i < sizeof(*out) / sizeof(*to); i++)
+		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+}
+
+void worker_free(struct worker **at)
+{
+	struct worker *w = *at;
+
+	if (!w)
+		return;
+	while (w->flows)
+		flow_kill(w->flows);
+	for (struct flow *f = w->dead; f; f = f->next)
+		f->note_out = false; /* nobody runs the loop that would hear of it */
+	flow_reap(w);
+	for (int i = 0; i < 2; i++)
+		if (w->doors[i].fd >= 0)
+			loop_del(w->loop, &w->doors[i]);
+	loop_timer_stop(w->loop, &w->retry);
+	ruleset_put(&w->rules);
+	free(w);
+	*at = NULL;
+}

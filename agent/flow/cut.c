@@ -3,9 +3,9 @@
  * cut.c - the end of an answer that was cut, in the order that the law and design P5 ask for: stop generating, write it
  * down, then tell.
  *
- *   STOPPING  the server was sent FIN; its own FIN confirms. After CONFIRM_WAIT the record is written with what is known.
- *   NOTING    the record is on its way to the disk. The client has heard nothing.
- *   ENDING    the refusal goes to the client. A server that has not closed by the stop time-out is reset.
+ *   STOPPING  the server was sent FIN; its own FIN confirms. After CONFIRM_WAIT the record is written with what is
+ * known. NOTING    the record is on its way to the disk. The client has heard nothing. ENDING    the refusal goes to
+ * the client. A server that has not closed by the stop time-out is reset.
  */
 #include "flow/private.h"
 
@@ -114,7 +114,7 @@ static void conclude(struct flow *f)
 	f->end_kind = how == CONCLUDE_RESET ? END_RST : END_FIN;
 	if (f->note_err)
 		log_error("record: a refusal is cut without words: service=%s error=%s", w->o.services[f->service],
-			  strerrorname_np(-f->note_err));
+		          strerrorname_np(-f->note_err));
 	if (how == CONCLUDE_KEEP && f->server.watch.fd >= 0 && !f->server.eof) {
 		/* The server's answer was complete, the client has one, too: both may go on. */
 		f->state = FLOW_OPEN;
@@ -124,7 +124,7 @@ static void conclude(struct flow *f)
 		return;
 	}
 	loop_timer(w->loop, &f->timer,
-		   f->stop.result == STOP_REQUESTED ? w->o.stop_timeout_ms * 1000000ull : LINGER_NS);
+	           f->stop.result == STOP_REQUESTED ? w->o.stop_timeout_ms * 1000000ull : LINGER_NS);
 	cut_step(f);
 }
 

@@ -200,8 +200,8 @@ void flow_exchange_over(struct flow *f)
 void flow_end(struct flow *f, enum end_kind how)
 {
 	f->end_kind = how;
-	if (f->x && (f->state == FLOW_ENDING || exchange_begun(f->x) ||
-		     exchange_report(f->x)->exception != EXCEPTION_NONE))
+	if (f->x &&
+	    (f->state == FLOW_ENDING || exchange_begun(f->x) || exchange_report(f->x)->exception != EXCEPTION_NONE))
 		flow_exchange_over(f);
 	flow_kill(f);
 }

@@ -16,14 +16,14 @@
 struct worker;
 
 struct worker_options {
-	struct capture *capture;       /* borrowed, as all here, for the worker's life */
+	struct capture *capture; /* borrowed, as all here, for the worker's life */
 	struct ledger *ledger;
-	const char *const *services;   /* names, by index of the guard */
+	const char *const *services; /* names, by index of the guard */
 	size_t service_count;
 	struct exchange_limits limits;
-	uint32_t head_timeout_ms;      /* from the first byte of a request head to its last; 0: 60,000 */
-	uint32_t stop_timeout_ms;      /* a cut server that has not closed by then is reset; 0: 1,000 */
-	bool record_all;               /* an Exchange for each answer, not only where something was found */
+	uint32_t head_timeout_ms; /* from the first byte of a request head to its last; 0: 60,000 */
+	uint32_t stop_timeout_ms; /* a cut server that has not closed by then is reset; 0: 1,000 */
+	bool record_all;          /* an Exchange for each answer, not only where something was found */
 };
 
 /* What a worker has done, for status and metrics. Written by its loop alone, read by anybody. */
@@ -38,7 +38,7 @@ struct worker_stats {
 
 /* Makes the worker of loop `index` and takes its listeners into `l`. Shares the ruleset. Errors: -errno. */
 int worker_new(struct worker **out, const struct worker_options *o, unsigned index, struct loop *l,
-	       struct ruleset *rules);
+               struct ruleset *rules);
 
 /* From any thread: exchanges that begin from now on use `rules`. -ENOMEM leaves the old ones. */
 int worker_set_rules(struct worker *w, struct ruleset *rules);
@@ -46,5 +46,6 @@ int worker_set_rules(struct worker *w, struct ruleset *rules);
 /* A copy, from any thread. */
 void worker_stats(const struct worker *w, struct worker_stats *out);
 
-/* Closes all connections and frees the worker. Its loop must not be running, and the ledger must have told all notes. */
+/* Closes all connections and frees the worker. Its loop must not be running, and the ledger must have told all notes.
+ */
 void worker_free(struct worker **at);

@@ -9,12 +9,13 @@
 #include "base/own.h"
 
 _Static_assert((int)CHANNEL__CONTENT == (int)CHANNEL_CONTENT && (int)CHANNEL__HEADER == (int)CHANNEL_HEADER,
-	       "channels are numbered alike in stream and in the record");
+               "channels are numbered alike in stream and in the record");
 
 void note_new_id(struct flow *f)
 {
 	if (getrandom(f->exchange_id, sizeof(f->exchange_id), GRND_NONBLOCK) != sizeof(f->exchange_id)) {
-		uint64_t parts[2] = { unix_now(), (uint64_t)(uintptr_t)f }; /* before the pool is ready: unique is enough */
+		uint64_t parts[2] = { unix_now(),
+			              (uint64_t)(uintptr_t)f }; /* before the pool is ready: unique is enough */
 
 		memcpy(f->exchange_id, parts, sizeof(parts));
 	}

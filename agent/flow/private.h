@@ -6,19 +6,19 @@
 
 #include "flow/flow.h"
 
-#define SCRATCH_BYTES  65536  /* what one read(2) may bring beyond the lane's room */
-#define UP_HIGH        262144 /* unsent bytes at which the client is no longer read */
-#define DOWN_HIGH      262144 /* unsent bytes at which the server is no longer read */
-#define READS_A_TURN   8      /* of one side, before the others have their turn */
+#define SCRATCH_BYTES 65536  /* what one read(2) may bring beyond the lane's room */
+#define UP_HIGH       262144 /* unsent bytes at which the client is no longer read */
+#define DOWN_HIGH     262144 /* unsent bytes at which the server is no longer read */
+#define READS_A_TURN  8      /* of one side, before the others have their turn */
 
 struct worker {
 	struct worker_options o;
 	struct loop *loop;
 	struct ruleset *rules;
 	struct watch doors[2];
-	struct timer retry;       /* out of descriptors: accept again later */
-	struct flow *flows;       /* all of this worker's */
-	struct flow *dead;        /* freed at the end of the call that ended them */
+	struct timer retry; /* out of descriptors: accept again later */
+	struct flow *flows; /* all of this worker's */
+	struct flow *dead;  /* freed at the end of the call that ended them */
 	struct worker_stats stats;
 	uint8_t scratch[SCRATCH_BYTES];
 };
@@ -37,9 +37,9 @@ enum end_kind { END_FIN, END_RST };
 struct side {
 	struct watch watch;
 	bool readable, writable;
-	bool hup;       /* the peer has closed its half: read to the end */
-	bool eof;       /* it was read */
-	bool reset;     /* the connection is broken */
+	bool hup;   /* the peer has closed its half: read to the end */
+	bool eof;   /* it was read */
+	bool reset; /* the connection is broken */
 	bool fin_sent;
 };
 
@@ -47,7 +47,7 @@ struct side {
 struct stop {
 	const char *method;
 	enum { STOP_NONE, STOP_REQUESTED, STOP_CONFIRMED, STOP_NOT_CONFIRMED } result;
-	uint64_t at;          /* loop time */
+	uint64_t at; /* loop time */
 	uint64_t at_unix;
 	uint64_t latency_us, bytes_after;
 };
@@ -65,7 +65,7 @@ struct flow {
 	enum end_kind end_kind;
 	struct timer timer;
 	struct stop stop;
-	uint64_t started_unix;  /* of the exchange */
+	uint64_t started_unix; /* of the exchange */
 	uint64_t held_since, max_hold_ns;
 	uint8_t exchange_id[16];
 
@@ -73,8 +73,8 @@ struct flow {
 	struct ledger_note note;
 	struct post noted;
 	int note_err;
-	bool note_out;          /* the writer has it */
-	bool exchange_noted;    /* an exception's Exchange is written before the client hears of it */
+	bool note_out;       /* the writer has it */
+	bool exchange_noted; /* an exception's Exchange is written before the client hears of it */
 	bool lingering;
 	uint8_t patience;
 };

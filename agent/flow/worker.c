@@ -70,7 +70,8 @@ static void retry_due(struct timer *t)
 			loop_add_level(w->loop, &w->doors[i], EPOLLIN); /* EEXIST for the one that was not out */
 }
 
-int worker_new(struct worker **out, const struct worker_options *o, unsigned index, struct loop *l, struct ruleset *rules)
+int worker_new(struct worker **out, const struct worker_options *o, unsigned index, struct loop *l,
+               struct ruleset *rules)
 {
 	static const int family[2] = { AF_INET, AF_INET6 };
 	struct worker *w = calloc(1, sizeof(*w));

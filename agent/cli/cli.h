@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cli.h - the subcommands of sluicectl. Each gets its own argv (argv[0] is its name) and returns the exit status. */
+#pragma once
+
+#include "config/config.h"
+#include "policy/policy.h"
+#include "serve/serve.h"
+
+/* What the global options say. */
+struct cli_globals {
+	const char *config;  /* file; NULL: CONFIG_FILE, if it is there */
+	const char *control; /* socket; NULL: as the configuration says */
+};
+
+extern struct cli_globals cli_globals;
+
+int events_main(int argc, char **argv);
+int policy_main(int argc, char **argv);
+int replay_main(int argc, char **argv);
+int scan_main(int argc, char **argv);
+int services_main(int argc, char **argv);
+int status_main(int argc, char **argv);
+
+/* Loads the policy in `dir` (NULL: what the configuration names), prints what is wrong with it. 0 or -errno. */
+int cli_policy(struct ruleset **out, const char *dir);
+
+/* Asks the daemon; says on standard error what went wrong. The reply is the caller's. 0 or -errno. */
+int cli_ask(ControlReply **out, const ControlRequest *request);
+
+/* Reads all of `path` ("-": standard input) into memory. On success *data is the caller's. -errno, -EFBIG over `most`.
+ */
+int cli_read(const char *path, size_t most, uint8_t **data, size_t *len);
+
+/* Writes a JSON string, quotes included. Bytes that are not UTF-8 are written as U+FFFD. */
+void cli_json_string(FILE *to, const char *text);

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sluicectl.c - the table of subcommands. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "cli/cli.h"
+
+struct cli_globals cli_globals;
+
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv); /* NULL: known, but not in this version */
+	const char *about;
+};
+
+static int version_main(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	puts("sluicectl " SLUICE_VERSION);
+	return 0;
+}
+
+static const struct command commands[] = {
+	{ "status", status_main, "what is guarded, what is not, counters  [--json]" },
+	{ "services", services_main, "guarded services and their addresses" },
+	{ "events", events_main, "the record: -S -U -f -n -r -o FIELD=VALUE -D" },
+	{ "policy", policy_main, "check | reload" },
+	{ "scan", scan_main, "find what the policy forbids in files or standard input" },
+	{ "replay", replay_main, "send raw HTTP bytes through the daemon's own path, without a network" },
+	{ "version", version_main, "this program's version" },
+	{ "stats", NULL, "counts and rates of the record" },
+	{ "top", NULL, "live view" },
+	{ "selftest", NULL, "each rule through each dialect" },
+	{ "model", NULL, "train, eval, show, explain" },
+	{ "review", NULL, "mark findings right or wrong" },
+	{ "verify", NULL, "check the record's proof" },
+	{ "export", NULL, "hand records out" },
+	{ "hold", NULL, "keep records from pruning" },
+	{ "reveal", NULL, "decrypt evidence" },
+	{ "erase", NULL, "shred evidence" },
+	{ "discover", NULL, "inference servers nobody guards" },
+};
+
+static int usage(FILE *to, int status)
+{
+	fputs("usage: sluicectl [-c FILE] [--control SOCKET] COMMAND [...]\n\n", to);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (commands[i].run)
+			fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].about);
+	fputs("\n'sluicectl COMMAND --help' says more.\n", to);
+	return status;
+}
+
+int cli_policy(struct ruleset **out, const char *dir)
+{
+	owned(policy_report_free) struct policy_report report = {};
+	owned(config_free) struct config *config = NULL;
+	owned(own_free) char *mistakes = NULL;
+	int err;
+
+	if (!dir) {
+		err = config_load(&config, cli_globals.config ? cli_globals.config : CONFIG_FILE, &mistakes);
+		if (err) {
+			fputs(mistakes ? mistakes : "out of memory\n", stderr);
+			fputs("sluicectl: -p DIR names a policy without a configuration\n", stderr);
+			return err;
+		}
+		dir = config->policy;
+	}
+	err = ruleset_load(out, dir, &report);
+	if (report.text)
+		fwrite(report.text, 1, report.len, stderr);
+	return err;
+}
+
+int cli_read(const char *path, size_t most, uint8_t **data, size_t *len)
+{
+	owned(own_close) int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
+	owned(own_free) uint8_t *all = NULL;
+	size_t have = 0, room = 0;
+
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		ssize_t n;
+
+		if (have == room) {
+			uint8_t *more;
+
+			room = room ? 2 * room : 65536;
+			more = realloc(all, room);
+			if (!more)
+				return -ENOMEM;
+			all = more;
+		}
+		n = read(fd, all + have, room - have);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			break;
+		have += (size_t)n;
+		if (have > most)
+			return -EFBIG;
+	}
+	*data = TAKE(all);
+	*len = have;
+	return 0;
+}
+
+void cli_json_string(FILE *to, const char *text)
+{
+	fputc('"', to);
+	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+		if (*p == '"' || *p == '\\')
+			fprintf(to, "\\%c", *p);
+		else if (*p < 0x20)
+			fprintf(to, "\\u%04x", *p);
+		else
+			fputc(*p, to);
+	}
+	fputc('"', to);
+}
+
+int main(int argc, char **argv)
+{
+	int i = 1;
+
+	for (; i < argc && argv[i][0] == '-'; i++) {
+		if (!strcmp(argv[i], "-h") || !strcmp(argv[i], "--help"))
+			return usage(stdout, 0);
+		if (!strcmp(argv[i], "--version"))
+			return version_main(0, NULL);
+		if ((!strcmp(argv[i], "-c") || !strcmp(argv[i], "--config")) && i + 1 < argc)
+			cli_globals.config = argv[++i];
+		else if (!strcmp(argv[i], "--control") && i + 1 < argc)
+			cli_globals.control = argv[++i];
+		else
+			return usage(stderr, 2);
+	}
+	if (i == argc)
+		return usage(stderr, 2);
+	for (size_t k = 0; k < ARRAY_LEN(commands); k++) {
+		if (strcmp(commands[k].name, argv[i]))
+			continue;
+		if (!commands[k].run) {
+			fprintf(stderr, "sluicectl: '%s' is not supported by this version\n", argv[i]);
+			return 2;
+		}
+		return commands[k].run(argc - i, argv + i);
+	}
+	fprintf(stderr, "sluicectl: unknown command '%s'\n", argv[i]);
+	return usage(stderr, 2);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* status.c - sluicectl status and services: what the daemon says of itself. */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "cli/cli.h"
+#include "serve/serve.h"
+
+#define ASK_TIMEOUT_MS 5000
+
+int cli_ask(ControlReply **out, const ControlRequest *request)
+{
+	owned(config_free) struct config *config = NULL;
+	owned(own_free) char *mistakes = NULL;
+	const char *control = cli_globals.control;
+	int err;
+
+	if (!control) {
+		err = config_load(&config, cli_globals.config ? cli_globals.config : CONFIG_FILE, &mistakes);
+		if (err && cli_globals.config) {
+			fputs(mistakes ? mistakes : "out of memory\n", stderr);
+			return err;
+		}
+		control = err ? "/run/sluice/control.sock" : config->control;
+	}
+	err = serve_ask(out, control, request, ASK_TIMEOUT_MS);
+	if (err == -ENOENT || err == -ECONNREFUSED)
+		fprintf(stderr, "sluicectl: %s: no daemon answers here\n", control);
+	else if (err)
+		fprintf(stderr, "sluicectl: %s: %s\n", control, strerror(-err));
+	return err;
+}
+
+static int ask_status(ControlReply **reply)
+{
+	ControlRequest request = CONTROL_REQUEST__INIT;
+	StatusRequest body = STATUS_REQUEST__INIT;
+	int err;
+
+	request.op_case = CONTROL_REQUEST__OP_STATUS;
+	request.status = &body;
+	err = cli_ask(reply, &request);
+	if (!err && !(*reply)->status) {
+		control_reply__free_unpacked(*reply, NULL);
+		fputs("sluicectl: the daemon did not say how it is\n", stderr);
+		err = -EBADMSG;
+	}
+	return err;
+}
+
+static void json_strings(const char *name, char **list, size_t n)
+{
+	printf("\"%s\":[", name);
+	for (size_t i = 0; i < n; i++) {
+		fputs(i ? "," : "", stdout);
+		cli_json_string(stdout, list[i]);
+	}
+	fputs("]", stdout);
+}
+
+static void json_service(const ServiceStatus *s)
+{
+	fputs("{\"name\":", stdout);
+	cli_json_string(stdout, s->name);
+	printf(",\"mode\":\"%s\",", s->mode);
+	json_strings("addresses", s->addresses, s->n_addresses);
+	fputs(",\"ports\":[", stdout);
+	for (size_t i = 0; i < s->n_ports; i++)
+		printf("%s%" PRIu32, i ? "," : "", s->ports[i]);
+	fputs("],", stdout);
+	json_strings("uncovered", s->uncovered, s->n_uncovered);
+	fputs("}", stdout);
+}
+
+static void print_json(const StatusReply *s)
+{
+	printf("{\"ready\":%s,\"version\":", s->ready ? "true" : "false");
+	cli_json_string(stdout, s->version);
+	printf(",\"pid\":%" PRIu32 ",\"loops\":%" PRIu32 ",\"services\":[", s->pid, s->loops);
+	for (size_t i = 0; i < s->n_services; i++) {
+		fputs(i ? "," : "", stdout);
+		json_service(s->services[i]);
+	}
+	fputs("],", stdout);
+	json_strings("uncovered", s->uncovered, s->n_uncovered);
+	fputs(",", stdout);
+	json_strings("missing", s->missing, s->n_missing);
+	fputs(",\"policy\":{\"digest\":\"", stdout);
+	for (size_t i = 0; i < s->policy_digest.len; i++)
+		printf("%02x", s->policy_digest.data[i]);
+	printf("\",\"rules\":%" PRIu32 ",\"keywords\":%" PRIu32 ",\"error\":", s->policy_rules, s->policy_keywords);
+	if (s->policy_error[0])
+		cli_json_string(stdout, s->policy_error);
+	else
+		fputs("null", stdout);
+	printf("},\"record\":{\"failed\":%s,\"next_seq\":%" PRIu64 "},\"dials\":%" PRIu32 ",\"counters\":{",
+	       s->record_failed ? "true" : "false", s->record_next_seq, s->dials);
+	for (size_t i = 0; i < s->n_counters; i++)
+		printf("%s\"%s\":%" PRIu64, i ? "," : "", s->counters[i]->name, s->counters[i]->value);
+	fputs("}}\n", stdout);
+}
+
+static void print_services(const StatusReply *s)
+{
+	for (size_t i = 0; i < s->n_services; i++) {
+		const ServiceStatus *one = s->services[i];
+
+		printf("%-16s fail: %-7s", one->name, one->mode);
+		for (size_t k = 0; k < one->n_addresses; k++)
+			printf(" %s", one->addresses[k]);
+		puts(one->n_addresses ? "" : " not listening");
+		for (size_t k = 0; k < one->n_uncovered; k++)
+			printf("  not covered: %s\n", one->uncovered[k]);
+	}
+}
+
+static void print_text(const StatusReply *s)
+{
+	printf("sluiced %s, pid %" PRIu32 ", %s, %" PRIu32 " loops\n", s->version, s->pid,
+	       s->ready ? "ready" : "not ready", s->loops);
+	print_services(s);
+	for (size_t i = 0; i < s->n_missing; i++)
+		printf("this kernel lacks: %s\n", s->missing[i]);
+	printf("policy: %" PRIu32 " rules, %" PRIu32 " keywords\n", s->policy_rules, s->policy_keywords);
+	if (s->policy_error[0])
+		printf("policy: the last reload was refused: %s\n", s->policy_error);
+	printf("record: next %" PRIu64 "%s\n", s->record_next_seq, s->record_failed ? ", FAILED" : "");
+	for (size_t i = 0; i < s->n_counters; i++)
+		if (s->counters[i]->value)
+			printf("  %-32s %" PRIu64 "\n", s->counters[i]->name, s->counters[i]->value);
+}
+
+static int usage(FILE *to, int status)
+{
+	fputs("usage: sluicectl status [--json]\n"
+	      "       sluicectl services\n"
+	      "\n"
+	      "Exit status: 0 the daemon is ready, 1 it is not, 2 no daemon.\n",
+	      to);
+	return status;
+}
+
+int status_main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{},
+	};
+	ControlReply *reply = NULL;
+	bool json = false, ready;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (c == 'h')
+			return usage(stdout, 0);
+		if (c != 'j')
+			return usage(stderr, 2);
+		json = true;
+	}
+	if (optind < argc)
+		return usage(stderr, 2);
+	if (ask_status(&reply))
+		return 2;
+	if (json)
+		print_json(reply->status);
+	else
+		print_text(reply->status);
+	ready = reply->status->ready;
+	control_reply__free_unpacked(reply, NULL);
+	return ready ? 0 : 1;
+}
+
+int services_main(int argc, char **argv)
+{
+	ControlReply *reply = NULL;
+
+	(void)argv;
+	if (argc > 1)
+		return usage(stderr, 2);
+	if (ask_status(&reply))
+		return 2;
+	print_services(reply->status);
+	control_reply__free_unpacked(reply, NULL);
+	return 0;
+}

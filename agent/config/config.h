@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.h - the door of config: /etc/sluice/sluice.yaml, read strictly.
+ *
+ * Every mistake is named with file, line and column; an unknown key is a mistake. Defaults are filled in, so a reader
+ * of the struct never asks whether something was given.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/log.h"
+
+#define CONFIG_FILE "/etc/sluice/sluice.yaml"
+
+struct config_service {
+	char *name;
+	char *unit, *cgroup; /* NULL: not given */
+	uint16_t *ports;
+	size_t port_count; /* 0: auto */
+	bool fail_open;
+};
+
+struct config {
+	struct config_service *services;
+	size_t service_count;
+	char *policy; /* folder of packs */
+	char *record_dir;
+	uint32_t retain_days;
+	bool record_all; /* exchanges: all | flagged */
+	char **identity_headers;
+	size_t identity_count;
+	char *metrics_listen; /* "127.0.0.1:9477", or NULL */
+	enum log_level log_level;
+	char *control;    /* path of the control socket */
+	char *pins;       /* directory on a bpffs */
+	char *own_cgroup; /* below the cgroup2 mount */
+	uint32_t loops;   /* 0: one a core */
+	uint64_t body_max, event_max;
+	uint32_t head_timeout_ms, stop_timeout_ms;
+};
+
+/* Loads `file`. On success *out is the caller's. On error -EINVAL or -errno, and *report, which the caller frees, holds
+ * one line a mistake: "FILE:LINE:COLUMN: what". */
+int config_load(struct config **out, const char *file, char **report);
+void config_free(struct config **at);

@@ -1,0 +1,723 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main.c - sluiced: wires the rooms and lives until it is told to stop.
+ *
+ * Order of birth: policy (a broken one stops us before anything is touched), ledger, capture (the gate is closed now),
+ * workers, doors (the gate is open to us), control. Whatever fails leaves the gate closed.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/own.h"
+#include "capture/capture.h"
+#include "config/config.h"
+#include "flow/flow.h"
+#include "policy/policy.h"
+#include "record/record.h"
+#include "serve/serve.h"
+
+#define TICK_NS     1000000000u
+#define HEARTBEAT_S 60
+
+struct thread {
+	pthread_t id;
+	struct loop *loop;
+	struct worker *worker;
+	bool running;
+};
+
+struct daemon {
+	const char *config_file;
+	struct config *config;
+	struct ruleset *rules;
+	struct ledger *ledger;
+	struct capture *capture;
+	struct loop *loop;
+	struct serve *serve;
+	struct watch signals;
+	struct timer tick;
+	uint64_t ticks;
+	struct thread *threads;
+	unsigned thread_count;
+	const char **names;
+	struct guard *guards;
+	uint64_t started_unix;
+	char policy_error[512];
+	bool ready;
+};
+
+static uint64_t unix_nanos(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- records of the daemon itself ---- */
+
+static void note(struct daemon *d, Record *r)
+{
+	int err = ledger_append(d->ledger, r, NULL);
+
+	if (err)
+		log_error("record: not written: error=%s", strerrorname_np(-err));
+}
+
+static void note_lifecycle(struct daemon *d, Lifecycle__Kind kind, const char *reason)
+{
+	Lifecycle l = LIFECYCLE__INIT;
+	Record r = RECORD__INIT;
+
+	l.kind = kind;
+	l.reason = (char *)reason;
+	l.version = (char *)SLUICE_VERSION;
+	r.body_case = RECORD__BODY_LIFECYCLE;
+	r.lifecycle = &l;
+	note(d, &r);
+}
+
+static uint32_t keyword_count(const struct ruleset *rules)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ruleset_rules(rules); i++)
+		n += ruleset_rule_at(rules, i)->keywords;
+	return (uint32_t)n;
+}
+
+static void note_policy(struct daemon *d, bool refused)
+{
+	PolicyChange p = POLICY_CHANGE__INIT;
+	Record r = RECORD__INIT;
+
+	p.digest.data = (uint8_t *)ruleset_digest(d->rules);
+	p.digest.len = RULESET_DIGEST;
+	p.rules = (uint32_t)ruleset_rules(d->rules);
+	p.keywords = keyword_count(d->rules);
+	p.refused = refused;
+	r.body_case = RECORD__BODY_POLICY;
+	r.policy = &p;
+	note(d, &r);
+}
+
+static void totals(const struct daemon *d, struct worker_stats *sum)
+{
+	*sum = (struct worker_stats){};
+	for (unsigned i = 0; i < d->thread_count; i++) {
+		struct worker_stats one;
+
+		worker_stats(d->threads[i].worker, &one);
+		for (size_t k = 0; k < sizeof(one) / sizeof(uint64_t); k++)
+			((uint64_t *)sum)[k] += ((uint64_t *)&one)[k];
+	}
+}
+
+static void note_heartbeat(struct daemon *d)
+{
+	Heartbeat h = HEARTBEAT__INIT;
+	Record r = RECORD__INIT;
+	struct worker_stats sum;
+
+	totals(d, &sum);
+	h.exchanges = sum.exchanges;
+	r.body_case = RECORD__BODY_HEARTBEAT;
+	r.heartbeat = &h;
+	note(d, &r);
+}
+
+/* Connections that passed unread while we were gone (fail: open) are on record from the moment we are back. */
+static void note_bypass(struct daemon *d, uint64_t passed)
+{
+	Bypass b = BYPASS__INIT;
+	Record r = RECORD__INIT;
+
+	b.kind = BYPASS__KIND__END;
+	b.reason = (char *)"fail_open";
+	b.connections = passed;
+	b.to_unix_nano = unix_nanos();
+	r.body_case = RECORD__BODY_BYPASS;
+	r.bypass = &b;
+	note(d, &r);
+	log_warn("fail open: connections passed unread while the daemon was gone: count=%llu",
+	         (unsigned long long)passed);
+}
+
+/* ---- policy ---- */
+
+static void print_report(const struct policy_report *report)
+{
+	if (report->text)
+		fwrite(report->text, 1, report->len, stderr);
+}
+
+static void reload(struct daemon *d)
+{
+	struct policy_report report = {};
+	struct ruleset *fresh = NULL, *old = d->rules;
+	uint64_t passed = 0;
+	int err;
+
+	(void)passed;
+	sd_notify(0, "RELOADING=1");
+	err = ruleset_load(&fresh, d->config->policy, &report);
+	if (err) {
+		char *line = report.text ? strchrnul(report.text, '\n') : NULL;
+
+		snprintf(d->policy_error, sizeof(d->policy_error), "%.*s", line ? (int)(line - report.text) : 0,
+		         report.text ? report.text : "");
+		print_report(&report);
+		log_error("policy: refused, the old one stays: mistakes=%zu", report.errors);
+		note_policy(d, true);
+	} else {
+		d->rules = fresh;
+		d->policy_error[0] = '\0';
+		for (unsigned i = 0; i < d->thread_count; i++)
+			if (worker_set_rules(d->threads[i].worker, fresh))
+				log_error("policy: out of memory: a worker keeps the old one");
+		ruleset_put(&old);
+		note_policy(d, false);
+		log_info("policy: loaded rules=%zu keywords=%u", ruleset_rules(fresh), keyword_count(fresh));
+	}
+	policy_report_free(&report);
+	sd_notify(0, "READY=1");
+}
+
+/* ---- status and metrics ---- */
+
+struct named {
+	const char *name;
+	size_t at;
+};
+
+#define STAT(field)                                                                                                    \
+	{                                                                                                              \
+#field, offsetof(struct worker_stats, field)                                                           \
+	}
+static const struct named stat_names[] = {
+	STAT(accepted),  STAT(open),           STAT(dial_failed),        STAT(refused),
+	STAT(exchanges), STAT(events),         STAT(bytes_in),           STAT(bytes_released),
+	STAT(stopped),   STAT(stop_confirmed), STAT(stop_not_confirmed), STAT(records_lost),
+};
+
+static void add_counter(StatusReply *s, const char *name, uint64_t value)
+{
+	Counter *c = malloc(sizeof(*c)), **more = realloc(s->counters, (s->n_counters + 1) * sizeof(*more));
+
+	if (more)
+		s->counters = more;
+	if (!c || !more) {
+		free(c);
+		return;
+	}
+	*c = (Counter)COUNTER__INIT;
+	c->name = strdup(name);
+	c->value = value;
+	s->counters[s->n_counters++] = c;
+}
+
+static void add_string(char ***list, size_t *n, const char *text)
+{
+	char **more = realloc(*list, (*n + 1) * sizeof(*more)), *copy = strdup(text);
+
+	if (more)
+		*list = more;
+	if (more && copy)
+		(*list)[(*n)++] = copy;
+	else
+		free(copy);
+}
+
+static void add_service(struct daemon *d, StatusReply *s, const struct capture_status *c, size_t index)
+{
+	ServiceStatus *one = malloc(sizeof(*one));
+	const struct guard *g = &d->guards[index];
+	size_t prefix = strlen(g->name);
+
+	if (!one)
+		return;
+	*one = (ServiceStatus)SERVICE_STATUS__INIT;
+	one->name = strdup(g->name);
+	one->mode = strdup(g->fail_open ? "open" : "closed");
+	one->ports = calloc(c->address_count + 1, sizeof(*one->ports));
+	for (size_t i = 0; i < c->address_count; i++) {
+		const char *colon = strrchr(c->addresses[i].text, ':');
+
+		if (c->addresses[i].service != index)
+			continue;
+		add_string(&one->addresses, &one->n_addresses, c->addresses[i].text);
+		if (one->ports && colon)
+			one->ports[one->n_ports++] = (uint32_t)strtoul(colon + 1, NULL, 10);
+	}
+	for (size_t i = 0; i < c->uncovered_count; i++)
+		if (!strncmp(c->uncovered[i], g->name, prefix) && c->uncovered[i][prefix] == ':')
+			add_string(&one->uncovered, &one->n_uncovered, c->uncovered[i]);
+	s->services[s->n_services++] = one;
+}
+
+static void fill_status(struct daemon *d, StatusReply *s)
+{
+	struct capture_status c = {};
+	struct ledger_stats l;
+	struct worker_stats sum;
+	char name[96];
+
+	s->ready = d->ready;
+	s->version = strdup(SLUICE_VERSION);
+	s->pid = (uint32_t)getpid();
+	s->started_unix_nano = d->started_unix;
+	s->policy_digest.data = malloc(RULESET_DIGEST);
+	if (s->policy_digest.data) {
+		memcpy(s->policy_digest.data, ruleset_digest(d->rules), RULESET_DIGEST);
+		s->policy_digest.len = RULESET_DIGEST;
+	}
+	s->policy_rules = (uint32_t)ruleset_rules(d->rules);
+	s->policy_keywords = keyword_count(d->rules);
+	s->policy_error = strdup(d->policy_error);
+	s->loops = d->thread_count;
+	if (!capture_status(d->capture, &c)) {
+		s->services = calloc(d->config->service_count, sizeof(*s->services));
+		for (size_t i = 0; s->services && i < d->config->service_count; i++)
+			add_service(d, s, &c, i);
+		for (size_t i = 0; i < c.uncovered_count; i++)
+			add_string(&s->uncovered, &s->n_uncovered, c.uncovered[i]);
+		for (size_t i = 0; i < c.missing_count; i++)
+			add_string(&s->missing, &s->n_missing, c.missing[i]);
+		for (size_t i = 0; i < c.tally_count; i++) {
+			snprintf(name, sizeof(name), "capture_%s", c.tally_names[i]);
+			add_counter(s, name, c.tallies[i]);
+		}
+		s->dials = (uint32_t)c.dials;
+	}
+	capture_status_free(&c);
+	totals(d, &sum);
+	for (size_t i = 0; i < ARRAY_LEN(stat_names); i++)
+		add_counter(s, stat_names[i].name, *(uint64_t *)((char *)&sum + stat_names[i].at));
+	for (int v = 0; v < VERDICT_COUNT; v++) {
+		snprintf(name, sizeof(name), "verdict_%s", verdict_names[v]);
+		add_counter(s, name, sum.verdicts[v]);
+	}
+	for (int e = 1; e < EXCEPTION_COUNT; e++)
+		if (sum.exceptions[e]) {
+			snprintf(name, sizeof(name), "exception_%s", exception_table[e].name);
+			add_counter(s, name, sum.exceptions[e]);
+		}
+	ledger_stats(d->ledger, &l);
+	s->record_failed = l.failed;
+	s->record_next_seq = l.next_seq;
+	add_counter(s, "records", l.records);
+	add_counter(s, "record_syncs", l.syncs);
+	add_counter(s, "record_sync_failures", l.sync_failures);
+}
+
+static void answer(void *arg, const ControlRequest *in, ControlReply *out)
+{
+	struct daemon *d = arg;
+
+	switch (in->op_case) {
+	case CONTROL_REQUEST__OP_RELOAD:
+		reload(d);
+		out->error = strdup(d->policy_error);
+		break;
+	case CONTROL_REQUEST__OP_STATUS:
+		out->status = malloc(sizeof(*out->status));
+		if (out->status) {
+			*out->status = (StatusReply)STATUS_REPLY__INIT;
+			fill_status(d, out->status);
+		}
+		break;
+	default:
+		out->error = strdup("this version does not know that request");
+	}
+}
+
+static void metric(struct buf *out, const char *name, const char *type, const char *about, uint64_t value)
+{
+	buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, about, name, type, name,
+	           (unsigned long long)value);
+}
+
+static void metrics(void *arg, struct buf *out)
+{
+	struct daemon *d = arg;
+	struct worker_stats s;
+	struct ledger_stats l;
+
+	totals(d, &s);
+	ledger_stats(d->ledger, &l);
+	metric(out, "sluice_up", "gauge", "The daemon is ready.", d->ready);
+	metric(out, "sluice_connections_accepted_total", "counter", "Connections taken from clients.", s.accepted);
+	metric(out, "sluice_connections_open", "gauge", "Connections open now.", s.open);
+	metric(out, "sluice_dials_failed_total", "counter", "Servers that could not be reached.", s.dial_failed);
+	metric(out, "sluice_events_total", "counter", "Events of streamed answers read.", s.events);
+	metric(out, "sluice_bytes_inspected_total", "counter", "Bytes that servers sent.", s.bytes_in);
+	metric(out, "sluice_stops_requested_total", "counter", "Generations that were to be stopped.", s.stopped);
+	metric(out, "sluice_stops_confirmed_total", "counter", "Generations known to be stopped.", s.stop_confirmed);
+	metric(out, "sluice_audit_records_total", "counter", "Records made durable.", l.records);
+	metric(out, "sluice_audit_sync_failures_total", "counter", "Syncs of the ledger that failed.", l.sync_failures);
+	metric(out, "sluice_events_lost_total", "counter", "Records that could not be queued.", s.records_lost);
+	buf_printf(out, "# HELP sluice_exchanges_total Answers by verdict.\n# TYPE sluice_exchanges_total counter\n");
+	for (int v = 0; v < VERDICT_COUNT; v++)
+		buf_printf(out, "sluice_exchanges_total{verdict=\"%s\"} %llu\n", verdict_names[v],
+		           (unsigned long long)s.verdicts[v]);
+	buf_printf(out,
+	           "# HELP sluice_exceptions_total Answers not inspected, by exception; all of them were refused.\n"
+	           "# TYPE sluice_exceptions_total counter\n");
+	for (int e = 1; e < EXCEPTION_COUNT; e++)
+		buf_printf(out, "sluice_exceptions_total{exception=\"%s\"} %llu\n", exception_table[e].name,
+		           (unsigned long long)s.exceptions[e]);
+}
+
+/* ---- signals and time ---- */
+
+static void signal_ready(struct watch *w, uint32_t events)
+{
+	struct daemon *d = container_of(w, struct daemon, signals);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(w->fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGHUP) {
+			reload(d);
+			continue;
+		}
+		log_info("stopping: signal=%s", sigabbrev_np((int)info.ssi_signo));
+		loop_stop(d->loop);
+	}
+}
+
+static void tick_due(struct timer *t)
+{
+	struct daemon *d = container_of(t, struct daemon, tick);
+
+	loop_timer(d->loop, t, TICK_NS);
+	capture_audit(d->capture);
+	sd_notify(0, "WATCHDOG=1");
+	if (++d->ticks % HEARTBEAT_S == 0)
+		note_heartbeat(d);
+}
+
+static int watch_signals(struct daemon *d, const sigset_t *set)
+{
+	d->signals = (struct watch){ .ready = signal_ready };
+	d->signals.fd = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (d->signals.fd < 0)
+		return -errno;
+	d->tick.due = tick_due;
+	loop_timer(d->loop, &d->tick, TICK_NS);
+	return loop_add_level(d->loop, &d->signals, EPOLLIN);
+}
+
+/* ---- birth ---- */
+
+static void *run_thread(void *arg)
+{
+	struct thread *t = arg;
+
+	loop_run(t->loop);
+	return NULL;
+}
+
+static int start_workers(struct daemon *d)
+{
+	struct worker_options o = {
+		.capture = d->capture,
+		.ledger = d->ledger,
+		.services = d->names,
+		.service_count = d->config->service_count,
+		.limits = { .body_max = d->config->body_max, .event_max = d->config->event_max },
+		.head_timeout_ms = d->config->head_timeout_ms,
+		.stop_timeout_ms = d->config->stop_timeout_ms,
+		.record_all = d->config->record_all,
+	};
+
+	for (unsigned i = 0; i < d->thread_count; i++) {
+		struct thread *t = &d->threads[i];
+		int err = loop_new(&t->loop);
+
+		err = err ? err : worker_new(&t->worker, &o, i, t->loop, d->rules);
+		err = err ? err : -pthread_create(&t->id, NULL, run_thread, t);
+		if (err)
+			return err;
+		t->running = true;
+	}
+	return 0;
+}
+
+static int open_capture(struct daemon *d)
+{
+	const struct config *c = d->config;
+	bool managed = getenv("INVOCATION_ID") != NULL; /* systemd gave us a cgroup of our own */
+	struct capture_options o = {
+		.pins = c->pins,
+		.own_cgroup = managed ? NULL : c->own_cgroup,
+		.guard_count = c->service_count,
+		.loops = d->thread_count,
+	};
+	char why[512] = "";
+	int err;
+
+	d->guards = calloc(c->service_count, sizeof(*d->guards));
+	d->names = calloc(c->service_count, sizeof(*d->names));
+	if (!d->guards || !d->names)
+		return -ENOMEM;
+	for (size_t i = 0; i < c->service_count; i++) {
+		const struct config_service *s = &c->services[i];
+
+		d->names[i] = s->name;
+		d->guards[i] = (struct guard){
+			.name = s->name,
+			.unit = s->unit,
+			.cgroup = s->cgroup,
+			.ports = s->ports,
+			.port_count = s->port_count,
+			.fail_open = s->fail_open,
+		};
+	}
+	o.guards = d->guards;
+	err = capture_open(&d->capture, &o, why, sizeof(why));
+	if (err)
+		log_error("capture: %s", why);
+	return err;
+}
+
+/* `dir` and what is above it. */
+static int make_dirs(const char *dir, mode_t mode)
+{
+	owned(own_free) char *path = strdup(dir);
+
+	if (!path)
+		return -ENOMEM;
+	for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
+		if (slash)
+			*slash = '\0';
+		if (mkdir(path, mode) && errno != EEXIST)
+			return -errno;
+		if (!slash)
+			return 0;
+		*slash = '/';
+	}
+}
+
+static int open_ledger(struct daemon *d)
+{
+	char dir[4096], origin[256] = "sluice/", host[128];
+	struct ledger_options o = { .dir = dir, .origin = origin };
+	int err;
+
+	if ((size_t)snprintf(dir, sizeof(dir), "%s/ledger", d->config->record_dir) >= sizeof(dir))
+		return -ENAMETOOLONG;
+	if (!gethostname(host, sizeof(host)))
+		snprintf(origin, sizeof(origin), "sluice/%.*s", (int)sizeof(host), host);
+	err = make_dirs(d->config->record_dir, 0750);
+	err = err ? err : ledger_open(&d->ledger, &o);
+	if (err)
+		log_error("record: %s: %s", dir, strerror(-err));
+	return err;
+}
+
+static void raise_limits(void)
+{
+	struct rlimit r;
+
+	/* Two descriptors a connection. */
+	if (!getrlimit(RLIMIT_NOFILE, &r) && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
+static uint64_t tally_of(struct capture *c, const char *name)
+{
+	struct capture_status s = {};
+	uint64_t n = 0;
+
+	if (capture_status(c, &s))
+		return 0;
+	for (size_t i = 0; i < s.tally_count; i++)
+		if (!strcmp(s.tally_names[i], name))
+			n = s.tallies[i];
+	capture_status_free(&s);
+	return n;
+}
+
+static int start(struct daemon *d, const sigset_t *signals)
+{
+	struct serve_ops ops = { .arg = d, .answer = answer, .metrics = metrics };
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	uint64_t passed;
+	int err = loop_new(&d->loop);
+
+	raise_limits();
+	d->started_unix = unix_nanos();
+	d->thread_count = d->config->loops ? d->config->loops : cores > 0 ? (unsigned)cores : 1;
+	d->threads = calloc(d->thread_count, sizeof(*d->threads));
+	if (!d->threads)
+		return -ENOMEM;
+	err = err ? err : watch_signals(d, signals);
+	err = err ? err : open_ledger(d);
+	err = err ? err : open_capture(d);
+	if (err)
+		return err;
+	note_lifecycle(d, LIFECYCLE__KIND__START, "");
+	note_policy(d, false);
+	passed = tally_of(d->capture, "open_passed");
+	err = start_workers(d);
+	if (err)
+		return err;
+	err = capture_doors(d->capture);
+	if (err) {
+		log_error("capture: the doors could not be put in place: error=%s", strerrorname_np(-err));
+		return err;
+	}
+	if (passed)
+		note_bypass(d, passed);
+	err = serve_open(&d->serve, d->loop, d->config->control, d->config->metrics_listen, &ops);
+	if (err) {
+		log_error("control: %s, metrics %s: %s", d->config->control,
+		          d->config->metrics_listen ? d->config->metrics_listen : "none", strerror(-err));
+		return err;
+	}
+	d->ready = true;
+	log_info("ready: services=%zu rules=%zu keywords=%u loops=%u", d->config->service_count,
+	         ruleset_rules(d->rules), keyword_count(d->rules), d->thread_count);
+	sd_notifyf(0, "READY=1\nSTATUS=guarding %zu services, %zu rules", d->config->service_count,
+	           ruleset_rules(d->rules));
+	return 0;
+}
+
+static void stop(struct daemon *d)
+{
+	sd_notify(0, "STOPPING=1");
+	serve_close(&d->serve);
+	for (unsigned i = 0; d->threads && i < d->thread_count; i++)
+		if (d->threads[i].running) {
+			loop_stop(d->threads[i].loop);
+			pthread_join(d->threads[i].id, NULL);
+		}
+	/* The gate closes before the last streams are let go, so that nobody comes back unread. */
+	capture_close(&d->capture);
+	if (d->ledger) {
+		if (d->ready)
+			note_lifecycle(d, LIFECYCLE__KIND__STOP, "signal");
+		ledger_close(&d->ledger);
+	}
+	for (unsigned i = 0; d->threads && i < d->thread_count; i++) {
+		if (d->threads[i].worker)
+			worker_free(&d->threads[i].worker);
+		loop_free(&d->threads[i].loop);
+	}
+	own_close(&d->signals.fd);
+	loop_free(&d->loop);
+	ruleset_put(&d->rules);
+	config_free(&d->config);
+	free(d->threads);
+	free(d->guards);
+	free(d->names);
+}
+
+static int usage(FILE *to, int status)
+{
+	fputs("usage: sluiced [-c FILE] [--check | --unpin | --version | --help]\n"
+	      "\n"
+	      "  -c, --config FILE  configuration (" CONFIG_FILE ")\n"
+	      "      --check        read configuration and policy, name every mistake, guard nothing\n"
+	      "      --unpin        take the guard down: what an earlier run left in the kernel is removed\n"
+	      "      --version\n"
+	      "\n"
+	      "Runs in the foreground. SIGHUP reloads the policy, SIGTERM stops; the gate then stays as each\n"
+	      "service's `fail` says.\n",
+	      to);
+	return status;
+}
+
+static int load(struct daemon *d)
+{
+	owned(policy_report_free) struct policy_report report = {};
+	owned(own_free) char *mistakes = NULL;
+	int err = config_load(&d->config, d->config_file, &mistakes);
+
+	if (err) {
+		fputs(mistakes ? mistakes : "out of memory\n", stderr);
+		return err;
+	}
+	err = ruleset_load(&d->rules, d->config->policy, &report);
+	print_report(&report);
+	return err;
+}
+
+int main(int argc, char **argv)
+{
+	enum { CHECK = 256, UNPIN, VERSION };
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' }, { "check", no_argument, NULL, CHECK },
+		{ "unpin", no_argument, NULL, UNPIN },      { "version", no_argument, NULL, VERSION },
+		{ "help", no_argument, NULL, 'h' },         {},
+	};
+	struct daemon d = { .config_file = CONFIG_FILE, .signals = { .fd = -1 } };
+	bool check = false, unpin = false;
+	sigset_t set;
+	int c, err;
+
+	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			d.config_file = optarg;
+			break;
+		case CHECK:
+			check = true;
+			break;
+		case UNPIN:
+			unpin = true;
+			break;
+		case VERSION:
+			puts("sluiced " SLUICE_VERSION);
+			return 0;
+		case 'h':
+			return usage(stdout, 0);
+		default:
+			return usage(stderr, 2);
+		}
+	}
+	if (optind < argc)
+		return usage(stderr, 2);
+	err = load(&d);
+	if (err || check) {
+		if (!err)
+			printf("%s: good; %s: %zu rules, %u keywords\n", d.config_file, d.config->policy,
+			       ruleset_rules(d.rules), keyword_count(d.rules));
+		ruleset_put(&d.rules);
+		config_free(&d.config);
+		return err ? 1 : 0;
+	}
+	if (unpin) {
+		err = capture_unpin(d.config->pins);
+		if (err)
+			fprintf(stderr, "sluiced: %s: %s\n", d.config->pins, strerror(-err));
+		stop(&d);
+		return err ? 1 : 0;
+	}
+	log_set_level(d.config->log_level);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	err = start(&d, &set);
+	if (!err)
+		loop_run(d.loop);
+	stop(&d);
+	return err ? 1 : 0;
+}

@@ -132,21 +132,25 @@ static enum exception body_item(struct exchange *x, const struct http1_body_item
 	switch (item->kind) {
 	case HTTP1_CHUNK:
 		x->here.left = x->body.left;
-		x->here.in_chunk = true;
+		x->here.in_chunk = x->body.left > 0;
 		return EXCEPTION_NONE;
 	case HTTP1_CHUNK_END:
 		x->here.in_chunk = false;
 		unit_extend(x);
 		return EXCEPTION_NONE;
 	case HTTP1_TRAILER:
-		return text_alone(x, CHANNEL_HEADER, item->data, true, true);
+		e = text_alone(x, CHANNEL_HEADER, item->data, !x->field_open, false);
+		x->field_open = true;
+		return e;
+	case HTTP1_TRAILER_END:
+		x->field_open = false;
+		return text_alone(x, CHANNEL_HEADER, SLICE(""), false, true);
 	case HTTP1_END:
 		x->answering = PHASE_DONE;
 		x->report.complete = true;
 		return body_end(x);
 	default:
-		e = body_data(x, item->data);
-		return e;
+		return body_data(x, item->data);
 	}
 }
 

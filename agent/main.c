@@ -42,6 +42,7 @@ struct daemon {
 	struct config *config;
 	struct ruleset *rules;
 	struct ledger *ledger;
+	struct subjects *subjects;
 	struct capture *capture;
 	struct loop *loop;
 	struct serve *serve;
@@ -436,7 +437,11 @@ static int start_workers(struct daemon *d)
 		.ledger = d->ledger,
 		.services = d->names,
 		.service_count = d->config->service_count,
-		.limits = { .body_max = d->config->body_max, .event_max = d->config->event_max },
+		.limits = { .body_max = d->config->body_max,
+		            .event_max = d->config->event_max,
+		            .identity = (const char *const *)d->config->identity_headers,
+		            .identity_count = d->config->identity_count },
+		.subjects = d->subjects,
 		.head_timeout_ms = d->config->head_timeout_ms,
 		.stop_timeout_ms = d->config->stop_timeout_ms,
 		.record_all = d->config->record_all,
@@ -522,6 +527,13 @@ static int open_ledger(struct daemon *d)
 		snprintf(origin, sizeof(origin), "sluice/%.*s", (int)sizeof(host), host);
 	err = make_dirs(d->config->record_dir, 0750);
 	err = err ? err : ledger_open(&d->ledger, &o);
+	if (err) {
+		log_error("record: %s: %s", dir, strerror(-err));
+		return err;
+	}
+	snprintf(dir, sizeof(dir), "%s/keys", d->config->record_dir);
+	if (d->config->identity_count)
+		err = subjects_open(&d->subjects, dir);
 	if (err)
 		log_error("record: %s: %s", dir, strerror(-err));
 	return err;
@@ -618,6 +630,7 @@ static void stop(struct daemon *d)
 			worker_free(&d->threads[i].worker);
 		loop_free(&d->threads[i].loop);
 	}
+	subjects_close(&d->subjects);
 	own_close(&d->signals.fd);
 	loop_free(&d->loop);
 	ruleset_put(&d->rules);

@@ -50,9 +50,13 @@ static inline void lane_free(struct lane *l)
 	l->cleared = l->parsed = 0;
 }
 
+#define EXCHANGE_SUBJECT 32
+
 struct exchange_limits {
-	size_t body_max;  /* bytes of an answer that is held whole; 0: 16 MiB */
-	size_t event_max; /* bytes held of a stream; 0: 1 MiB */
+	size_t body_max;             /* bytes of an answer that is held whole; 0: 16 MiB */
+	size_t event_max;            /* bytes held of a stream; 0: 1 MiB */
+	const char *const *identity; /* names of the request fields that say who asks; the first one given counts */
+	size_t identity_count;
 };
 
 /* What an answer that is held whole may take in its lane. */
@@ -133,6 +137,8 @@ struct exchange_report {
 	char path[256];           /* without the query, cut to fit; control and non-ASCII bytes as '?' */
 	uint16_t status;          /* of the answer; 0: none came */
 	char model[128], id[128]; /* as the server said */
+	bool has_subject;
+	uint8_t subject[EXCHANGE_SUBJECT]; /* SHA-256 of the identity: never to be stored, a pseudonym is made of it */
 	bool streamed;
 	bool complete; /* the server had sent all of its answer */
 	uint32_t events;

@@ -3,6 +3,7 @@
 #include "exchange/private.h"
 
 #include <errno.h>
+#include <openssl/evp.h>
 #include <stdlib.h>
 
 static enum exception fault_exception(enum http1_fault fault)
@@ -72,6 +73,26 @@ static int narrow_encodings(struct lane *l, struct http1_head *h, struct slice h
 	return 0;
 }
 
+/* SHA-256(name in lower case ‖ 0 ‖ value) of the first identity field that was given. */
+static void identify(struct exchange *x, const struct http1_head *h, struct slice head)
+{
+	for (size_t i = 0; i < x->limits.identity_count && !x->report.has_subject; i++) {
+		const char *name = x->limits.identity[i];
+		struct slice value = http1_value(h, head, slice_str(name));
+		EVP_MD_CTX *md = value.len ? EVP_MD_CTX_new() : NULL;
+		bool good = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL);
+
+		for (; good && *name; name++) {
+			uint8_t c = ascii_lower((uint8_t)*name);
+
+			good = EVP_DigestUpdate(md, &c, 1);
+		}
+		good = good && EVP_DigestUpdate(md, "", 1) && EVP_DigestUpdate(md, value.at, value.len);
+		x->report.has_subject = good && EVP_DigestFinal_ex(md, x->report.subject, NULL);
+		EVP_MD_CTX_free(md);
+	}
+}
+
 static enum exception head_read(struct exchange *x, struct lane *l, struct slice head)
 {
 	struct http1_head *h = &x->reader->head;
@@ -86,6 +107,7 @@ static enum exception head_read(struct exchange *x, struct lane *l, struct slice
 	if (h->upgrade)
 		return EXCEPTION_UPGRADE;
 	x->begun = true;
+	identify(x, h, head);
 	x->to_head = h->method == HTTP1_HEAD;
 	x->http10 = !h->minor;
 	x->report.dialect = dialect_of(method, path);

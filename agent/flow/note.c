@@ -27,6 +27,7 @@ struct parts {
 	Endpoint src, dst;
 	char src_text[INET6_ADDRSTRLEN], dst_text[INET6_ADDRSTRLEN];
 	char model[128], id[128];
+	uint8_t subject[SUBJECT_TAG];
 	Coverage coverage;
 	Measure stop;
 };
@@ -144,6 +145,9 @@ int note_exchange(struct flow *f, struct ledger_note *note)
 	end_of(&p.dst, p.dst_text, &f->ends.server);
 	e.src = &p.src;
 	e.dst = &p.dst;
+	if (r->has_subject && f->worker->o.subjects &&
+	    !subjects_tag(f->worker->o.subjects, r->subject, sizeof(r->subject), p.subject))
+		e.subject_tag = bytes_of(p.subject, sizeof(p.subject));
 	e.dialect = (char *)r->dialect->name;
 	p.coverage = (Coverage)COVERAGE__INIT;
 	p.coverage.in = r->coverage.in;

@@ -71,3 +71,16 @@ int ledger_reader_fd(const struct ledger_reader *r);
 /* One record as a line of JSON (design, section 10): field names in snake_case, enums by name, bytes as hex, times RFC
  * 3339. Appends to a malloc'd string through *text and *len. */
 int record_json(const Record *r, char **text, size_t *len);
+
+/* ---- who asked, as a pseudonym ---- */
+
+#define SUBJECT_TAG 16
+
+/* The keys of the pseudonyms, files of mode 0600 in a folder of their own. */
+struct subjects;
+
+/* Opens folder `dir` (made with mode 0700) and the key of these days, which is made if there is none. -errno. */
+int subjects_open(struct subjects **out, const char *dir);
+void subjects_close(struct subjects **at);
+/* The pseudonym of whom `digest` stands for: the same for 30 days at most, then another. Any thread. -errno. */
+int subjects_tag(struct subjects *s, const uint8_t *digest, size_t len, uint8_t tag[SUBJECT_TAG]);

@@ -283,7 +283,8 @@ def yaml_of(value, depth=0):
 class Gate:
     """sluiced in front of a Ground. Fields of the configuration can be given by name."""
 
-    def __init__(self, ground, fail='closed', policy=POLICY, wait=True, program=None, services=None, **more):
+    def __init__(self, ground, fail='closed', policy=POLICY, wait=True, program=None, services=None, asan='', **more):
+        self.asan = asan
         self.ground, self.wait, self.process = ground, wait, None
         self.program = program or binary('sluiced')
         self.record = os.path.join(ground.dir, 'record')
@@ -311,7 +312,7 @@ class Gate:
 
     def start(self):
         log = open(os.path.join(self.ground.dir, 'sluiced.log'), 'ab')
-        environment = {**os.environ, 'ASAN_OPTIONS': 'abort_on_error=0:exitcode=99:detect_leaks=1',
+        environment = {**os.environ, 'ASAN_OPTIONS': 'abort_on_error=0:exitcode=99:detect_leaks=1:' + self.asan,
                        'UBSAN_OPTIONS': 'print_stacktrace=1'}
         environment.pop('NOTIFY_SOCKET', None)
         self.process = subprocess.Popen([self.program, '-c', self.file], stdout=log, stderr=log, env=environment)
@@ -392,54 +393,62 @@ def memory_of(pid):
 class Answer:
     """What came back: raw bytes as received, and what they mean. error: None, or what went wrong."""
 
-    def __init__(self):
-        self.raw, self.head, self.body, self.fields = b'', b'', b'', {}
+    def __init__(self, raw=b''):
+        self.raw, self.head, self.body, self.fields = bytearray(raw), b'', bytearray(), {}
         self.status, self.error, self.complete, self.closed = 0, None, False, False
         self.first = self.seconds = None
+        self.at = 0  # raw is understood up to here
 
     def __repr__(self):
-        return 'status=%s error=%s complete=%s raw=%r' % (self.status, self.error, self.complete, self.raw[-600:])
+        return 'status=%s error=%s complete=%s raw=%r' % (self.status, self.error, self.complete, bytes(self.raw[-600:]))
+
+
+def parse_head(answer):
+    """True when the head of the answer, after any 1xx, is there."""
+    while not answer.head:
+        cut = answer.raw.find(b'\r\n\r\n', answer.at)
+        if cut < 0:
+            return False
+        head = bytes(answer.raw[answer.at:cut + 4])
+        lines = head.decode('latin-1').split('\r\n')
+        parts = lines[0].split(' ')
+        answer.status = int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
+        answer.at = cut + 4
+        if 100 <= answer.status < 200 and answer.status != 101:
+            continue
+        answer.head = head
+        answer.fields = {n.strip().lower(): v.strip() for n, c, v in (line.partition(':') for line in lines[1:]) if c}
+    return True
 
 
 def parse_answer(answer, ended, method='POST'):
-    """Reads answer.raw by its framing; True when the answer is complete."""
+    """Follows the framing as far as answer.raw goes; True when the answer is complete. Call again for more."""
+    if not parse_head(answer):
+        return False
     raw = answer.raw
-    while True:
-        cut = raw.find(b'\r\n\r\n')
-        if cut < 0:
-            return False
-        answer.head, rest = raw[:cut + 4], raw[cut + 4:]
-        lines = answer.head.decode('latin-1').split('\r\n')
-        parts = lines[0].split(' ')
-        answer.status = int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
-        if 100 <= answer.status < 200 and answer.status != 101:
-            raw = rest
-            continue
-        break
-    answer.fields = {n.strip().lower(): v.strip() for n, c, v in (line.partition(':') for line in lines[1:]) if c}
     if method == 'HEAD' or answer.status in (204, 304):
         return True
     if 'chunked' in answer.fields.get('transfer-encoding', '').lower():
-        body, at = b'', 0
         while True:
-            end = rest.find(b'\r\n', at)
+            end = raw.find(b'\r\n', answer.at)
             if end < 0:
-                break
-            size = int(rest[at:end].split(b';')[0], 16)
+                return False
+            size = int(bytes(raw[answer.at:end]).split(b';')[0], 16)
             if size == 0:
-                answer.body = body
-                return rest.find(b'\r\n\r\n', end) >= 0 or rest[end:end + 4] == b'\r\n\r\n'
-            body += rest[end + 2:end + 2 + size]
-            at = end + 2 + size + 2
-            if at > len(rest):
-                break
-        answer.body = body
-        return False
+                return raw.find(b'\r\n\r\n', end) >= 0
+            if end + 2 + size + 2 > len(raw):
+                if ended:
+                    answer.body += raw[end + 2:end + 2 + size]
+                    answer.at = len(raw)
+                return False
+            answer.body += raw[end + 2:end + 2 + size]
+            answer.at = end + 2 + size + 2
     if 'content-length' in answer.fields:
         length = int(answer.fields['content-length'])
-        answer.body = rest[:length]
-        return len(rest) >= length
-    answer.body = rest
+        answer.body = raw[answer.at:answer.at + length]
+        return len(raw) - answer.at >= length
+    if ended:
+        answer.body = raw[answer.at:]
     return ended
 
 
@@ -464,7 +473,7 @@ def dial(ground, source=None, timeout=10):
 
 def receive(s, timeout=30, method='POST', limit=1 << 30, answer=None):
     """Reads one answer from socket s."""
-    answer, begin, quick = answer or Answer(), time.monotonic(), 0
+    answer, begin = answer or Answer(), time.monotonic()
     s.settimeout(timeout)
     try:
         while len(answer.raw) < limit and time.monotonic() - begin < timeout:
@@ -476,12 +485,9 @@ def receive(s, timeout=30, method='POST', limit=1 << 30, answer=None):
                 answer.complete = parse_answer(answer, True, method)
                 break
             answer.raw += piece
-            # parsing anew for each piece of a large answer would be quadratic
-            if len(answer.raw) < 65536 or len(answer.raw) > quick * 1.2 or piece.endswith(b'\r\n\r\n') or len(piece) < 4096:
-                quick = len(answer.raw)
-                if parse_answer(answer, False, method):
-                    answer.complete = True
-                    break
+            if parse_answer(answer, False, method):
+                answer.complete = True
+                break
         else:
             answer.error = 'timeout'
     except socket.timeout:
@@ -493,6 +499,7 @@ def receive(s, timeout=30, method='POST', limit=1 << 30, answer=None):
             parse_answer(answer, True, method)
     elif not answer.complete:
         answer.error = 'closed before the end'
+    answer.raw, answer.body = bytes(answer.raw), bytes(answer.body)
     answer.seconds = time.monotonic() - begin
     return answer
 

@@ -4,11 +4,12 @@
 
     replay_test.py [NAME...]       SLUICE_CUTS=0 leaves the cuts out
 """
-import gzip
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -31,20 +32,16 @@ def replay(name, *more):
 
 
 def body_of(raw):
-    """The body of released bytes, by their framing as far as it goes."""
-    answer = Answer()
-    answer.raw = raw
+    """The body of released bytes, by their framing as far as it goes, without its encoding."""
+    answer = Answer(raw)
     try:
         parse_answer(answer, True)
     except ValueError:
         return raw
-    body = answer.body
-    if answer.fields.get('content-encoding') == 'gzip':
-        try:
-            body = gzip.decompress(body)
-        except (OSError, EOFError):
-            pass
-    return body
+    with contextlib.suppress(zlib.error):
+        if answer.fields.get('content-encoding') in ('gzip', 'deflate'):
+            return zlib.decompressobj(47).decompress(bytes(answer.body))
+    return bytes(answer.body)
 
 
 def same_start(a, b):

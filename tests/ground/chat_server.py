@@ -10,7 +10,8 @@ The last word of the last user message that is a trigger chooses the answer:
     BADZH    the test phrase 毒气测试短语       LAST    "quick brown weasel" as the last words
     REASON   forbidden in the reasoning        TOOL    forbidden in a tool call's arguments, in fragments
     TOOLOK   a harmless tool call              EMOJI   emoji, accents, CJK
-    LONG     ten thousand words, for minutes   RANDOM  words chosen by `seed`, about `size` bytes
+    LONG     ten thousand words, for minutes   LONGBAD  the same with the test phrase after twenty words
+    RANDOM  words chosen by `seed`, about `size` bytes
 
 Fields of the request besides OpenAI's: `delay` seconds between events, `ascii` for \\u escapes, `seed`, `size`,
 `repeat` to say the answer several times.
@@ -36,6 +37,7 @@ TEXT = {
     'TOOLOK': '',
     'EMOJI': 'Grüße 👩‍👩‍👧 and 🙂 from 東京 and São Paulo, 毒蛇 is a snake.',
     'LONG': ' '.join('word%d' % i for i in range(10000)),
+    'LONGBAD': ' '.join('FORBIDDEN-PHRASE-ALPHA' if i == 20 else 'word%d' % i for i in range(10000)),
     'RANDOM': None,
 }
 REASONING = {'REASON': 'The user wants the FORBIDDEN-PHRASE-ALPHA but I should think first.'}

@@ -8,6 +8,7 @@
         piece=N         N bytes a write (1: byte by byte)      gap=S   S seconds between writes
         stop=N          only the first N bytes (negative: all but the last N)
         end=keep|fin|rst|hang    what follows: next request (default), close, reset, silence for a minute
+    /ANY/PATH?raw=NAME&OPTIONS   the same under an API's own path
     /flood?bytes=N      an event stream of N bytes, as fast as the socket takes it
     /peer               what accept, getpeername and getsockname say
     /stats              counters: requests, connections, open, flood (bytes written), aborted
@@ -103,8 +104,9 @@ async def flood(writer, total):
 async def answer(writer, target, folder):
     url = urlsplit(target)
     options = dict(parse_qsl(url.query))
-    if url.path.startswith('/raw/'):
-        return await send_raw(writer, fixture(folder, url.path[5:]), options)
+    name = options.get('raw') or (url.path[5:] if url.path.startswith('/raw/') else None)
+    if name:
+        return await send_raw(writer, fixture(folder, name), options)
     if url.path == '/flood':
         return await flood(writer, int(options.get('bytes', 1 << 20)))
     if url.path == '/peer':
@@ -143,8 +145,13 @@ async def connection(reader, writer, folder):
 
 
 async def serve(args):
-    server = await asyncio.start_server(lambda r, w: connection(r, w, args.fixtures), args.host, args.port,
-                                        backlog=4096, limit=1 << 20)
+    sock = socket.socket(socket.AF_INET6 if ':' in args.host else socket.AF_INET)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if ':' in args.host:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # :: serves both families
+    sock.bind((args.host, args.port))
+    server = await asyncio.start_server(lambda r, w: connection(r, w, args.fixtures), sock=sock, backlog=4096,
+                                        limit=1 << 20)
     async with server:
         await server.serve_forever()
 

@@ -6,7 +6,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from gate import Ground, ask, dial, finish, get_json, in_threads, isolate, ok, receive, request_bytes
+from gate import Answer, Ground, ask, dial, finish, get_json, in_threads, isolate, ok, receive, request_bytes
 
 MEGABYTE = 1 << 20
 TOTAL, SLOW = 200 * MEGABYTE, 4

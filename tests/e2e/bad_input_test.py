@@ -95,7 +95,6 @@ with Ground('fake') as ground:
         in_threads(64, lambda i: send_and_leave(ground, rng.choice(list(REQUESTS.values())), rng.choice(('wait', 'reset'))), 60)
         ok('64 strangers at once', gate.sound() and alive(ground), gate.log())
 
-        whole = {}
         for name, codes, _, phrase, *_ in rows():
             with open(os.path.join(FIXTURES, name + '.http'), 'rb') as file:
                 raw = file.read()

@@ -82,13 +82,14 @@ def need(*paths):
             sys.exit(0)
 
 
-def isolate(seconds=600):
+def isolate(seconds=600, programs=True):
     """Runs the calling script again in namespaces of its own; returns there. A watchdog ends it after `seconds`."""
     if os.environ.get('SLUICE_GROUND') != 'inside':
         if os.geteuid() != 0:
             skip(os.path.basename(sys.argv[0]), 'needs root')
             sys.exit(0)
-        need(binary('sluiced'), binary('sluicectl'))
+        if programs:
+            need(binary('sluiced'), binary('sluicectl'))
         os.environ['SLUICE_GROUND'] = 'inside'
         os.execvp('unshare', ['unshare', '--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', PYTHON,
                               os.path.abspath(sys.argv[0])] + sys.argv[1:])

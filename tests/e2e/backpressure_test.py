@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from gate import Answer, Ground, ask, dial, finish, get_json, in_threads, isolate, ok, receive, request_bytes
 
 MEGABYTE = 1 << 20
-TOTAL, SLOW = 200 * MEGABYTE, 4
+TOTAL, SLOW = 64 * MEGABYTE, 4
 isolate(240)
 
 
@@ -31,7 +31,7 @@ with Ground('fake') as ground:
         time.sleep(2)
         second = flood(ground)
         ok('the server stands still: %d MB for %d clients that read nothing' % ((second - before) // MEGABYTE, SLOW),
-           second - first < MEGABYTE and second - before < SLOW * 40 * MEGABYTE, (before, first, second))
+           second - first < MEGABYTE and second - before < SLOW * 24 * MEGABYTE, (before, first, second))
         ok('the daemon keeps little: %d MB, was %d' % (gate.resident() // MEGABYTE, memory // MEGABYTE),
            gate.resident() < memory + 48 * MEGABYTE)
         answer = ask(ground, path='/raw/clean-stream', body={'stream': True})

@@ -324,7 +324,7 @@ class Gate:
 
     def ready(self):
         status = self.status()
-        return status is not None and status.get('ready', True)
+        return bool(status and status.get('ready'))
 
     def status(self):
         answer = self.ctl('status', '--json')

@@ -12,7 +12,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from gate import ALPHA, POLICY, Ground, binary, chat, finish, isolate, leaks, ok, refused, wait_for
 
-PLACE = re.compile(r'^\S*?([^/\s:]+):(\d+):(\d+): .+', re.M)
+PLACE = re.compile(r'([^/\s:]+):(\d+):(\d+): \S')
 GOOD = '''pack: test
 version: "2026.11.22"
 rules:

@@ -38,10 +38,15 @@ def body_of(raw):
         parse_answer(answer, True)
     except ValueError:
         return raw
+    body, left = b'', bytes(answer.body)
+    if answer.fields.get('content-encoding') not in ('gzip', 'deflate'):
+        return left
     with contextlib.suppress(zlib.error):
-        if answer.fields.get('content-encoding') in ('gzip', 'deflate'):
-            return zlib.decompressobj(47).decompress(bytes(answer.body))
-    return bytes(answer.body)
+        while left:  # of several members, too
+            inflater = zlib.decompressobj(47)
+            body += inflater.decompress(left)
+            left = inflater.unused_data
+    return body or left
 
 
 def same_start(a, b):
@@ -66,7 +71,7 @@ def problems(name, codes, verdicts, phrase, channel, lead):
         return wrong + ['last line of stderr is not JSON: %r' % result.stderr[-300:]]
     if report.get('verdict') not in verdicts.split(','):
         wrong.append('verdict %s, not %s' % (report.get('verdict'), verdicts))
-    if (report.get('verdict') == 'exception') != bool(report.get('exception')):
+    if (report.get('verdict') == 'exception') != (report.get('exception') not in (None, '', 'none')):
         wrong.append('verdict %s with exception %r' % (report.get('verdict'), report.get('exception')))
     coverage = report.get('coverage') or {}
     if coverage.get('in') is None or coverage['in'] != sum(coverage.get(k, 0) for k in ('scanned', 'structural', 'withheld')):

@@ -9,6 +9,7 @@
  *   {"stream":true,"events":200,"size":12,"pace":5000}    an event of `size` bytes every `pace` microseconds (0: each
  *                                                         stream writes its next one whenever the socket takes it)
  *   {"json":1000}                                         one JSON answer with that much text
+ *   {"say":"words"}                                       one JSON answer with these words
  *
  * Each event is one chunk and one write, as inference servers do it. Ends with its parent's SIGTERM.
  */
@@ -167,9 +168,29 @@ static void answer_json(struct client *c, size_t size)
 	put(c, body, body_len);
 }
 
+static void answer_words(struct client *c, const char *words)
+{
+	char answer[2048];
+	size_t len = strcspn(words, "\"");
+
+	if (len > 1000)
+		len = 1000;
+	int n = snprintf(answer, sizeof(answer),
+			 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n%s%.*s%s",
+			 sizeof(JSON_HEAD) - 1 + len + sizeof(JSON_TAIL) - 1, JSON_HEAD, (int)len, words, JSON_TAIL);
+
+	put(c, answer, (size_t)n);
+}
+
 /* A complete request: begin its answer. */
 static void begin(struct client *c, const char *body)
 {
+	const char *say = strstr(body, "\"say\":\"");
+
+	if (say) {
+		answer_words(c, say + 7);
+		return;
+	}
 	if (!strstr(body, "\"stream\":true")) {
 		answer_json(c, (size_t)number(body, "\"json\":", 300));
 		return;

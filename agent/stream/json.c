@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * json.c - JSON (RFC 8259) as it comes, and the text of its strings as a reader will see it.
+ *
+ * Strict, because a lenient reader behind us must not see a string that we did not. Every answer passes here, so runs
+ * of plain bytes are found eight at a time and given as they stand in the input; only escapes are rewritten, one at a
+ * time, so that each item says where its text came from.
+ */
+#include "stream/stream.h"
+
+#include <endian.h>
+
+enum part {
+	BLANK, /* nothing but white space so far */
+	VALUE,
+	FIRST_VALUE, /* of an array, or its end */
+	FIRST_KEY,   /* of an object, or its end */
+	KEY,
+	COLON,
+	NEXT, /* a comma or the end of the container */
+	DONE,
+	STRING,
+	ESCAPE, /* behind a backslash */
+	HEX,	/* behind \u */
+	LITERAL,
+	NUMBER_START,
+	NUMBER_MINUS,
+	NUMBER_ZERO,
+	NUMBER_INT,
+	NUMBER_POINT,
+	NUMBER_FRACTION,
+	NUMBER_E,
+	NUMBER_SIGN,
+	NUMBER_EXPONENT,
+	BROKEN,
+};
+
+struct cursor {
+	const uint8_t *p, *end;
+};
+
+void json_start(struct json *j)
+{
+	*j = (struct json){ .state = BLANK };
+}
+
+bool json_done(const struct json *j)
+{
+	return j->state == DONE;
+}
+
+bool json_blank(const struct json *j)
+{
+	return j->state == BLANK;
+}
+
+static inline enum step give(struct json_item *item, enum json_kind kind, const uint8_t *at, size_t len, uint32_t raw)
+{
+	*item = (struct json_item){ .kind = kind, .text = { at, len }, .raw = raw };
+	return STEP_ITEM;
+}
+
+static enum step give_mark(struct json_item *item, enum json_kind kind)
+{
+	return give(item, kind, NULL, 0, 0);
+}
+
+static enum step refuse(struct json *j, struct json_item *item, const char *why)
+{
+	j->state = BROKEN;
+	*item = (struct json_item){ .why = why };
+	return STEP_BAD;
+}
+
+/* The value under way is complete; this item says so. */
+static enum step value_end(struct json *j, struct json_item *item, enum json_kind kind)
+{
+	j->state = j->depth ? NEXT : DONE;
+	return give_mark(item, kind);
+}
+
+/* ---- strings: UTF-8 (Unicode 15, table 3-7) ---- */
+
+/* Prepares for the continuation bytes that c asks for. False: no character starts with c. */
+static bool utf8_lead(struct json *j, uint8_t c)
+{
+	if (c < 0xc2 || c > 0xf4)
+		return false;
+	j->utf8_left = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+	j->utf8_low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+	j->utf8_high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+	return true;
+}
+
+static bool utf8_next(struct json *j, uint8_t c)
+{
+	if (c < j->utf8_low || c > j->utf8_high)
+		return false;
+	j->utf8_left--;
+	j->utf8_low = 0x80;
+	j->utf8_high = 0xbf;
+	return true;
+}
+
+static bool follows(uint8_t c)
+{
+	return (c & 0xc0) == 0x80;
+}
+
+/* Behind the characters outside ASCII that are whole here. Those that are not, or no UTF-8, are for the slow way. */
+static const uint8_t *utf8_run(const uint8_t *p, const uint8_t *end)
+{
+	while (end - p >= 4) {
+		uint8_t c = p[0];
+
+		if (c < 0xc2)
+			return p;
+		if (c < 0xe0) {
+			if (!follows(p[1]))
+				return p;
+			p += 2;
+		} else if (c < 0xf0) {
+			if (!follows(p[1]) || !follows(p[2]) || (c == 0xe0 && p[1] < 0xa0) ||
+			    (c == 0xed && p[1] > 0x9f))
+				return p;
+			p += 3;
+		} else {
+			if (c > 0xf4 || !follows(p[1]) || !follows(p[2]) || !follows(p[3]) ||
+			    (c == 0xf0 && p[1] < 0x90) || (c == 0xf4 && p[1] > 0x8f))
+				return p;
+			p += 4;
+		}
+	}
+	return p;
+}
+
+/* ---- strings: runs and escapes ---- */
+
+#define EACH_BYTE(c) (0x0101010101010101u * (c))
+
+static bool is_plain(uint8_t c)
+{
+	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+static uint64_t zero_bytes(uint64_t w)
+{
+	return (w - EACH_BYTE(1)) & ~w & EACH_BYTE(0x80u);
+}
+
+/* Behind the plain ASCII bytes. A borrow can only mark bytes above one that is marked rightly, so the lowest mark is
+ * exact. */
+static inline const uint8_t *ascii_run(const uint8_t *p, const uint8_t *end)
+{
+	for (; end - p >= 8; p += 8) {
+		uint64_t w, stop;
+
+		memcpy(&w, p, 8);
+		w = le64toh(w);
+		stop = (w & EACH_BYTE(0x80u)) | ((w - EACH_BYTE(0x20u)) & ~w & EACH_BYTE(0x80u)) |
+		       zero_bytes(w ^ EACH_BYTE('"')) | zero_bytes(w ^ EACH_BYTE('\\'));
+		if (stop)
+			return p + __builtin_ctzll(stop) / 8;
+	}
+	while (p < end && is_plain(*p))
+		p++;
+	return p;
+}
+
+/* Behind the bytes that stand for themselves. */
+static const uint8_t *text_run(struct json *j, const uint8_t *p, const uint8_t *end)
+{
+	while (p < end) {
+		if (j->utf8_left) {
+			if (!utf8_next(j, *p))
+				break;
+			p++;
+			continue;
+		}
+		p = ascii_run(p, end);
+		if (p == end || *p < 0x80)
+			break;
+		p = utf8_run(p, end);
+		if (p < end && *p >= 0x80) {
+			if (!utf8_lead(j, *p))
+				break;
+			p++;
+		}
+	}
+	return p;
+}
+
+/* Text that an escape stands for: the first `len` bytes of scratch. */
+static enum step give_escape(struct json *j, struct json_item *item, size_t len)
+{
+	uint32_t raw = j->raw;
+
+	j->raw = 0;
+	j->state = STRING;
+	return give(item, j->in_key ? JSON_KEY : JSON_STRING, j->scratch, len, raw);
+}
+
+static enum step give_code_point(struct json *j, struct json_item *item, uint32_t c)
+{
+	uint8_t *s = j->scratch;
+
+	if (c < 0x80) {
+		*s++ = (uint8_t)c;
+	} else if (c < 0x800) {
+		*s++ = (uint8_t)(0xc0 | c >> 6);
+		*s++ = (uint8_t)(0x80 | (c & 0x3f));
+	} else if (c < 0x10000) {
+		*s++ = (uint8_t)(0xe0 | c >> 12);
+		*s++ = (uint8_t)(0x80 | (c >> 6 & 0x3f));
+		*s++ = (uint8_t)(0x80 | (c & 0x3f));
+	} else {
+		*s++ = (uint8_t)(0xf0 | c >> 18);
+		*s++ = (uint8_t)(0x80 | (c >> 12 & 0x3f));
+		*s++ = (uint8_t)(0x80 | (c >> 6 & 0x3f));
+		*s++ = (uint8_t)(0x80 | (c & 0x3f));
+	}
+	return give_escape(j, item, (size_t)(s - j->scratch));
+}
+
+static bool is_high(uint32_t unit)
+{
+	return unit >= 0xd800 && unit < 0xdc00;
+}
+
+static bool is_low(uint32_t unit)
+{
+	return unit >= 0xdc00 && unit < 0xe000;
+}
+
+/* The high surrogate that waits will not get its other half. The byte under way is not used: it is met again when the
+ * surrogate is out of the way. */
+static enum step give_lone(struct json *j, struct json_item *item)
+{
+	uint8_t state = j->state;
+	uint32_t ahead = j->raw - 6;
+
+	j->raw = 6;
+	j->high = 0;
+	j->lone++;
+	give_code_point(j, item, 0xfffd);
+	item->ahead = ahead;
+	j->raw = ahead;
+	j->state = state;
+	return STEP_ITEM;
+}
+
+static enum step on_string(struct json *j, struct cursor *c, struct json_item *item)
+{
+	const uint8_t *start = c->p, *end = c->end;
+
+	if (j->high && *c->p != '\\')
+		return give_lone(j, item);
+	if ((size_t)(end - start) > UINT32_MAX)
+		end = start + UINT32_MAX;
+	c->p = text_run(j, start, end);
+	if (c->p > start)
+		return give(item, j->in_key ? JSON_KEY : JSON_STRING, start, (size_t)(c->p - start),
+			    (uint32_t)(c->p - start));
+	if (j->utf8_left || *c->p >= 0x80)
+		return refuse(j, item, "a string is not UTF-8");
+	if (*c->p < 0x20)
+		return refuse(j, item, "control character in a string");
+	if (*c->p++ == '\\') {
+		j->raw++;
+		j->state = ESCAPE;
+		return STEP_MORE;
+	}
+	if (j->in_key) {
+		j->in_key = false;
+		j->state = COLON;
+		return give_mark(item, JSON_KEY_END);
+	}
+	return value_end(j, item, JSON_STRING_END);
+}
+
+static enum step on_escape(struct json *j, struct cursor *c, struct json_item *item)
+{
+	static const uint8_t meant[256] = {
+		['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+		['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t',
+	};
+
+	if (*c->p == 'u') {
+		c->p++;
+		j->raw++;
+		j->after = 0;
+		j->unit = 0;
+		j->state = HEX;
+		return STEP_MORE;
+	}
+	if (j->high)
+		return give_lone(j, item);
+	if (!meant[*c->p])
+		return refuse(j, item, "unknown escape");
+	j->raw++;
+	j->scratch[0] = meant[*c->p++];
+	return give_escape(j, item, 1);
+}
+
+static int hex_digit(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = ascii_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The four digits of `unit` are read. */
+static enum step unit_complete(struct json *j, uint32_t unit, struct json_item *item)
+{
+	uint32_t high = j->high;
+
+	j->high = 0;
+	if (high)
+		return give_code_point(j, item, 0x10000 + ((high - 0xd800) << 10) + (unit - 0xdc00));
+	if (is_high(unit)) {
+		j->high = (uint16_t)unit;
+		j->state = STRING;
+		return STEP_MORE;
+	}
+	if (is_low(unit)) {
+		j->lone++;
+		unit = 0xfffd;
+	}
+	return give_code_point(j, item, unit);
+}
+
+static enum step on_hex(struct json *j, struct cursor *c, struct json_item *item)
+{
+	int digit = hex_digit(*c->p);
+	uint32_t unit;
+
+	if (digit < 0)
+		return refuse(j, item, "\\u without four hexadecimal digits");
+	unit = (uint32_t)j->unit << 4 | (uint32_t)digit;
+	if (j->after == 3 && j->high && !is_low(unit))
+		return give_lone(j, item);
+	c->p++;
+	j->raw++;
+	if (++j->after == 4)
+		return unit_complete(j, unit, item);
+	j->unit = (uint16_t)unit;
+	return STEP_MORE;
+}
+
+/* ---- numbers and literals ---- */
+
+/* The part of the number that c brings, or 0: c does not belong to it. */
+static uint8_t number_next(uint8_t state, uint8_t c)
+{
+	bool digit = c >= '0' && c <= '9', e = c == 'e' || c == 'E';
+
+	switch (state) {
+	case NUMBER_START:
+		if (c == '-')
+			return NUMBER_MINUS;
+		/* fall through */
+	case NUMBER_MINUS:
+		return c == '0' ? NUMBER_ZERO : digit ? NUMBER_INT : 0;
+	case NUMBER_INT:
+		if (digit)
+			return NUMBER_INT;
+		/* fall through */
+	case NUMBER_ZERO:
+		return c == '.' ? NUMBER_POINT : e ? NUMBER_E : 0;
+	case NUMBER_POINT:
+		return digit ? NUMBER_FRACTION : 0;
+	case NUMBER_FRACTION:
+		return digit ? NUMBER_FRACTION : e ? NUMBER_E : 0;
+	case NUMBER_E:
+		return c == '+' || c == '-' ? NUMBER_SIGN : digit ? NUMBER_EXPONENT : 0;
+	default: /* NUMBER_SIGN, NUMBER_EXPONENT */
+		return digit ? NUMBER_EXPONENT : 0;
+	}
+}
+
+static bool number_may_end(const struct json *j)
+{
+	return j->state == NUMBER_ZERO || j->state == NUMBER_INT || j->state == NUMBER_FRACTION ||
+	       j->state == NUMBER_EXPONENT;
+}
+
+static enum step on_number(struct json *j, struct cursor *c, struct json_item *item)
+{
+	const uint8_t *start = c->p, *end = c->end;
+	uint8_t next;
+
+	if ((size_t)(end - start) > UINT32_MAX)
+		end = start + UINT32_MAX;
+	while (c->p < end && (next = number_next(j->state, *c->p))) {
+		j->state = next;
+		c->p++;
+	}
+	if (c->p > start)
+		return give(item, JSON_NUMBER, start, (size_t)(c->p - start), (uint32_t)(c->p - start));
+	return number_may_end(j) ? value_end(j, item, JSON_NUMBER_END) : refuse(j, item, "not a number");
+}
+
+static enum step on_literal(struct json *j, struct cursor *c, struct json_item *item)
+{
+	static const char *const words[] = { [JSON_TRUE] = "true", [JSON_FALSE] = "false", [JSON_NULL] = "null" };
+	const char *word = words[j->literal];
+
+	while (c->p < c->end && word[j->after]) {
+		if (*c->p != (uint8_t)word[j->after])
+			return refuse(j, item, "neither true nor false nor null");
+		c->p++;
+		j->after++;
+	}
+	if (word[j->after])
+		return STEP_MORE;
+	return value_end(j, item, j->literal);
+}
+
+/* ---- structure ---- */
+
+static bool in_object(const struct json *j)
+{
+	return j->depth && j->containers >> (j->depth - 1) & 1;
+}
+
+static enum step container_open(struct json *j, bool object, struct json_item *item)
+{
+	uint64_t bit = (uint64_t)1 << (j->depth & 63);
+
+	if (j->depth == JSON_DEPTH_MAX)
+		return refuse(j, item, "depth");
+	j->containers = object ? j->containers | bit : j->containers & ~bit;
+	j->depth++;
+	j->state = object ? FIRST_KEY : FIRST_VALUE;
+	return give_mark(item, object ? JSON_OBJECT : JSON_ARRAY);
+}
+
+/* The bracket fits: the caller looked. */
+static enum step container_close(struct json *j, struct json_item *item)
+{
+	bool object = in_object(j);
+
+	j->depth--;
+	return value_end(j, item, object ? JSON_OBJECT_END : JSON_ARRAY_END);
+}
+
+static enum step literal_start(struct json *j, enum json_kind literal)
+{
+	j->literal = literal;
+	j->after = 1;
+	j->state = LITERAL;
+	return STEP_MORE;
+}
+
+/* The first byte of a value: c, which is used unless it belongs to a number or is refused. */
+static enum step on_value(struct json *j, struct cursor *cur, struct json_item *item)
+{
+	uint8_t c = *cur->p++;
+	enum step step;
+
+	switch (c) {
+	case '"':
+		j->state = STRING;
+		return STEP_MORE;
+	case '{':
+	case '[':
+		step = container_open(j, c == '{', item);
+		cur->p -= step == STEP_BAD;
+		return step;
+	case 't':
+		return literal_start(j, JSON_TRUE);
+	case 'f':
+		return literal_start(j, JSON_FALSE);
+	case 'n':
+		return literal_start(j, JSON_NULL);
+	}
+	cur->p--;
+	if (!number_next(NUMBER_START, c))
+		return refuse(j, item, "not a value");
+	j->state = NUMBER_START;
+	return STEP_MORE;
+}
+
+static enum step on_key(struct json *j, struct cursor *c, struct json_item *item)
+{
+	if (*c->p != '"')
+		return refuse(j, item, "not a key");
+	c->p++;
+	j->in_key = true;
+	j->state = STRING;
+	return STEP_MORE;
+}
+
+static enum step on_next(struct json *j, struct cursor *c, struct json_item *item)
+{
+	if (*c->p == ',') {
+		c->p++;
+		j->state = in_object(j) ? KEY : VALUE;
+		return STEP_MORE;
+	}
+	if (*c->p != (in_object(j) ? '}' : ']'))
+		return refuse(j, item, "neither a comma nor the end of the container");
+	c->p++;
+	return container_close(j, item);
+}
+
+/* Between the tokens. The byte there is no white space. */
+static enum step on_structure(struct json *j, struct cursor *c, struct json_item *item)
+{
+	bool ends = *c->p == (j->state == FIRST_KEY ? '}' : ']');
+
+	switch (j->state) {
+	case FIRST_KEY:
+	case FIRST_VALUE:
+		if (!ends)
+			return j->state == FIRST_KEY ? on_key(j, c, item) : on_value(j, c, item);
+		c->p++;
+		return container_close(j, item);
+	case KEY:
+		return on_key(j, c, item);
+	case COLON:
+		if (*c->p != ':')
+			return refuse(j, item, "no colon after a key");
+		c->p++;
+		j->state = VALUE;
+		return STEP_MORE;
+	case NEXT:
+		return on_next(j, c, item);
+	case DONE:
+		return refuse(j, item, "more than one value");
+	default: /* BLANK, VALUE */
+		return on_value(j, c, item);
+	}
+}
+
+/* The next step. At least one byte is there. A byte that is refused is not used. */
+static enum step on_byte(struct json *j, struct cursor *c, struct json_item *item)
+{
+	if (j->state == STRING)
+		return on_string(j, c, item);
+	if (j->state < STRING) {
+		while (c->p < c->end && (*c->p == ' ' || *c->p == '\t' || *c->p == '\n' || *c->p == '\r'))
+			c->p++;
+		return c->p < c->end ? on_structure(j, c, item) : STEP_MORE;
+	}
+	switch (j->state) {
+	case ESCAPE:
+		return on_escape(j, c, item);
+	case HEX:
+		return on_hex(j, c, item);
+	case LITERAL:
+		return on_literal(j, c, item);
+	default:
+		return on_number(j, c, item);
+	}
+}
+
+enum step json_feed(struct json *j, struct slice in, size_t *used, struct json_item *item)
+{
+	struct cursor c = { in.at, in.len ? in.at + in.len : in.at };
+	enum step step = STEP_MORE;
+
+	*used = 0;
+	if (j->state == BROKEN)
+		return refuse(j, item, "refused before");
+	while (step == STEP_MORE && c.p < c.end)
+		step = on_byte(j, &c, item);
+	*used = (size_t)(c.p - in.at);
+	return step;
+}
+
+enum step json_finish(struct json *j, struct json_item *item)
+{
+	if (j->state == BROKEN)
+		return refuse(j, item, "refused before");
+	if (j->state == BLANK || j->state == DONE)
+		return STEP_MORE;
+	if (number_may_end(j))
+		return value_end(j, item, JSON_NUMBER_END);
+	return refuse(j, item, "cut short");
+}

@@ -13,7 +13,7 @@
 enum part {
 	BLANK, /* nothing but white space so far */
 	VALUE,
-	FIRST_VALUE, /* of an array, or its end */
+	FIRST_VALUE, /* of an array, or its end. Up to here: a value may start */
 	FIRST_KEY,   /* of an object, or its end */
 	KEY,
 	COLON,
@@ -60,9 +60,20 @@ static inline enum step give(struct json_item *item, enum json_kind kind, const 
 	return STEP_ITEM;
 }
 
-static enum step give_mark(struct json_item *item, enum json_kind kind)
+static inline enum step give_mark(struct json_item *item, enum json_kind kind)
 {
 	return give(item, kind, NULL, 0, 0);
+}
+
+static inline enum step give_run(struct json_item *item, enum json_kind kind, const uint8_t *from, const uint8_t *to)
+{
+	return give(item, kind, from, (size_t)(to - from), (uint32_t)(to - from));
+}
+
+/* How far one run may go: its length must fit item->raw. */
+static inline const uint8_t *run_limit(const struct cursor *c)
+{
+	return (size_t)(c->end - c->p) > UINT32_MAX ? c->p + UINT32_MAX : c->end;
 }
 
 static enum step refuse(struct json *j, struct json_item *item, const char *why)
@@ -77,6 +88,11 @@ static enum step value_end(struct json *j, struct json_item *item, enum json_kin
 {
 	j->state = j->depth ? NEXT : DONE;
 	return give_mark(item, kind);
+}
+
+static bool is_space(uint8_t c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
 /* ---- strings: UTF-8 (Unicode 15, table 3-7) ---- */
@@ -107,29 +123,16 @@ static bool follows(uint8_t c)
 	return (c & 0xc0) == 0x80;
 }
 
-/* Behind the characters outside ASCII that are whole here. Those that are not, or no UTF-8, are for the slow way. */
+/* Behind the characters outside ASCII that are of the common kinds and whole here. All else is for the slow way. */
 static const uint8_t *utf8_run(const uint8_t *p, const uint8_t *end)
 {
-	while (end - p >= 4) {
-		uint8_t c = p[0];
-
-		if (c < 0xc2)
-			return p;
-		if (c < 0xe0) {
-			if (!follows(p[1]))
-				return p;
-			p += 2;
-		} else if (c < 0xf0) {
-			if (!follows(p[1]) || !follows(p[2]) || (c == 0xe0 && p[1] < 0xa0) ||
-			    (c == 0xed && p[1] > 0x9f))
-				return p;
+	while (end - p >= 3) {
+		if (p[0] > 0xe0 && p[0] < 0xf0 && p[0] != 0xed && follows(p[1]) && follows(p[2]))
 			p += 3;
-		} else {
-			if (c > 0xf4 || !follows(p[1]) || !follows(p[2]) || !follows(p[3]) ||
-			    (c == 0xf0 && p[1] < 0x90) || (c == 0xf4 && p[1] > 0x8f))
-				return p;
-			p += 4;
-		}
+		else if (p[0] >= 0xc2 && p[0] < 0xe0 && follows(p[1]))
+			p += 2;
+		else
+			break;
 	}
 	return p;
 }
@@ -202,24 +205,13 @@ static enum step give_escape(struct json *j, struct json_item *item, size_t len)
 
 static enum step give_code_point(struct json *j, struct json_item *item, uint32_t c)
 {
-	uint8_t *s = j->scratch;
+	static const uint8_t lead[] = { 0, 0x00, 0xc0, 0xe0, 0xf0 };
+	size_t len = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
 
-	if (c < 0x80) {
-		*s++ = (uint8_t)c;
-	} else if (c < 0x800) {
-		*s++ = (uint8_t)(0xc0 | c >> 6);
-		*s++ = (uint8_t)(0x80 | (c & 0x3f));
-	} else if (c < 0x10000) {
-		*s++ = (uint8_t)(0xe0 | c >> 12);
-		*s++ = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-		*s++ = (uint8_t)(0x80 | (c & 0x3f));
-	} else {
-		*s++ = (uint8_t)(0xf0 | c >> 18);
-		*s++ = (uint8_t)(0x80 | (c >> 12 & 0x3f));
-		*s++ = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-		*s++ = (uint8_t)(0x80 | (c & 0x3f));
-	}
-	return give_escape(j, item, (size_t)(s - j->scratch));
+	for (size_t i = len - 1; i > 0; i--, c >>= 6)
+		j->scratch[i] = (uint8_t)(0x80 | (c & 0x3f));
+	j->scratch[0] = (uint8_t)(lead[len] | c);
+	return give_escape(j, item, len);
 }
 
 static bool is_high(uint32_t unit)
@@ -249,33 +241,48 @@ static enum step give_lone(struct json *j, struct json_item *item)
 	return STEP_ITEM;
 }
 
-static enum step on_string(struct json *j, struct cursor *c, struct json_item *item)
+static int hex_digit(uint8_t c)
 {
-	const uint8_t *start = c->p, *end = c->end;
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 
-	if (j->high && *c->p != '\\')
-		return give_lone(j, item);
-	if ((size_t)(end - start) > UINT32_MAX)
-		end = start + UINT32_MAX;
-	c->p = text_run(j, start, end);
-	if (c->p > start)
-		return give(item, j->in_key ? JSON_KEY : JSON_STRING, start, (size_t)(c->p - start),
-			    (uint32_t)(c->p - start));
-	if (j->utf8_left || *c->p >= 0x80)
-		return refuse(j, item, "a string is not UTF-8");
-	if (*c->p < 0x20)
-		return refuse(j, item, "control character in a string");
-	if (*c->p++ == '\\') {
-		j->raw++;
-		j->state = ESCAPE;
+/* j->unit is complete. */
+static enum step unit_complete(struct json *j, struct json_item *item)
+{
+	uint32_t unit = j->unit, high = j->high;
+
+	j->high = 0;
+	if (high)
+		return give_code_point(j, item, 0x10000 + ((high - 0xd800) << 10) + (unit - 0xdc00));
+	if (is_high(unit)) {
+		j->high = j->unit;
+		j->state = STRING;
 		return STEP_MORE;
 	}
-	if (j->in_key) {
-		j->in_key = false;
-		j->state = COLON;
-		return give_mark(item, JSON_KEY_END);
+	j->lone += is_low(unit);
+	return give_code_point(j, item, is_low(unit) ? 0xfffd : unit);
+}
+
+static enum step on_hex(struct json *j, struct cursor *c, struct json_item *item)
+{
+	while (c->p < c->end) {
+		int digit = hex_digit(*c->p);
+		uint32_t unit = (uint32_t)j->unit << 4 | (uint32_t)digit;
+
+		if (digit < 0)
+			return refuse(j, item, "\\u without four hexadecimal digits");
+		if (j->after == 3 && j->high && !is_low(unit & 0xffff))
+			return give_lone(j, item);
+		c->p++;
+		j->raw++;
+		j->unit = (uint16_t)unit;
+		if (++j->after == 4)
+			return unit_complete(j, item);
 	}
-	return value_end(j, item, JSON_STRING_END);
+	return STEP_MORE;
 }
 
 static enum step on_escape(struct json *j, struct cursor *c, struct json_item *item)
@@ -291,7 +298,7 @@ static enum step on_escape(struct json *j, struct cursor *c, struct json_item *i
 		j->after = 0;
 		j->unit = 0;
 		j->state = HEX;
-		return STEP_MORE;
+		return on_hex(j, c, item);
 	}
 	if (j->high)
 		return give_lone(j, item);
@@ -302,80 +309,67 @@ static enum step on_escape(struct json *j, struct cursor *c, struct json_item *i
 	return give_escape(j, item, 1);
 }
 
-static int hex_digit(uint8_t c)
+static enum step string_end(struct json *j, struct json_item *item)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	if (!j->in_key)
+		return value_end(j, item, JSON_STRING_END);
+	j->state = COLON;
+	return give_mark(item, JSON_KEY_END);
 }
 
-/* The four digits of `unit` are read. */
-static enum step unit_complete(struct json *j, uint32_t unit, struct json_item *item)
+static enum step on_string(struct json *j, struct cursor *c, struct json_item *item)
 {
-	uint32_t high = j->high;
+	const uint8_t *start = c->p;
 
-	j->high = 0;
-	if (high)
-		return give_code_point(j, item, 0x10000 + ((high - 0xd800) << 10) + (unit - 0xdc00));
-	if (is_high(unit)) {
-		j->high = (uint16_t)unit;
-		j->state = STRING;
-		return STEP_MORE;
-	}
-	if (is_low(unit)) {
-		j->lone++;
-		unit = 0xfffd;
-	}
-	return give_code_point(j, item, unit);
-}
-
-static enum step on_hex(struct json *j, struct cursor *c, struct json_item *item)
-{
-	int digit = hex_digit(*c->p);
-	uint32_t unit;
-
-	if (digit < 0)
-		return refuse(j, item, "\\u without four hexadecimal digits");
-	unit = (uint32_t)j->unit << 4 | (uint32_t)digit;
-	if (j->after == 3 && j->high && !is_low(unit))
+	if (j->high && *start != '\\')
 		return give_lone(j, item);
+	c->p = text_run(j, start, run_limit(c));
+	if (c->p > start)
+		return give_run(item, j->in_key ? JSON_KEY : JSON_STRING, start, c->p);
+	if (j->utf8_left || *start >= 0x80)
+		return refuse(j, item, "a string is not UTF-8");
+	if (*start < 0x20)
+		return refuse(j, item, "control character in a string");
 	c->p++;
+	if (*start == '"')
+		return string_end(j, item);
 	j->raw++;
-	if (++j->after == 4)
-		return unit_complete(j, unit, item);
-	j->unit = (uint16_t)unit;
-	return STEP_MORE;
+	j->state = ESCAPE;
+	return c->p < c->end ? on_escape(j, c, item) : STEP_MORE;
 }
 
 /* ---- numbers and literals ---- */
 
+static bool is_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9';
+}
+
 /* The part of the number that c brings, or 0: c does not belong to it. */
 static uint8_t number_next(uint8_t state, uint8_t c)
 {
-	bool digit = c >= '0' && c <= '9', e = c == 'e' || c == 'E';
+	bool e = c == 'e' || c == 'E';
 
 	switch (state) {
 	case NUMBER_START:
-		if (c == '-')
-			return NUMBER_MINUS;
-		/* fall through */
 	case NUMBER_MINUS:
-		return c == '0' ? NUMBER_ZERO : digit ? NUMBER_INT : 0;
+		if (c == '-')
+			return state == NUMBER_START ? NUMBER_MINUS : 0;
+		return c == '0' ? NUMBER_ZERO : is_digit(c) ? NUMBER_INT : 0;
 	case NUMBER_INT:
-		if (digit)
-			return NUMBER_INT;
-		/* fall through */
 	case NUMBER_ZERO:
-		return c == '.' ? NUMBER_POINT : e ? NUMBER_E : 0;
+		if (c == '.')
+			return NUMBER_POINT;
+		return e ? NUMBER_E : state == NUMBER_INT && is_digit(c) ? NUMBER_INT : 0;
 	case NUMBER_POINT:
-		return digit ? NUMBER_FRACTION : 0;
 	case NUMBER_FRACTION:
-		return digit ? NUMBER_FRACTION : e ? NUMBER_E : 0;
+		return is_digit(c) ? NUMBER_FRACTION : e && state == NUMBER_FRACTION ? NUMBER_E : 0;
 	case NUMBER_E:
-		return c == '+' || c == '-' ? NUMBER_SIGN : digit ? NUMBER_EXPONENT : 0;
+		if (c == '+' || c == '-')
+			return NUMBER_SIGN;
+		/* fall through */
 	default: /* NUMBER_SIGN, NUMBER_EXPONENT */
-		return digit ? NUMBER_EXPONENT : 0;
+		return is_digit(c) ? NUMBER_EXPONENT : 0;
 	}
 }
 
@@ -387,17 +381,17 @@ static bool number_may_end(const struct json *j)
 
 static enum step on_number(struct json *j, struct cursor *c, struct json_item *item)
 {
-	const uint8_t *start = c->p, *end = c->end;
+	const uint8_t *start = c->p, *end = run_limit(c);
 	uint8_t next;
 
-	if ((size_t)(end - start) > UINT32_MAX)
-		end = start + UINT32_MAX;
 	while (c->p < end && (next = number_next(j->state, *c->p))) {
 		j->state = next;
 		c->p++;
+		while (number_may_end(j) && next != NUMBER_ZERO && c->p < end && is_digit(*c->p))
+			c->p++;
 	}
 	if (c->p > start)
-		return give(item, JSON_NUMBER, start, (size_t)(c->p - start), (uint32_t)(c->p - start));
+		return give_run(item, JSON_NUMBER, start, c->p);
 	return number_may_end(j) ? value_end(j, item, JSON_NUMBER_END) : refuse(j, item, "not a number");
 }
 
@@ -406,15 +400,22 @@ static enum step on_literal(struct json *j, struct cursor *c, struct json_item *
 	static const char *const words[] = { [JSON_TRUE] = "true", [JSON_FALSE] = "false", [JSON_NULL] = "null" };
 	const char *word = words[j->literal];
 
-	while (c->p < c->end && word[j->after]) {
+	while (c->p < c->end) {
 		if (*c->p != (uint8_t)word[j->after])
 			return refuse(j, item, "neither true nor false nor null");
 		c->p++;
-		j->after++;
+		if (!word[++j->after])
+			return value_end(j, item, j->literal);
 	}
-	if (word[j->after])
-		return STEP_MORE;
-	return value_end(j, item, j->literal);
+	return STEP_MORE;
+}
+
+static enum step literal_start(struct json *j, struct cursor *c, enum json_kind literal, struct json_item *item)
+{
+	j->literal = literal;
+	j->after = 0;
+	j->state = LITERAL;
+	return on_literal(j, c, item);
 }
 
 /* ---- structure ---- */
@@ -424,114 +425,107 @@ static bool in_object(const struct json *j)
 	return j->depth && j->containers >> (j->depth - 1) & 1;
 }
 
-static enum step container_open(struct json *j, bool object, struct json_item *item)
+static enum step container_open(struct json *j, struct cursor *c, struct json_item *item)
 {
 	uint64_t bit = (uint64_t)1 << (j->depth & 63);
+	bool object = *c->p == '{';
 
 	if (j->depth == JSON_DEPTH_MAX)
 		return refuse(j, item, "depth");
+	c->p++;
 	j->containers = object ? j->containers | bit : j->containers & ~bit;
 	j->depth++;
 	j->state = object ? FIRST_KEY : FIRST_VALUE;
 	return give_mark(item, object ? JSON_OBJECT : JSON_ARRAY);
 }
 
-/* The bracket fits: the caller looked. */
-static enum step container_close(struct json *j, struct json_item *item)
+static enum step container_close(struct json *j, struct cursor *c, struct json_item *item)
 {
 	bool object = in_object(j);
 
+	c->p++;
 	j->depth--;
 	return value_end(j, item, object ? JSON_OBJECT_END : JSON_ARRAY_END);
 }
 
-static enum step literal_start(struct json *j, enum json_kind literal)
+/* The opening quote is here. */
+static inline enum step string_start(struct json *j, struct cursor *c, bool key, struct json_item *item)
 {
-	j->literal = literal;
-	j->after = 1;
-	j->state = LITERAL;
-	return STEP_MORE;
+	c->p++;
+	j->in_key = key;
+	j->state = STRING;
+	return c->p < c->end ? on_string(j, c, item) : STEP_MORE;
 }
 
-/* The first byte of a value: c, which is used unless it belongs to a number or is refused. */
-static enum step on_value(struct json *j, struct cursor *cur, struct json_item *item)
+static inline enum step on_value(struct json *j, struct cursor *c, struct json_item *item)
 {
-	uint8_t c = *cur->p++;
-	enum step step;
-
-	switch (c) {
+	switch (*c->p) {
 	case '"':
-		j->state = STRING;
-		return STEP_MORE;
+		return string_start(j, c, false, item);
 	case '{':
 	case '[':
-		step = container_open(j, c == '{', item);
-		cur->p -= step == STEP_BAD;
-		return step;
+		return container_open(j, c, item);
 	case 't':
-		return literal_start(j, JSON_TRUE);
+		return literal_start(j, c, JSON_TRUE, item);
 	case 'f':
-		return literal_start(j, JSON_FALSE);
+		return literal_start(j, c, JSON_FALSE, item);
 	case 'n':
-		return literal_start(j, JSON_NULL);
-	}
-	cur->p--;
-	if (!number_next(NUMBER_START, c))
+		return literal_start(j, c, JSON_NULL, item);
+	case '-':
+	case '0' ... '9':
+		j->state = NUMBER_START;
+		return on_number(j, c, item);
+	default:
 		return refuse(j, item, "not a value");
-	j->state = NUMBER_START;
-	return STEP_MORE;
-}
-
-static enum step on_key(struct json *j, struct cursor *c, struct json_item *item)
-{
-	if (*c->p != '"')
-		return refuse(j, item, "not a key");
-	c->p++;
-	j->in_key = true;
-	j->state = STRING;
-	return STEP_MORE;
-}
-
-static enum step on_next(struct json *j, struct cursor *c, struct json_item *item)
-{
-	if (*c->p == ',') {
-		c->p++;
-		j->state = in_object(j) ? KEY : VALUE;
-		return STEP_MORE;
 	}
-	if (*c->p != (in_object(j) ? '}' : ']'))
-		return refuse(j, item, "neither a comma nor the end of the container");
-	c->p++;
-	return container_close(j, item);
 }
 
-/* Between the tokens. The byte there is no white space. */
+/* The punctuation at c->p and what must follow it. STEP_MORE: it was used, and the state is another. */
+static enum step on_punctuation(struct json *j, struct cursor *c, struct json_item *item)
+{
+	uint8_t b = *c->p;
+
+	if (j->state == COLON) {
+		if (b != ':')
+			return refuse(j, item, "no colon after a key");
+		j->state = VALUE;
+	} else if (j->state == NEXT) {
+		if (b == (in_object(j) ? '}' : ']'))
+			return container_close(j, c, item);
+		if (b != ',')
+			return refuse(j, item, "neither a comma nor the end of the container");
+		j->state = in_object(j) ? KEY : VALUE;
+	} else {
+		return refuse(j, item, "more than one value");
+	}
+	c->p++;
+	return STEP_MORE;
+}
+
+/* Between the tokens: white space, punctuation, and the start of the next token. */
 static enum step on_structure(struct json *j, struct cursor *c, struct json_item *item)
 {
-	bool ends = *c->p == (j->state == FIRST_KEY ? '}' : ']');
+	enum step step = STEP_MORE;
 
-	switch (j->state) {
-	case FIRST_KEY:
-	case FIRST_VALUE:
-		if (!ends)
-			return j->state == FIRST_KEY ? on_key(j, c, item) : on_value(j, c, item);
-		c->p++;
-		return container_close(j, item);
-	case KEY:
-		return on_key(j, c, item);
-	case COLON:
-		if (*c->p != ':')
-			return refuse(j, item, "no colon after a key");
-		c->p++;
-		j->state = VALUE;
-		return STEP_MORE;
-	case NEXT:
-		return on_next(j, c, item);
-	case DONE:
-		return refuse(j, item, "more than one value");
-	default: /* BLANK, VALUE */
-		return on_value(j, c, item);
-	}
+	do {
+		while (c->p < c->end && is_space(*c->p))
+			c->p++;
+		if (c->p == c->end)
+			return STEP_MORE;
+		if (j->state == FIRST_KEY || j->state == KEY) {
+			if (*c->p == '"')
+				return string_start(j, c, true, item);
+			if (j->state == KEY || *c->p != '}')
+				return refuse(j, item, "not a key");
+			return container_close(j, c, item);
+		}
+		if (j->state == FIRST_VALUE && *c->p == ']')
+			return container_close(j, c, item);
+		if (j->state <= FIRST_VALUE)
+			return on_value(j, c, item);
+		step = on_punctuation(j, c, item);
+	} while (step == STEP_MORE && c->p < c->end);
+	return step;
 }
 
 /* The next step. At least one byte is there. A byte that is refused is not used. */
@@ -539,11 +533,8 @@ static enum step on_byte(struct json *j, struct cursor *c, struct json_item *ite
 {
 	if (j->state == STRING)
 		return on_string(j, c, item);
-	if (j->state < STRING) {
-		while (c->p < c->end && (*c->p == ' ' || *c->p == '\t' || *c->p == '\n' || *c->p == '\r'))
-			c->p++;
-		return c->p < c->end ? on_structure(j, c, item) : STEP_MORE;
-	}
+	if (j->state < STRING)
+		return on_structure(j, c, item);
 	switch (j->state) {
 	case ESCAPE:
 		return on_escape(j, c, item);

@@ -146,13 +146,8 @@ static bool is_plain(uint8_t c)
 	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
-static uint64_t zero_bytes(uint64_t w)
-{
-	return (w - EACH_BYTE(1)) & ~w & EACH_BYTE(0x80u);
-}
-
-/* Behind the plain ASCII bytes. A borrow can only mark bytes above one that is marked rightly, so the lowest mark is
- * exact. */
+/* Behind the plain ASCII bytes. c ^ 2 is below 0x21 for control characters and the quote alone. A borrow can only mark
+ * bytes above one that is marked rightly, so the lowest mark is exact. */
 static inline const uint8_t *ascii_run(const uint8_t *p, const uint8_t *end)
 {
 	for (; end - p >= 8; p += 8) {
@@ -160,8 +155,8 @@ static inline const uint8_t *ascii_run(const uint8_t *p, const uint8_t *end)
 
 		memcpy(&w, p, 8);
 		w = le64toh(w);
-		stop = (w & EACH_BYTE(0x80u)) | ((w - EACH_BYTE(0x20u)) & ~w & EACH_BYTE(0x80u)) |
-		       zero_bytes(w ^ EACH_BYTE('"')) | zero_bytes(w ^ EACH_BYTE('\\'));
+		stop = (w | ((w ^ EACH_BYTE(2)) - EACH_BYTE(0x21)) | ((w ^ EACH_BYTE('\\')) - EACH_BYTE(1))) &
+		       EACH_BYTE(0x80u);
 		if (stop)
 			return p + __builtin_ctzll(stop) / 8;
 	}
@@ -170,8 +165,8 @@ static inline const uint8_t *ascii_run(const uint8_t *p, const uint8_t *end)
 	return p;
 }
 
-/* Behind the bytes that stand for themselves. */
-static const uint8_t *text_run(struct json *j, const uint8_t *p, const uint8_t *end)
+/* Behind the bytes that stand for themselves, characters outside ASCII among them. Apart from the fast way. */
+static __attribute__((noinline)) const uint8_t *text_run(struct json *j, const uint8_t *p, const uint8_t *end)
 {
 	while (p < end) {
 		if (j->utf8_left) {
@@ -317,25 +312,34 @@ static enum step string_end(struct json *j, struct json_item *item)
 	return give_mark(item, JSON_KEY_END);
 }
 
-static enum step on_string(struct json *j, struct cursor *c, struct json_item *item)
+/* No run starts here: an escape, the end, or a fault. */
+static enum step on_stop(struct json *j, struct cursor *c, struct json_item *item)
 {
-	const uint8_t *start = c->p;
-
-	if (j->high && *start != '\\')
-		return give_lone(j, item);
-	c->p = text_run(j, start, run_limit(c));
-	if (c->p > start)
-		return give_run(item, j->in_key ? JSON_KEY : JSON_STRING, start, c->p);
-	if (j->utf8_left || *start >= 0x80)
+	if (j->utf8_left || *c->p >= 0x80)
 		return refuse(j, item, "a string is not UTF-8");
-	if (*start < 0x20)
+	if (*c->p < 0x20)
 		return refuse(j, item, "control character in a string");
-	c->p++;
-	if (*start == '"')
+	if (*c->p++ == '"')
 		return string_end(j, item);
 	j->raw++;
 	j->state = ESCAPE;
 	return c->p < c->end ? on_escape(j, c, item) : STEP_MORE;
+}
+
+static enum step on_string(struct json *j, struct cursor *c, struct json_item *item)
+{
+	const uint8_t *start = c->p, *end = run_limit(c), *p = start;
+
+	if (j->high && *start != '\\')
+		return give_lone(j, item);
+	if (!j->utf8_left)
+		p = ascii_run(start, end);
+	if (p < end && (j->utf8_left || *p >= 0x80))
+		p = text_run(j, p, end);
+	if (p == start)
+		return on_stop(j, c, item);
+	c->p = p;
+	return give_run(item, j->in_key ? JSON_KEY : JSON_STRING, start, p);
 }
 
 /* ---- numbers and literals ---- */
@@ -531,8 +535,13 @@ static enum step on_structure(struct json *j, struct cursor *c, struct json_item
 /* The next step. At least one byte is there. A byte that is refused is not used. */
 static enum step on_byte(struct json *j, struct cursor *c, struct json_item *item)
 {
-	if (j->state == STRING)
+	if (j->state == STRING) {
+		if (*c->p == '"' && !j->utf8_left && !j->high) { /* as it mostly is, behind the text */
+			c->p++;
+			return string_end(j, item);
+		}
 		return on_string(j, c, item);
+	}
 	if (j->state < STRING)
 		return on_structure(j, c, item);
 	switch (j->state) {

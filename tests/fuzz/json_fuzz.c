@@ -83,10 +83,10 @@ static void feed(struct seen *s, struct slice in)
 		in = slice_from(in, used);
 		if (step == STEP_ITEM)
 			see(s, &item);
+		if (step == STEP_BAD)
+			mix(s, (uint64_t)s->at << 32 | (uint8_t)item.why[0]);
 		s->over = step == STEP_BAD;
 	}
-	if (s->over)
-		mix(s, (uint64_t)s->at << 32 | (uint8_t)item.why[0]);
 }
 
 static uint64_t read_all(struct slice in, size_t piece)

@@ -6,38 +6,7 @@
  * of plain bytes are found eight at a time and given as they stand in the input; only escapes are rewritten, one at a
  * time, so that each item says where its text came from.
  */
-#include "stream/stream.h"
-
-#include <endian.h>
-
-enum part {
-	BLANK, /* nothing but white space so far */
-	VALUE,
-	FIRST_VALUE, /* of an array, or its end. Up to here: a value may start */
-	FIRST_KEY,   /* of an object, or its end */
-	KEY,
-	COLON,
-	NEXT, /* a comma or the end of the container */
-	DONE,
-	STRING,
-	ESCAPE, /* behind a backslash */
-	HEX,	/* behind \u */
-	LITERAL,
-	NUMBER_START,
-	NUMBER_MINUS,
-	NUMBER_ZERO,
-	NUMBER_INT,
-	NUMBER_POINT,
-	NUMBER_FRACTION,
-	NUMBER_E,
-	NUMBER_SIGN,
-	NUMBER_EXPONENT,
-	BROKEN,
-};
-
-struct cursor {
-	const uint8_t *p, *end;
-};
+#include "stream/json_string.h"
 
 void json_start(struct json *j)
 {
@@ -54,35 +23,6 @@ bool json_blank(const struct json *j)
 	return j->state == BLANK;
 }
 
-static inline enum step give(struct json_item *item, enum json_kind kind, const uint8_t *at, size_t len, uint32_t raw)
-{
-	*item = (struct json_item){ .kind = kind, .text = { at, len }, .raw = raw };
-	return STEP_ITEM;
-}
-
-static inline enum step give_mark(struct json_item *item, enum json_kind kind)
-{
-	return give(item, kind, NULL, 0, 0);
-}
-
-static inline enum step give_run(struct json_item *item, enum json_kind kind, const uint8_t *from, const uint8_t *to)
-{
-	return give(item, kind, from, (size_t)(to - from), (uint32_t)(to - from));
-}
-
-/* How far one run may go: its length must fit item->raw. */
-static inline const uint8_t *run_limit(const struct cursor *c)
-{
-	return (size_t)(c->end - c->p) > UINT32_MAX ? c->p + UINT32_MAX : c->end;
-}
-
-static enum step refuse(struct json *j, struct json_item *item, const char *why)
-{
-	j->state = BROKEN;
-	*item = (struct json_item){ .why = why };
-	return STEP_BAD;
-}
-
 /* The value under way is complete; this item says so. */
 static enum step value_end(struct json *j, struct json_item *item, enum json_kind kind)
 {
@@ -95,214 +35,7 @@ static bool is_space(uint8_t c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/* ---- strings: UTF-8 (Unicode 15, table 3-7) ---- */
-
-/* Prepares for the continuation bytes that c asks for. False: no character starts with c. */
-static bool utf8_lead(struct json *j, uint8_t c)
-{
-	if (c < 0xc2 || c > 0xf4)
-		return false;
-	j->utf8_left = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
-	j->utf8_low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-	j->utf8_high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-	return true;
-}
-
-static bool utf8_next(struct json *j, uint8_t c)
-{
-	if (c < j->utf8_low || c > j->utf8_high)
-		return false;
-	j->utf8_left--;
-	j->utf8_low = 0x80;
-	j->utf8_high = 0xbf;
-	return true;
-}
-
-static bool follows(uint8_t c)
-{
-	return (c & 0xc0) == 0x80;
-}
-
-/* Behind the characters outside ASCII that are of the common kinds and whole here. All else is for the slow way. */
-static const uint8_t *utf8_run(const uint8_t *p, const uint8_t *end)
-{
-	while (end - p >= 3) {
-		if (p[0] > 0xe0 && p[0] < 0xf0 && p[0] != 0xed && follows(p[1]) && follows(p[2]))
-			p += 3;
-		else if (p[0] >= 0xc2 && p[0] < 0xe0 && follows(p[1]))
-			p += 2;
-		else
-			break;
-	}
-	return p;
-}
-
-/* ---- strings: runs and escapes ---- */
-
-#define EACH_BYTE(c) (0x0101010101010101u * (c))
-
-static bool is_plain(uint8_t c)
-{
-	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
-}
-
-/* Behind the plain ASCII bytes. c ^ 2 is below 0x21 for control characters and the quote alone. A borrow can only mark
- * bytes above one that is marked rightly, so the lowest mark is exact. */
-static inline const uint8_t *ascii_run(const uint8_t *p, const uint8_t *end)
-{
-	for (; end - p >= 8; p += 8) {
-		uint64_t w, stop;
-
-		memcpy(&w, p, 8);
-		w = le64toh(w);
-		stop = (w | ((w ^ EACH_BYTE(2)) - EACH_BYTE(0x21)) | ((w ^ EACH_BYTE('\\')) - EACH_BYTE(1))) &
-		       EACH_BYTE(0x80u);
-		if (stop)
-			return p + __builtin_ctzll(stop) / 8;
-	}
-	while (p < end && is_plain(*p))
-		p++;
-	return p;
-}
-
-/* Behind the bytes that stand for themselves, characters outside ASCII among them. Apart from the fast way. */
-static __attribute__((noinline)) const uint8_t *text_run(struct json *j, const uint8_t *p, const uint8_t *end)
-{
-	while (p < end) {
-		if (j->utf8_left) {
-			if (!utf8_next(j, *p))
-				break;
-			p++;
-			continue;
-		}
-		p = ascii_run(p, end);
-		if (p == end || *p < 0x80)
-			break;
-		p = utf8_run(p, end);
-		if (p < end && *p >= 0x80) {
-			if (!utf8_lead(j, *p))
-				break;
-			p++;
-		}
-	}
-	return p;
-}
-
-/* Text that an escape stands for: the first `len` bytes of scratch. */
-static enum step give_escape(struct json *j, struct json_item *item, size_t len)
-{
-	uint32_t raw = j->raw;
-
-	j->raw = 0;
-	j->state = STRING;
-	return give(item, j->in_key ? JSON_KEY : JSON_STRING, j->scratch, len, raw);
-}
-
-static enum step give_code_point(struct json *j, struct json_item *item, uint32_t c)
-{
-	static const uint8_t lead[] = { 0, 0x00, 0xc0, 0xe0, 0xf0 };
-	size_t len = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-
-	for (size_t i = len - 1; i > 0; i--, c >>= 6)
-		j->scratch[i] = (uint8_t)(0x80 | (c & 0x3f));
-	j->scratch[0] = (uint8_t)(lead[len] | c);
-	return give_escape(j, item, len);
-}
-
-static bool is_high(uint32_t unit)
-{
-	return unit >= 0xd800 && unit < 0xdc00;
-}
-
-static bool is_low(uint32_t unit)
-{
-	return unit >= 0xdc00 && unit < 0xe000;
-}
-
-/* The high surrogate that waits will not get its other half. The byte under way is not used: it is met again when the
- * surrogate is out of the way. */
-static enum step give_lone(struct json *j, struct json_item *item)
-{
-	uint8_t state = j->state;
-	uint32_t ahead = j->raw - 6;
-
-	j->raw = 6;
-	j->high = 0;
-	j->lone++;
-	give_code_point(j, item, 0xfffd);
-	item->ahead = ahead;
-	j->raw = ahead;
-	j->state = state;
-	return STEP_ITEM;
-}
-
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* j->unit is complete. */
-static enum step unit_complete(struct json *j, struct json_item *item)
-{
-	uint32_t unit = j->unit, high = j->high;
-
-	j->high = 0;
-	if (high)
-		return give_code_point(j, item, 0x10000 + ((high - 0xd800) << 10) + (unit - 0xdc00));
-	if (is_high(unit)) {
-		j->high = j->unit;
-		j->state = STRING;
-		return STEP_MORE;
-	}
-	j->lone += is_low(unit);
-	return give_code_point(j, item, is_low(unit) ? 0xfffd : unit);
-}
-
-static enum step on_hex(struct json *j, struct cursor *c, struct json_item *item)
-{
-	while (c->p < c->end) {
-		int digit = hex_digit(*c->p);
-		uint32_t unit = (uint32_t)j->unit << 4 | (uint32_t)digit;
-
-		if (digit < 0)
-			return refuse(j, item, "\\u without four hexadecimal digits");
-		if (j->after == 3 && j->high && !is_low(unit & 0xffff))
-			return give_lone(j, item);
-		c->p++;
-		j->raw++;
-		j->unit = (uint16_t)unit;
-		if (++j->after == 4)
-			return unit_complete(j, item);
-	}
-	return STEP_MORE;
-}
-
-static enum step on_escape(struct json *j, struct cursor *c, struct json_item *item)
-{
-	static const uint8_t meant[256] = {
-		['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
-		['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t',
-	};
-
-	if (*c->p == 'u') {
-		c->p++;
-		j->raw++;
-		j->after = 0;
-		j->unit = 0;
-		j->state = HEX;
-		return on_hex(j, c, item);
-	}
-	if (j->high)
-		return give_lone(j, item);
-	if (!meant[*c->p])
-		return refuse(j, item, "unknown escape");
-	j->raw++;
-	j->scratch[0] = meant[*c->p++];
-	return give_escape(j, item, 1);
-}
+/* ---- strings ---- */
 
 static enum step string_end(struct json *j, struct json_item *item)
 {
@@ -323,7 +56,7 @@ static enum step on_stop(struct json *j, struct cursor *c, struct json_item *ite
 		return string_end(j, item);
 	j->raw++;
 	j->state = ESCAPE;
-	return c->p < c->end ? on_escape(j, c, item) : STEP_MORE;
+	return c->p < c->end ? json_on_escape(j, c, item) : STEP_MORE;
 }
 
 static enum step on_string(struct json *j, struct cursor *c, struct json_item *item)
@@ -331,11 +64,11 @@ static enum step on_string(struct json *j, struct cursor *c, struct json_item *i
 	const uint8_t *start = c->p, *end = run_limit(c), *p = start;
 
 	if (j->high && *start != '\\')
-		return give_lone(j, item);
+		return json_give_lone(j, item);
 	if (!j->utf8_left)
 		p = ascii_run(start, end);
 	if (p < end && (j->utf8_left || *p >= 0x80))
-		p = text_run(j, p, end);
+		p = json_text_run(j, p, end);
 	if (p == start)
 		return on_stop(j, c, item);
 	c->p = p;
@@ -546,9 +279,9 @@ static enum step on_byte(struct json *j, struct cursor *c, struct json_item *ite
 		return on_structure(j, c, item);
 	switch (j->state) {
 	case ESCAPE:
-		return on_escape(j, c, item);
+		return json_on_escape(j, c, item);
 	case HEX:
-		return on_hex(j, c, item);
+		return json_on_hex(j, c, item);
 	case LITERAL:
 		return on_literal(j, c, item);
 	default:

@@ -174,7 +174,6 @@ enum step json_on_escape(struct json *j, struct cursor *c, struct json_item *ite
 		c->p++;
 		j->raw++;
 		j->after = 0;
-		j->unit = 0;
 		j->state = HEX;
 		return json_on_hex(j, c, item);
 	}

@@ -206,7 +206,7 @@ struct json {
 	uint8_t after;	 /* literal: bytes matched; escape: digits read */
 	uint8_t literal; /* the enum json_kind under way */
 	uint16_t depth;
-	uint16_t unit; /* \u unit under way */
+	uint16_t unit; /* \u unit under way; what was before is shifted out by its four digits */
 	uint16_t high; /* high surrogate that waits for its other half, 0: none */
 	uint32_t raw;  /* bytes of the escape under way */
 	bool in_key;

@@ -65,7 +65,7 @@ static void see_body(uint64_t *hash, const struct http1_body *b, size_t at, cons
 		mix(hash, b->left);
 }
 
-/* The body in pieces. What its items have together must be the input: nothing is lost between them but line ends. */
+/* The body in pieces, until it ends, is refused, or the input runs out. */
 static uint64_t read_body(struct slice in, enum http1_framing framing, uint64_t length, size_t piece)
 {
 	struct http1_body b;

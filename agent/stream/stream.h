@@ -222,9 +222,9 @@ void json_start(struct json *j);
  * space is STEP_BAD. A byte order mark, a control character in a string, bytes that are not UTF-8, NaN, comments,
  * trailing commas and depth over JSON_DEPTH_MAX are STEP_BAD.
  *
- * Where `text` is: its raw bytes end `ahead` bytes before the last byte used, and the raw bytes of a string's pieces
- * add up to what is between its quotes. A piece is cut inside a character only where the input is. Punctuation and
- * literals come with their last byte used, JSON_NUMBER_END before the byte after the number. */
+ * Where `text` is: its raw bytes end `ahead` bytes before the end of what was used, and the raw bytes of a string's
+ * pieces add up to what is between its quotes. A piece is cut inside a character only where the input is. Punctuation
+ * and literals come with their last byte used, JSON_NUMBER_END before the byte after the number. */
 enum step json_feed(struct json *j, struct slice in, size_t *used, struct json_item *item);
 /* The input has ended. STEP_ITEM: the number at the end is complete (call again). STEP_MORE: complete, or nothing but
  * white space was seen (json_done() tells which). STEP_BAD: the value is cut short. */

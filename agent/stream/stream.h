@@ -8,8 +8,10 @@
  * Contract of each *_feed(): looks at in.at[0..in.len), sets *used to the bytes it is done with, and answers
  *   STEP_MORE  all of `in` was used; call again with what follows
  *   STEP_ITEM  one item is in *item; call again with the rest (which may be empty)
- *   STEP_BAD   the input breaks the grammar; item->why says how, in a constant string; the decoder is finished
- * Slices in items point into `in` or into the decoder and are good until the next call.
+ *   STEP_BAD   the input breaks the grammar at in.at[*used]; item->why says how, in a constant string; the decoder is
+ *              finished: every later call is STEP_BAD too
+ * Slices in items point into `in`, into the decoder or to constants, and are good until the next call. Where text comes
+ * in pieces, where they part depends on the cut; what they add up to does not.
  */
 #pragma once
 
@@ -66,9 +68,11 @@ struct http1_head {
 /* Reads one head that grows in a buffer. */
 struct http1_reader {
 	bool response;
-	uint32_t line; /* start of the line that is not complete yet */
-	uint32_t seen; /* bytes searched for its end */
-	uint32_t lines;
+	uint8_t part;   /* of the head, that the next byte belongs to */
+	uint32_t mark;  /* where it starts */
+	uint32_t seen;  /* bytes looked at; after a fault: where the byte at fault is */
+	uint32_t known; /* bit i: the i-th of the fields that matter was there */
+	enum http1_fault fault;
 	const char *why; /* after a fault: what is wrong, a constant string */
 	struct http1_head head;
 };
@@ -76,12 +80,19 @@ struct http1_reader {
 /* Starts over, for a request or for a response. */
 void http1_start(struct http1_reader *r, bool response);
 
-/* `head` begins with the first byte of the head and holds at least what it held in the last call. STEP_ITEM: r->head is
- * complete. STEP_BAD: *fault says which kind. Never uses bytes beyond the head. Empty lines before a request line are
- * not skipped: they are malformed (RFC 9112 2.2 allows it). */
+/* `head` begins with the first byte of the head and holds at least what it held in the last call; only what is new is
+ * looked at. STEP_ITEM: r->head is complete. STEP_BAD: *fault says which kind (otherwise it is HTTP1_FINE), found at
+ * the first byte that no head can have there, or at the end of the field line whose meaning is refused. Never looks at
+ * bytes beyond the head. Empty lines before a request line are not skipped: they are malformed (RFC 9112 2.2 allows
+ * it). Refused as well, because recipients differ: more than one Content-Type or Content-Encoding line, and a Host that
+ * is none. The form of the target is left to the caller. */
 enum step http1_read(struct http1_reader *r, struct slice head, enum http1_fault *fault);
 
-/* The field's value, or an empty slice with at == NULL. `bytes` are the head's. Names match without case. */
+/* What may stand in a field name or method (RFC 9110 5.6.2), and in a field value. */
+bool http1_token_byte(uint8_t c);
+bool http1_value_byte(uint8_t c);
+
+/* The first such field's value, or an empty slice with at == NULL. `bytes` are the head's. Names match without case. */
 struct slice http1_value(const struct http1_head *h, struct slice bytes, struct slice name);
 
 /* ---- HTTP/1.1 bodies ---- */
@@ -93,15 +104,17 @@ enum http1_framing {
 	HTTP1_UNTIL_CLOSE, /* responses only */
 };
 
-/* How the body that follows is framed (RFC 9112 6.3). `to_head`: the response answers a HEAD request. */
+/* How the body that follows is framed (RFC 9112 6.3). `to_head`: the response answers a HEAD request. What follows a
+ * 101 or a 2xx to CONNECT is no body and no message: the caller's to know. */
 enum http1_framing http1_framing(const struct http1_head *h, bool to_head);
 
 enum http1_body_kind {
-	HTTP1_DATA,      /* `data` is body content */
-	HTTP1_CHUNK,     /* a chunk-size line was read: `left` bytes of data follow */
-	HTTP1_CHUNK_END, /* the line break after a chunk's data */
-	HTTP1_TRAILER,   /* `data` is one trailer line without its line break (structural) */
-	HTTP1_END,       /* the body is complete; nothing after it was used */
+	HTTP1_DATA,        /* `data` is body content */
+	HTTP1_CHUNK,       /* a chunk-size line was read: body->left bytes of data follow; 0 in the last chunk */
+	HTTP1_CHUNK_END,   /* the line break after a chunk's data */
+	HTTP1_TRAILER,     /* `data`: next bytes of a trailer line, name and all, without its line break (structural) */
+	HTTP1_TRAILER_END, /* that line is complete */
+	HTTP1_END,         /* the body is complete; nothing after it was used. Comes again if asked again */
 };
 
 struct http1_body_item {
@@ -113,14 +126,18 @@ struct http1_body_item {
 struct http1_body {
 	enum http1_framing framing;
 	uint8_t state;
-	uint8_t digits; /* of the chunk size read so far */
-	uint32_t line;  /* bytes of the current size or trailer line, capped */
-	uint64_t left;  /* of the chunk or of the body */
+	uint8_t digits;   /* of the chunk size read so far */
+	uint8_t name_len; /* of the trailer field name so far, capped */
+	uint8_t names;    /* bit i: it may still become the i-th forbidden one */
+	uint32_t line;    /* bytes of the trailer section so far, at most HTTP1_HEAD_MAX */
+	uint64_t left;    /* of the chunk or of the body */
 };
 
 void http1_body_start(struct http1_body *b, enum http1_framing framing, uint64_t length);
-/* Chunk extensions are refused (no inference server sends them, and parsers differ on them). Trailer fields are given
- * whole if they fit HTTP1_HEAD_MAX. HTTP1_UNTIL_CLOSE never ends by itself. */
+/* Chunk extensions are refused (no inference server sends them, and parsers differ on them), and so are trailer fields
+ * that frame, route or describe the message, and trailer sections over HTTP1_HEAD_MAX. Trailer lines come in pieces,
+ * nothing is kept. HTTP1_END comes by a call of its own, which may be given nothing: feed until it. HTTP1_UNTIL_CLOSE
+ * never ends by itself. */
 enum step http1_body_feed(struct http1_body *b, struct slice in, size_t *used, struct http1_body_item *item);
 
 /* ---- server-sent events (WHATWG HTML, 9.2.6) ---- */
@@ -137,22 +154,22 @@ enum sse_kind {
 struct sse_item {
 	enum sse_kind kind;
 	struct slice text;
-	const char *why;
 };
 
 struct sse {
 	uint8_t state;
 	uint8_t name_len; /* of the field name matched so far against "data" */
-	bool after_cr;
-	bool had_data; /* a data line was complete in this event */
-	uint8_t bom;   /* bytes of a byte order mark seen */
+	bool had_data;    /* a data line was complete in this event */
+	uint8_t bom;      /* bytes of a byte order mark seen */
 };
 
 void sse_start(struct sse *s);
 /* Lines end in LF, CR or CRLF. A CR ends its line at once; the LF after it is used silently, but after SSE_EVENT_END it
  * comes as SSE_LF, so that positions never depend on the cut. One space after "data:" is not text, a byte order mark
- * at the start of the stream is not either. `field` lines are everything that is not data, comments included. Bytes of
- * a line are given as they come, before the line is complete. Never STEP_BAD. */
+ * at the start of the stream is not either. SSE_FIELD lines are everything that is not data, comments included. Bytes
+ * of a line are given as they come, before the line is complete; only the start of what may become "data" waits.
+ * Text is the last bytes used, but for the "\n" between two data lines: it is not in the input, and comes as a piece of
+ * its own once the name of the second line is read. Never STEP_BAD. */
 enum step sse_feed(struct sse *s, struct slice in, size_t *used, struct sse_item *item);
 
 /* ---- JSON (RFC 8259), strict but for lone surrogates, which become U+FFFD and are counted ---- */
@@ -164,10 +181,10 @@ enum json_kind {
 	JSON_OBJECT_END,
 	JSON_ARRAY,
 	JSON_ARRAY_END,
-	JSON_KEY, /* `text`: next bytes of an object key, decoded UTF-8; may come in several pieces */
-	JSON_KEY_END,
-	JSON_STRING, /* `text`: next bytes of a string value, decoded UTF-8; may come in several pieces */
-	JSON_STRING_END,
+	JSON_KEY,        /* `text`: next bytes of an object key, decoded UTF-8; may come in several pieces */
+	JSON_KEY_END,    /* its closing quote */
+	JSON_STRING,     /* `text`: next bytes of a string value, decoded UTF-8; may come in several pieces */
+	JSON_STRING_END, /* its closing quote */
 	JSON_NUMBER,     /* `text`: next bytes of a number */
 	JSON_NUMBER_END, /* comes with the first byte after the number, or by json_finish() */
 	JSON_TRUE,
@@ -180,28 +197,34 @@ struct json_item {
 	enum json_kind kind;
 	struct slice text;
 	uint32_t raw;    /* bytes of the input that `text` stands for: 6 for \u6bd2, 12 for a surrogate pair */
+	uint32_t ahead;  /* bytes used beyond these: 0, but after a lone high surrogate part of the next escape */
 	const char *why; /* STEP_BAD: "depth", or what is wrong */
 };
 
 struct json {
 	uint8_t state;
-	uint8_t after; /* literal: bytes matched; escape: digits read */
+	uint8_t after;   /* literal: bytes matched; escape: digits read */
+	uint8_t literal; /* the enum json_kind under way */
 	uint16_t depth;
-	uint16_t unit; /* \u unit under way */
+	uint16_t unit; /* \u unit under way; what was before is shifted out by its four digits */
 	uint16_t high; /* high surrogate that waits for its other half, 0: none */
 	uint32_t raw;  /* bytes of the escape under way */
 	bool in_key;
 	uint8_t utf8_left;           /* continuation bytes that must follow: strings are checked to be UTF-8 */
 	uint8_t utf8_low, utf8_high; /* range of the next one (Unicode 15, table 3-7) */
 	uint32_t lone;               /* lone surrogates so far */
-	uint64_t containers;         /* bit d: the container at depth d is an object */
+	uint64_t containers;         /* bit d - 1: the container at depth d is an object */
 	uint8_t scratch[4];
 };
 
 void json_start(struct json *j);
 /* One value; white space around it is used. After the value is complete json_done() is true, and any byte but white
  * space is STEP_BAD. A byte order mark, a control character in a string, bytes that are not UTF-8, NaN, comments,
- * trailing commas and depth over JSON_DEPTH_MAX are STEP_BAD. */
+ * trailing commas and depth over JSON_DEPTH_MAX are STEP_BAD.
+ *
+ * Where `text` is: its raw bytes end `ahead` bytes before the end of what was used, and the raw bytes of a string's
+ * pieces add up to what is between its quotes. A piece is cut inside a character only where the input is. Punctuation
+ * and literals come with their last byte used, JSON_NUMBER_END before the byte after the number. */
 enum step json_feed(struct json *j, struct slice in, size_t *used, struct json_item *item);
 /* The input has ended. STEP_ITEM: the number at the end is complete (call again). STEP_MORE: complete, or nothing but
  * white space was seen (json_done() tells which). STEP_BAD: the value is cut short. */

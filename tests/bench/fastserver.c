@@ -41,7 +41,7 @@ struct client {
 	long events; /* still to be written */
 	size_t size, at;
 	uint64_t pace, due; /* nanoseconds */
-	char *pending;	    /* owned, bytes that the socket did not take */
+	char *pending;      /* owned, bytes that the socket did not take */
 	size_t pending_len, pending_at, pending_room;
 	struct client *next; /* of those that are streaming */
 	bool listed;
@@ -158,9 +158,9 @@ static void answer_json(struct client *c, size_t size)
 		size_t len = bench_json(json, size);
 
 		body_len = (size_t)sprintf(body,
-					   "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
-					   "content-length: %zu\r\n\r\n",
-					   len);
+		                           "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+		                           "content-length: %zu\r\n\r\n",
+		                           len);
 		body_len += bench_put(body + body_len, json, len);
 		body_size = size;
 		free(json);
@@ -176,8 +176,8 @@ static void answer_words(struct client *c, const char *words)
 	if (len > 1000)
 		len = 1000;
 	int n = snprintf(answer, sizeof(answer),
-			 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n%s%.*s%s",
-			 sizeof(JSON_HEAD) - 1 + len + sizeof(JSON_TAIL) - 1, JSON_HEAD, (int)len, words, JSON_TAIL);
+	                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n%s%.*s%s",
+	                 sizeof(JSON_HEAD) - 1 + len + sizeof(JSON_TAIL) - 1, JSON_HEAD, (int)len, words, JSON_TAIL);
 
 	put(c, answer, (size_t)n);
 }
@@ -352,7 +352,7 @@ int main(int argc, char **argv)
 
 		if (next != UINT64_MAX && next) {
 			struct itimerspec when = { .it_value = { .tv_sec = (time_t)(next / 1000000000u),
-								 .tv_nsec = (long)(next % 1000000000u) } };
+				                                 .tv_nsec = (long)(next % 1000000000u) } };
 
 			timerfd_settime(timer, TFD_TIMER_ABSTIME, &when, NULL);
 		}

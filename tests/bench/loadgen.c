@@ -30,10 +30,10 @@
 
 #include "event.h"
 
-#define DRAIN_NS	    10000000000ull
+#define DRAIN_NS            10000000000ull
 #define MAX_ERRORS_IN_A_ROW 1000
-#define LINE_KEPT	    256
-#define STREAMS_MAX	    50000
+#define LINE_KEPT           256
+#define STREAMS_MAX         50000
 
 /* A growing list of times in nanoseconds. */
 struct samples {
@@ -61,7 +61,7 @@ struct stream {
 	enum place place;
 	uint64_t sent, last_event, left;
 	long events;
-	size_t at;	 /* fastserver's place in its text */
+	size_t at;       /* fastserver's place in its text */
 	size_t body_len; /* bytes of the body so far */
 	char line[LINE_KEPT];
 	size_t line_len;
@@ -174,8 +174,8 @@ static void event_bytes(struct stream *s, const char *bytes, size_t len, uint64_
 			empty = bytes[before - 1] == '\n';
 		else
 			empty = s->event_len && (s->event[s->event_len - 1] == '\n' ||
-						 (s->event_len > 1 && s->event[s->event_len - 1] == '\r' &&
-						  s->event[s->event_len - 2] == '\n'));
+			                         (s->event_len > 1 && s->event[s->event_len - 1] == '\r' &&
+			                          s->event[s->event_len - 2] == '\n'));
 		if (!empty)
 			continue;
 		if (s->event_len) {
@@ -431,7 +431,7 @@ static void prepare(void)
 
 	if (!body && opt.stream) {
 		if (asprintf(&made, "{\"stream\":true,\"events\":%ld,\"size\":%ld,\"pace\":%ld}", opt.events, opt.size,
-			     opt.pace) < 0)
+		             opt.pace) < 0)
 			die("loadgen");
 	} else if (!body) {
 		if (asprintf(&made, "{\"stream\":false,\"json\":%ld}", opt.size) < 0)
@@ -443,9 +443,9 @@ static void prepare(void)
 	}
 	body = body ? body : made;
 	int n = asprintf(&request,
-			 "POST %s HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: application/json\r\n%s"
-			 "Content-Length: %zu\r\n\r\n%s",
-			 opt.path, opt.host, opt.port, opt.close ? "Connection: close\r\n" : "", strlen(body), body);
+	                 "POST %s HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: application/json\r\n%s"
+	                 "Content-Length: %zu\r\n\r\n%s",
+	                 opt.path, opt.host, opt.port, opt.close ? "Connection: close\r\n" : "", strlen(body), body);
 	if (n < 0)
 		die("loadgen");
 	request_len = (size_t)n;
@@ -455,10 +455,10 @@ static void prepare(void)
 static bool read_options(int argc, char **argv)
 {
 	static const struct option known[] = {
-		{ "host", 1, NULL, 'h' },    { "port", 1, NULL, 'p' },	  { "path", 1, NULL, 'u' },
+		{ "host", 1, NULL, 'h' },    { "port", 1, NULL, 'p' },    { "path", 1, NULL, 'u' },
 		{ "streams", 1, NULL, 'n' }, { "seconds", 1, NULL, 's' }, { "json", 0, NULL, 'j' },
 		{ "mode", 1, NULL, 'm' },    { "events", 1, NULL, 'e' },  { "size", 1, NULL, 'z' },
-		{ "pace", 1, NULL, 'a' },    { "close", 0, NULL, 'c' },	  { "body", 1, NULL, 'b' },
+		{ "pace", 1, NULL, 'a' },    { "close", 0, NULL, 'c' },   { "body", 1, NULL, 'b' },
 		{ NULL, 0, NULL, 0 },
 	};
 
@@ -515,10 +515,10 @@ int main(int argc, char **argv)
 {
 	if (!read_options(argc, argv)) {
 		fprintf(stderr, "usage: loadgen --port PORT [--host ADDRESS] [--path PATH] [--streams N] [--seconds S] "
-				"[--json]\n"
-				"               [--mode stream|json] [--events N] [--size BYTES] [--pace MICROSECONDS] "
-				"[--close]\n"
-				"               [--body TEXT]\n");
+		                "[--json]\n"
+		                "               [--mode stream|json] [--events N] [--size BYTES] [--pace MICROSECONDS] "
+		                "[--close]\n"
+		                "               [--body TEXT]\n");
 		return 2;
 	}
 	struct rlimit files = { STREAMS_MAX + 100, STREAMS_MAX + 100 };

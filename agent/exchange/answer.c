@@ -177,7 +177,9 @@ static enum exception read_body(struct exchange *x, struct lane *l)
 			x->here.wire += used;
 			x->here.structural += used;
 		}
-	} while (step == STEP_ITEM && e == EXCEPTION_NONE && x->answering == PHASE_BODY && (whole || !x->blocked));
+		/* The end of a body comes by a call of its own. */
+	} while ((step == STEP_ITEM || used) && e == EXCEPTION_NONE && x->answering == PHASE_BODY &&
+		 (whole || !x->blocked));
 	if (e != EXCEPTION_NONE)
 		return e;
 	if (whole && x->here.wire > x->limits.body_max + HTTP1_HEAD_MAX)

@@ -188,7 +188,8 @@ static enum exception read_body(struct exchange *x, struct lane *l)
 		l->parsed += used;
 		if (step == STEP_ITEM && item.kind == HTTP1_DATA && x->request_walk)
 			learn(x, item.data);
-	} while (step == STEP_ITEM && item.kind != HTTP1_END);
+		/* The end of a body comes by a call of its own. */
+	} while (step == STEP_ITEM ? item.kind != HTTP1_END : used > 0);
 	l->cleared = l->parsed;
 	if (step == STEP_ITEM)
 		x->asking = PHASE_DONE;

@@ -135,6 +135,9 @@ $(B)/bench/%: tests/bench/%.c $(LIB)
 	$(call say,BENCH,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS) $(BENCH_LIBS)
 
+$(B)/unit/scan_test: TEST_LIBS := -lhs
+$(B)/bench/scan_bench: BENCH_LIBS := -lhs
+
 unit-binaries: $(UNIT)
 kernel-binaries: $(KERNEL)
 fuzz-binaries: $(FUZZERS)

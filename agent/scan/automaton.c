@@ -11,10 +11,10 @@
 
 #include "base/own.h"
 
-#define SLOTS_MAX  (1u << 28) /* 4 GiB of nodes */
-#define TRIES_MAX  48	      /* free slots tried for a set of children before the array grows */
-#define CHECK_FREE UINT32_MAX
-#define CHECK_ROOT (UINT32_MAX - 1)
+#define SLOTS_MAX    (1u << 28) /* 4 GiB of nodes */
+#define SIZE_CLASSES 24
+#define CHECK_FREE   UINT32_MAX
+#define CHECK_ROOT   (UINT32_MAX - 1)
 
 /* A node under way: words[low..high) begin with it. */
 struct range {
@@ -27,14 +27,16 @@ struct level {
 	size_t len, room;
 };
 
-/* Free slots are a ring through base (next) and fail (previous). */
 struct builder {
 	struct automaton *a;
 	const struct word *words;
 	const uint16_t *pool;
 	uint16_t edge;
-	uint32_t cursor; /* a free slot, CHECK_FREE: none */
-	uint32_t used;	 /* slots in use end here */
+	uint64_t *taken; /* owned: one bit a slot */
+	size_t taken_words;
+	uint32_t cursor[SIZE_CLASSES];
+	uint32_t first_free; /* word of `taken` */
+	uint32_t used;	     /* slots in use end here */
 	uint32_t base_max;
 	size_t output_room;
 	struct level now, next;
@@ -46,37 +48,24 @@ static void builder_free(struct builder *b)
 {
 	free(b->now.at);
 	free(b->next.at);
+	free(b->taken);
 	free(b->set);
 	free(b->from);
 }
 
-static void ring_take(struct builder *b, uint32_t slot)
+static void take(struct builder *b, uint32_t slot)
 {
-	struct node *n = b->a->nodes, *x = &n[slot];
-
-	if (x->base == slot) {
-		b->cursor = CHECK_FREE;
-		return;
-	}
-	n[x->base].fail = x->fail;
-	n[x->fail].base = x->base;
-	if (b->cursor == slot)
-		b->cursor = x->base;
+	b->taken[slot >> 6] |= 1ull << (slot & 63);
+	if (slot >= b->used)
+		b->used = slot + 1;
 }
 
-static void ring_add(struct builder *b, uint32_t slot)
+/* Whether slots at..at+63 are taken, one bit each. */
+static uint64_t taken64(const struct builder *b, uint32_t at)
 {
-	struct node *n = b->a->nodes, *x = &n[slot];
+	const uint64_t *w = &b->taken[at >> 6];
 
-	*x = (struct node){ slot, CHECK_FREE, slot, 0 };
-	if (b->cursor == CHECK_FREE) {
-		b->cursor = slot;
-		return;
-	}
-	x->base = b->cursor;
-	x->fail = n[b->cursor].fail;
-	n[x->fail].base = slot;
-	n[b->cursor].fail = slot;
+	return at & 63 ? w[0] >> (at & 63) | w[1] << (64 - (at & 63)) : w[0];
 }
 
 /* All per-slot arrays for slots below `want`. New slots are free. */
@@ -85,6 +74,7 @@ static int grow(struct builder *b, size_t want)
 	struct automaton *a = b->a;
 	size_t slots = a->slots ? a->slots : 256;
 	struct node *nodes;
+	uint64_t *taken;
 	uint16_t *hold;
 
 	if (want <= a->slots)
@@ -110,41 +100,55 @@ static int grow(struct builder *b, size_t want)
 		a->edge = edge;
 		memset(edge + a->slots, 0, (slots - a->slots) * sizeof(*edge));
 	}
+	taken = realloc(b->taken, (slots / 64 + 3) * sizeof(*taken));
+	if (!taken)
+		return -ENOMEM;
+	b->taken = taken;
+	memset(taken + b->taken_words, 0, (slots / 64 + 3 - b->taken_words) * sizeof(*taken));
+	b->taken_words = slots / 64 + 3;
 	for (; a->slots < slots; a->slots++)
-		ring_add(b, (uint32_t)a->slots);
+		a->nodes[a->slots] = (struct node){ .check = CHECK_FREE };
 	return 0;
 }
 
-static bool fits(const struct automaton *a, uint32_t base, const uint16_t *set, size_t n)
+static size_t size_class(size_t n)
 {
-	for (size_t i = 1; i < n; i++)
-		if (base + set[i] < a->slots && a->nodes[base + set[i]].check != CHECK_FREE)
-			return false;
-	return true;
+	return n <= 8 ? n : 6 + (size_t)(63 - __builtin_clzll(n));
 }
 
-/* A base that puts the children `set` (ascending) on free slots. The search is next-fit and gives up soon: the holes it
- * leaves are filled by the many nodes with one child, for which any free slot does. */
+/* Where the search for a base begins. Any free slot does for a single child, so that one starts at the first there is.
+ * Larger sets go on where the last of their size was put: what lies before has been tried, and is left to smaller ones.
+ * That makes all searches together linear. */
+static uint32_t first_base(struct builder *b, size_t n)
+{
+	if (n > 1)
+		return b->cursor[size_class(n)];
+	while (!~b->taken[b->first_free])
+		b->first_free++;
+	return b->first_free * 64 > b->set[0] ? b->first_free * 64 - b->set[0] : 0;
+}
+
+/* A base that puts the children `set` (ascending) on free slots; 64 bases are looked at together. */
 static int find_base(struct builder *b, size_t n, uint32_t *out)
 {
-	const uint16_t *set = b->set;
-	uint32_t slot = b->cursor, base;
+	uint32_t base = first_base(b, n);
+	uint64_t taken;
 	int error;
 
-	for (int i = 0; i < TRIES_MAX && slot != CHECK_FREE; i++, slot = b->a->nodes[slot].base) {
-		if (slot < set[0] || !fits(b->a, slot - set[0], set, n))
-			continue;
-		base = slot - set[0];
-		b->cursor = slot;
-		goto found;
+	for (;; base += 64) {
+		error = grow(b, (size_t)base + b->a->symbols + 192); /* no probe at run time leaves the array either */
+		if (error)
+			return error;
+		taken = 0;
+		for (size_t k = 0; k < n && ~taken; k++)
+			taken |= taken64(b, base + b->set[k]);
+		if (~taken)
+			break;
 	}
-	b->cursor = slot;
-	base = (b->used > set[0] ? b->used : set[0]) - set[0];
-found:
-	error = grow(b, (size_t)base + b->a->symbols + 1); /* so that no probe leaves the array */
-	if (!error)
-		*out = base;
-	return error;
+	base += (uint32_t)__builtin_ctzll(~taken);
+	b->cursor[size_class(n)] = base;
+	*out = base;
+	return 0;
 }
 
 static int push(struct level *l, struct range r)
@@ -208,9 +212,7 @@ static int add_child(struct builder *b, const struct range *r, size_t i, size_t 
 	} else {
 		fail = automaton_step(a->nodes, a->root, a->nodes[r->node].fail, symbol);
 	}
-	ring_take(b, slot);
-	if (slot >= b->used)
-		b->used = slot + 1;
+	take(b, slot);
 	a->states++;
 	a->nodes[slot] = (struct node){ ends == high ? NODE_LEAF : 0, r->node, rest(a, fail), a->nodes[fail].out };
 	if (ends > low) {
@@ -289,12 +291,11 @@ static int start(struct builder *b, const struct word *words, size_t count)
 	for (size_t i = 0; i < count; i++)
 		a->ids[i] = words[i].id;
 	a->id_count = count;
-	error = grow(b, a->symbols + 1);
+	error = grow(b, a->symbols + 128);
 	if (error)
 		return error;
-	ring_take(b, NODE_ROOT);
+	take(b, NODE_ROOT);
 	a->nodes[NODE_ROOT] = (struct node){ .check = CHECK_ROOT };
-	b->used = 1;
 	a->states = 1;
 	return count ? push(&b->now, (struct range){ 0, (uint32_t)count, NODE_ROOT, 0 }) : 0;
 }
@@ -331,7 +332,6 @@ int automaton_build(struct automaton *a, struct word *words, size_t count, const
 			words[i].key = words[i].key << 16 | (k < words[i].len ? pool[words[i].start + k] : 0);
 	}
 	qsort_r(words, count, sizeof(*words), compare, (void *)pool);
-	b.cursor = CHECK_FREE;
 	a->symbols = symbols;
 	error = start(&b, words, count);
 	for (size_t depth = 0; !error && b.now.len; depth++) {

@@ -118,7 +118,8 @@ static char **make_grams(const struct text *t, size_t count, size_t *lens)
 		while (grams[i][at] == ' ' || (grams[i][at] & 0xc0) == 0xc0 ||
 		       (grams[i][at] < 0 && at + 1 < lens[i] && (grams[i][at + 1] & 0xc0) == 0x80))
 			at = (at + 1) % lens[i];
-		grams[i][at] = grams[i][at] < 0 ? (char)(0x80 | rnd(64)) : (char)('a' + rnd(26));
+		grams[i][at] = grams[i][at] < 0 ? (char)(0x80 | ((grams[i][at] + 1 + (int)rnd(62)) & 0x3f))
+						: (char)('a' + (grams[i][at] - 'a' + 1 + (int)rnd(24)) % 26);
 	}
 	return grams;
 }

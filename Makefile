@@ -45,6 +45,8 @@ CLI_SRC := $(wildcard agent/cli/*.c)
 BPF_SRC := $(wildcard bpf/*.bpf.c)
 PROTO   := $(wildcard proto/*.proto)
 
+EXTRA_OBJ += $(B)/gen/fold_data.o
+
 SKELS   := $(BPF_SRC:bpf/%.bpf.c=$(GEN)/%.skel.h)
 PB_H    := $(PROTO:proto/%.proto=$(GEN)/%.pb-c.h)
 PB_OBJ  := $(PROTO:proto/%.proto=$(B)/gen/%.pb-c.o)
@@ -92,6 +94,16 @@ $(GEN)/%.pb-c.c $(GEN)/%.pb-c.h: proto/%.proto
 	$(call say,PROTOC,$<)
 	$(Q)mkdir -p $(GEN) && protoc-c --proto_path=proto --c_out=$(GEN) $<
 
+# The fold table: ICU and OpenCC speak at build time, so that the daemon links neither.
+$(GEN)/foldgen: agent/scan/gen/foldgen.c agent/scan/fold_data.h
+	$(call say,HOSTCC,$<)
+	$(Q)mkdir -p $(GEN) && gcc -std=gnu17 -O1 $(WARN) -Iagent $$(pkg-config --cflags icu-uc opencc) -o $@ $< \
+		$$(pkg-config --libs icu-uc opencc)
+
+$(GEN)/fold_data.c: $(GEN)/foldgen
+	$(call say,FOLD,$@)
+	$(Q)$< $@.new && mv $@.new $@
+
 ARCH_INC := -I/usr/include/$(shell gcc -print-multiarch 2>/dev/null)
 BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
 
@@ -122,6 +134,9 @@ $(B)/fuzz/%: tests/fuzz/%.c $(LIB)
 $(B)/bench/%: tests/bench/%.c $(LIB)
 	$(call say,BENCH,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS) $(BENCH_LIBS)
+
+$(B)/unit/scan_test: TEST_LIBS := -lhs
+$(B)/bench/scan_bench: BENCH_LIBS := -lhs
 
 unit-binaries: $(UNIT)
 kernel-binaries: $(KERNEL)

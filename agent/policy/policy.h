@@ -22,7 +22,7 @@ extern const char *const action_names[ACTION_COUNT]; /* "flag", "block" */
 struct rule {
 	const char *id; /* unique in the policy */
 	const char *pack;
-	const char *const *risks; /* as written, "A.1.d"; NULL-terminated, at least one */
+	const char *const *risks; /* "A.1.d" however it was written, or "local.NAME"; NULL-terminated, at least one */
 	const uint16_t *risk_ids; /* number of regulation.md section 4; 90 and up: the operator's own */
 	size_t risk_count;
 	enum action action;
@@ -31,11 +31,12 @@ struct rule {
 
 struct ruleset;
 
-/* Mistakes and remarks found while loading, one a line: "FILE:LINE:COLUMN: text". */
+/* Mistakes found while loading, one a line: "FILE:LINE:COLUMN: text", FILE as it is called in the folder; "DIR: text"
+ * about the folder itself. The first 100 are listed. */
 struct policy_report {
 	char *text; /* owned; NULL: none */
 	size_t len;
-	size_t errors; /* lines that refuse the policy */
+	size_t errors; /* mistakes, those not listed too */
 };
 
 void policy_report_free(struct policy_report *r);

@@ -34,6 +34,15 @@ enum scan_fault {
 
 extern const char *const scan_fault_text[SCAN_FAULT_COUNT];
 
+/* What a needle folds to, edges aside. */
+struct scan_look {
+	size_t symbols;
+	bool word_first, word_last; /* its ends are letters or digits of scripts that separate words */
+};
+
+/* Looks at one needle's text as scanner_compile would. Returns SCAN_FINE and fills *out, or what is wrong with it. */
+enum scan_fault scan_look(struct slice text, struct scan_look *out);
+
 /* Immutable once compiled; any number of threads may use it. */
 struct scanner;
 
@@ -53,6 +62,7 @@ void scanner_stats(const struct scanner *s, struct scanner_stats *out);
 struct scan_state {
 	uint64_t symbols; /* so far, edges not counted */
 	uint32_t node;
+	uint32_t done;	  /* hits of the next character that a full array has already taken */
 	uint8_t in_word;  /* the last character was a letter or digit of a separating script */
 	uint8_t tail_len; /* bytes of a cut UTF-8 character */
 	uint8_t tail[4];
@@ -63,14 +73,16 @@ struct scan_hit {
 	uint64_t start, end; /* symbols [start, end) of the text */
 };
 
-/* Feeds bytes that follow those fed before. Writes up to `most` hits and returns how many; *used < bytes.len only if
- * there was no room for more: call again with the rest. Bytes that are not UTF-8 count as U+FFFD each maximal part
- * (Unicode 15, section 3.9). Hits come in order of their end; of one end, longest first. */
+/* Feeds bytes that follow those fed before. Writes up to `most` hits (at least 1) and returns how many; *used <
+ * bytes.len only if there was no room for more: call again with the rest. Bytes that are not UTF-8 count as U+FFFD each
+ * maximal part (Unicode 15, section 3.9). Hits come in order of their end; of one end, longest first, and those that
+ * had to wait for a word edge after the others. */
 size_t scan_feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
                  struct scan_hit *hits, size_t most);
 
-/* The text is over: resolves a word edge at its end. Returns hits as scan_feed (`most` >= 1; loses hits beyond `most`
- * of needles that end at the same place). Afterwards st is at the start of a text, its symbol count going on. */
+/* The text is over: a cut character counts as U+FFFD, and a word edge at the end is resolved. Returns hits as scan_feed
+ * (`most` >= 1; loses hits beyond `most` of needles that end at the same place). Afterwards st is at the start of a
+ * text, its symbol count going on. */
 size_t scan_end(const struct scanner *s, struct scan_state *st, struct scan_hit *hits, size_t most);
 
 /* Symbols at the end of the text that could still become part of a hit; 0: nothing must be held. A cut UTF-8 character

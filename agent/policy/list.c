@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* list.c - word lists: one keyword a line, '#' comments, UTF-8. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/own.h"
+#include "policy/draft.h"
+
+#define LIST_BYTES_MAX (64u << 20)
+
+const char *draft_why(int error)
+{
+	switch (error) {
+	case -EFBIG:
+		return "too large";
+	case -EINVAL:
+		return "not a regular file";
+	default:
+		return strerror(-error);
+	}
+}
+
+int draft_read(struct arena *to, const char *path, size_t most, struct slice *out)
+{
+	/* Not blocking: a pipe under the name of a list must not stop the loader. */
+	owned(own_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+	uint8_t *at;
+	size_t n = 0;
+
+	if (fd < 0 || fstat(fd, &st))
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	if (st.st_size < 0 || (size_t)st.st_size > most)
+		return -EFBIG;
+	at = arena_take(to, (size_t)st.st_size + 1);
+	if (!at)
+		return -ENOMEM;
+	while (n < (size_t)st.st_size) {
+		ssize_t got = read(fd, at + n, (size_t)st.st_size - n);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (!got)
+			break;
+		n += (size_t)got;
+	}
+	*out = slice_of(at, n);
+	return 0;
+}
+
+/* The real path of `path` below the folder, or NULL with *why. Links may lead about inside the folder, not out of it:
+ * a pack from elsewhere must not be able to read what the daemon can. */
+static char *inside(const char *dir, struct slice path, const char **why)
+{
+	owned(own_free) char *root = realpath(dir, NULL), *joined = NULL, *real = NULL;
+	size_t n;
+
+	*why = "cannot be read";
+	if (!root || memchr(path.at, 0, path.len) || asprintf(&joined, "%s/%.*s", root, SLICE_ARG(path)) < 0) {
+		joined = NULL;
+		return NULL;
+	}
+	*why = "must be inside the policy folder";
+	if (path.at[0] == '/')
+		return NULL;
+	real = realpath(joined, NULL);
+	if (!real) {
+		*why = strerror(errno);
+		return NULL;
+	}
+	n = strlen(root);
+	if (strncmp(real, root, n) || (n > 1 && real[n] != '/'))
+		return NULL;
+	return TAKE(real);
+}
+
+static struct slice trim(struct slice s)
+{
+	while (s.len && (s.at[0] == ' ' || s.at[0] == '\t'))
+		s = slice_from(s, 1);
+	while (s.len && strchr(" \t\r", s.at[s.len - 1]) && s.at[s.len - 1])
+		s.len--;
+	return s;
+}
+
+static void read_lines(struct draft *d, const char *who, const char *name, struct slice bytes)
+{
+	static const uint8_t bom[] = { 0xef, 0xbb, 0xbf };
+	struct mark at = { 1, 1 };
+
+	if (bytes.len >= sizeof(bom) && !memcmp(bytes.at, bom, sizeof(bom)))
+		bytes = slice_from(bytes, sizeof(bom));
+	for (; bytes.len; at.line++) {
+		const uint8_t *end = memchr(bytes.at, '\n', bytes.len);
+		struct slice line = { bytes.at, end ? (size_t)(end - bytes.at) : bytes.len };
+
+		bytes = slice_from(bytes, line.len + (end != NULL));
+		if (memchr(line.at, 0, line.len)) {
+			report_mistake(d->report, name, at, "%s: binary, not a word list", who);
+			return;
+		}
+		line = trim(line);
+		if (line.len && line.at[0] != '#')
+			draft_keyword(d, who, name, at, line);
+	}
+}
+
+void draft_list(struct draft *d, const char *who, const char *file, struct mark at, struct slice path)
+{
+	char quoted[REPORT_QUOTE_MAX];
+	owned(own_free) char *real = NULL;
+	const char *why = "cannot be read", *name;
+	struct slice bytes = { 0 };
+	int error;
+
+	report_quote(path, quoted);
+	if (path.len > 4 && slice_is_nocase(slice_from(path, path.len - 4), SLICE(".csv"))) {
+		report_mistake(d->report, file, at,
+			       "%s: keywords_file '%s': CSV lists are not supported by this version", who, quoted);
+		return;
+	}
+	if (d->dir && path.len && path.len < PATH_MAX)
+		real = inside(d->dir, path, &why);
+	if (real) {
+		error = draft_read(&d->texts, real, LIST_BYTES_MAX, &bytes);
+		if (!error) {
+			name = arena_copy(&d->texts, path);
+			read_lines(d, who, name ? name : file, bytes);
+			return;
+		}
+		why = draft_why(error);
+	}
+	report_mistake(d->report, file, at, "%s: keywords_file '%s': %s", who, quoted, why);
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pack.c - a YAML document becomes rules, or mistakes that say where. */
+#include <stdlib.h>
+
+#include "base/own.h"
+#include "policy/doc.h"
+#include "policy/draft.h"
+#include "policy/taxonomy.h"
+
+#define ID_MAX	  128
+#define RISKS_MAX 32
+#define WHO_BYTES (REPORT_QUOTE_MAX + 16)
+
+const char *const action_names[ACTION_COUNT] = { [ACTION_FLAG] = "flag", [ACTION_BLOCK] = "block" };
+const char *const boundary_names[BOUNDARY_COUNT] = { "auto", "none", "word" };
+
+/* What a key is to us. Those of the format that we do not carry out yet are refused by name: a rule that is half
+ * understood would guard half. */
+enum standing { KEY_UNKNOWN, KEY_TAKEN, KEY_REMARK, KEY_LATER };
+
+struct key {
+	const char *name;
+	enum standing standing;
+};
+
+static const struct key pack_keys[] = {
+	{ "pack", KEY_TAKEN },	      { "version", KEY_TAKEN },	     { "rules", KEY_TAKEN },
+	{ "note", KEY_REMARK },	      { "description", KEY_REMARK }, { "valid_from", KEY_LATER },
+	{ "valid_until", KEY_LATER }, { "services", KEY_LATER },     { "models", KEY_LATER },
+	{ "examples", KEY_LATER },    { "signature", KEY_LATER },    { "classifier", KEY_LATER },
+	{ "categories", KEY_LATER },
+};
+
+static const struct key rule_keys[] = {
+	{ "id", KEY_TAKEN },	      { "risk", KEY_TAKEN },	      { "action", KEY_TAKEN },
+	{ "keywords", KEY_TAKEN },    { "keywords_file", KEY_TAKEN }, { "boundary", KEY_TAKEN },
+	{ "note", KEY_REMARK },	      { "description", KEY_REMARK },  { "gap", KEY_LATER },
+	{ "except", KEY_LATER },      { "near", KEY_LATER },	      { "all_of", KEY_LATER },
+	{ "pattern", KEY_LATER },     { "check", KEY_LATER },	      { "evidence", KEY_LATER },
+	{ "redact", KEY_LATER },      { "shadow", KEY_LATER },	      { "classifier", KEY_LATER },
+	{ "suspect", KEY_LATER },     { "examples", KEY_LATER },      { "valid_from", KEY_LATER },
+	{ "valid_until", KEY_LATER }, { "services", KEY_LATER },      { "models", KEY_LATER },
+	{ "fold", KEY_LATER },	      { "pinyin", KEY_LATER },	      { "split", KEY_LATER },
+};
+
+static const char *const later_actions[] = { "redact", "shadow" };
+
+/* The pack at hand. */
+struct reader {
+	struct draft *draft;
+	const char *file;
+	const struct doc *doc;
+	const char *pack, *version;
+};
+
+static const struct doc_node *node_at(const struct reader *r, uint32_t i)
+{
+	return i ? &r->doc->nodes[i] : NULL;
+}
+
+/* The value of a key of a mapping, or NULL. */
+static const struct doc_node *value_of(const struct reader *r, const struct doc_node *map, const char *key)
+{
+	for (uint32_t k = map->first; k; k = r->doc->nodes[r->doc->nodes[k].next].next)
+		if (slice_is(r->doc->nodes[k].text, slice_str(key)))
+			return node_at(r, r->doc->nodes[k].next);
+	return NULL;
+}
+
+#define MISTAKE(r, mark, ...) report_mistake((r)->draft->report, (r)->file, mark, __VA_ARGS__)
+
+/* `who` is "" or "rule 'id': ". */
+static void check_keys(const struct reader *r, const struct doc_node *map, const char *who, const struct key *keys,
+		       size_t count)
+{
+	char quoted[REPORT_QUOTE_MAX];
+
+	for (uint32_t k = map->first; k; k = r->doc->nodes[r->doc->nodes[k].next].next) {
+		const struct doc_node *key = &r->doc->nodes[k];
+		enum standing standing = KEY_UNKNOWN;
+
+		for (size_t i = 0; i < count; i++)
+			if (slice_is(key->text, slice_str(keys[i].name)))
+				standing = keys[i].standing;
+		report_quote(key->text, quoted);
+		if (standing == KEY_UNKNOWN)
+			MISTAKE(r, key->mark, "%sunknown key '%s'", who, quoted);
+		else if (standing == KEY_LATER)
+			MISTAKE(r, key->mark, "%s'%s' is not supported by this version", who, quoted);
+		else if (standing == KEY_REMARK && r->doc->nodes[key->next].kind != DOC_TEXT)
+			MISTAKE(r, r->doc->nodes[key->next].mark, "%s'%s' must be text", who, quoted);
+	}
+}
+
+/* A text that is there and not empty, or NULL with a mistake. `need`: it is a mistake if it is not there. */
+static const struct doc_node *text_of(const struct reader *r, const struct doc_node *map, const char *who,
+				      const char *key, bool need)
+{
+	const struct doc_node *n = value_of(r, map, key);
+
+	if (!n) {
+		if (need)
+			MISTAKE(r, map->mark, "%s'%s' is missing", who, key);
+		return NULL;
+	}
+	if (n->kind != DOC_TEXT) {
+		MISTAKE(r, n->mark, "%s'%s' must be text", who, key);
+		return NULL;
+	}
+	if (!n->text.len) {
+		MISTAKE(r, n->mark, "%s'%s' is empty", who, key);
+		return NULL;
+	}
+	return n;
+}
+
+static bool is_id(struct slice s)
+{
+	if (!s.len || s.len > ID_MAX)
+		return false;
+	for (size_t i = 0; i < s.len; i++) {
+		uint8_t c = ascii_lower(s.at[i]);
+
+		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '.' && c != '_' && c != '-')
+			return false;
+	}
+	return true;
+}
+
+/* An id as a string that lives as long as the rules; NULL with a mistake. */
+static const char *id_of(const struct reader *r, const struct doc_node *map, const char *who, const char *key)
+{
+	const struct doc_node *n = text_of(r, map, who, key, true);
+	char quoted[REPORT_QUOTE_MAX];
+	const char *id;
+
+	if (!n)
+		return NULL;
+	if (!is_id(n->text)) {
+		MISTAKE(r, n->mark, "%s'%s' is '%s': only letters, digits, '.', '_' and '-', at most %d", who, key,
+			report_quote(n->text, quoted), ID_MAX);
+		return NULL;
+	}
+	id = arena_copy(&r->draft->kept, n->text);
+	if (!id)
+		MISTAKE(r, n->mark, "%sout of memory", who);
+	return id;
+}
+
+static void add_risk(const struct reader *r, const char *who, const struct doc_node *n, const char **names,
+		     uint16_t *numbers, size_t *count)
+{
+	char quoted[REPORT_QUOTE_MAX];
+	struct slice name;
+
+	if (n->kind != DOC_TEXT) {
+		MISTAKE(r, n->mark, "%s'risk' must be text or a list of texts", who);
+		return;
+	}
+	if (*count == RISKS_MAX) {
+		MISTAKE(r, n->mark, "%stoo many risks", who);
+		return;
+	}
+	if (!taxonomy_find(n->text, &name, &numbers[*count])) {
+		MISTAKE(r, n->mark, "%sunknown risk '%s'", who, report_quote(n->text, quoted));
+		return;
+	}
+	names[*count] = arena_copy(&r->draft->kept, name);
+	if (names[*count])
+		++*count;
+	else
+		MISTAKE(r, n->mark, "%sout of memory", who);
+}
+
+static void read_risks(const struct reader *r, const struct doc_node *map, const char *who, struct rule *rule)
+{
+	const struct doc_node *n = value_of(r, map, "risk");
+	const char *names[RISKS_MAX + 1] = { NULL }, **kept;
+	uint16_t numbers[RISKS_MAX], *kept_numbers;
+	size_t count = 0;
+
+	if (!n) {
+		MISTAKE(r, map->mark, "%s'risk' is missing", who);
+		return;
+	}
+	if (n->kind == DOC_LIST) {
+		if (!n->first)
+			MISTAKE(r, n->mark, "%s'risk' is empty", who);
+		for (const struct doc_node *i = node_at(r, n->first); i; i = node_at(r, i->next))
+			add_risk(r, who, i, names, numbers, &count);
+	} else {
+		add_risk(r, who, n, names, numbers, &count);
+	}
+	kept = arena_take(&r->draft->kept, (count + 1) * sizeof(*kept));
+	kept_numbers = arena_take(&r->draft->kept, (count + 1) * sizeof(*kept_numbers));
+	if (!kept || !kept_numbers) {
+		MISTAKE(r, n->mark, "%sout of memory", who);
+		return;
+	}
+	memcpy(kept, names, (count + 1) * sizeof(*kept));
+	memcpy(kept_numbers, numbers, count * sizeof(*kept_numbers));
+	rule->risks = kept;
+	rule->risk_ids = kept_numbers;
+	rule->risk_count = count;
+}
+
+/* The place of a text in a table of names; the table's length and a mistake if it is not there. */
+static size_t choice_of(const struct reader *r, const struct doc_node *n, const char *who, const char *key,
+			const char *const *names, size_t count)
+{
+	char quoted[REPORT_QUOTE_MAX];
+	size_t i = 0;
+
+	while (i < count && !slice_is(n->text, slice_str(names[i])))
+		i++;
+	if (i == count)
+		MISTAKE(r, n->mark, "%sunknown %s '%s'", who, key, report_quote(n->text, quoted));
+	return i;
+}
+
+static void read_action(const struct reader *r, const struct doc_node *map, const char *who, struct rule *rule)
+{
+	const struct doc_node *n = text_of(r, map, who, "action", true);
+
+	if (!n)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(later_actions); i++)
+		if (slice_is(n->text, slice_str(later_actions[i]))) {
+			MISTAKE(r, n->mark, "%saction '%s' is not supported by this version", who, later_actions[i]);
+			return;
+		}
+	rule->action = (enum action)choice_of(r, n, who, "action", action_names, ACTION_COUNT);
+}
+
+static enum boundary boundary_of(const struct reader *r, const struct doc_node *map, const char *who)
+{
+	const struct doc_node *n = text_of(r, map, who, "boundary", false);
+	size_t i = n ? choice_of(r, n, who, "boundary", boundary_names, BOUNDARY_COUNT) : BOUNDARY_AUTO;
+
+	return i == BOUNDARY_COUNT ? BOUNDARY_AUTO : (enum boundary)i;
+}
+
+static void read_keywords(const struct reader *r, const struct doc_node *map, const char *who)
+{
+	const struct doc_node *list = value_of(r, map, "keywords"), *file;
+	size_t mistakes = r->draft->report->errors;
+	char name[WHO_BYTES];
+
+	/* Without its ": ", as draft_keyword puts its own. */
+	snprintf(name, sizeof(name), "%.*s", (int)strlen(who) - 2, who);
+	if (list && list->kind != DOC_LIST)
+		MISTAKE(r, list->mark, "%s'keywords' must be a list", who);
+	for (const struct doc_node *i = list && list->kind == DOC_LIST ? node_at(r, list->first) : NULL; i;
+	     i = node_at(r, i->next)) {
+		struct slice text;
+
+		if (i->kind != DOC_TEXT) {
+			MISTAKE(r, i->mark, "%sa keyword must be text", who);
+			continue;
+		}
+		/* The document goes before the needles do. */
+		text = slice_of(arena_copy(&r->draft->texts, i->text), i->text.len);
+		if (!text.at)
+			MISTAKE(r, i->mark, "%sout of memory", who);
+		else
+			draft_keyword(r->draft, name, r->file, i->mark, text);
+	}
+	file = text_of(r, map, who, "keywords_file", false);
+	if (file)
+		draft_list(r->draft, name, r->file, file->mark, file->text);
+	if (!r->draft->rules[r->draft->rule_count - 1].rule.keywords && r->draft->report->errors == mistakes)
+		MISTAKE(r, map->mark, "%sno keywords", who);
+}
+
+static bool reserve_rule(struct draft *d)
+{
+	size_t room = d->rule_room ? 2 * d->rule_room : 16;
+	struct draft_rule *at;
+
+	if (d->rule_count < d->rule_room)
+		return true;
+	at = realloc(d->rules, room * sizeof(*at));
+	if (!at)
+		return false;
+	d->rules = at;
+	d->rule_room = room;
+	return true;
+}
+
+static void read_rule(const struct reader *r, const struct doc_node *map, size_t number)
+{
+	struct draft *d = r->draft;
+	const struct doc_node *id = NULL;
+	struct draft_rule *rule;
+	char who[WHO_BYTES], quoted[REPORT_QUOTE_MAX];
+
+	snprintf(who, sizeof(who), "rule %zu: ", number);
+	if (map->kind != DOC_MAP) {
+		MISTAKE(r, map->mark, "%smust be a mapping", who);
+		return;
+	}
+	if (!reserve_rule(d)) {
+		MISTAKE(r, map->mark, "%sout of memory", who);
+		return;
+	}
+	rule = &d->rules[d->rule_count++];
+	*rule = (struct draft_rule){ .rule.pack = r->pack, .version = r->version, .file = r->file };
+	rule->first = d->keyword_count;
+	rule->mark = map->mark;
+	rule->rule.id = id_of(r, map, who, "id");
+	if (rule->rule.id) {
+		id = value_of(r, map, "id");
+		rule->mark = id->mark;
+		snprintf(who, sizeof(who), "rule '%s': ", report_quote(id->text, quoted));
+	}
+	check_keys(r, map, who, rule_keys, ARRAY_LEN(rule_keys));
+	read_risks(r, map, who, &rule->rule);
+	read_action(r, map, who, &rule->rule);
+	rule->boundary = boundary_of(r, map, who);
+	read_keywords(r, map, who);
+}
+
+static void read_pack(struct reader *r)
+{
+	const struct doc_node *root = &r->doc->nodes[1], *rules, *version;
+	size_t number = 0;
+
+	if (root->kind != DOC_MAP) {
+		MISTAKE(r, root->mark, "a pack must be a mapping");
+		return;
+	}
+	check_keys(r, root, "", pack_keys, ARRAY_LEN(pack_keys));
+	r->pack = id_of(r, root, "", "pack");
+	version = text_of(r, root, "", "version", false);
+	r->version = arena_copy(&r->draft->kept, version ? version->text : SLICE(""));
+	rules = value_of(r, root, "rules");
+	if (!rules)
+		MISTAKE(r, root->mark, "'rules' is missing");
+	else if (rules->kind != DOC_LIST)
+		MISTAKE(r, rules->mark, "'rules' must be a list");
+	else if (!rules->first)
+		MISTAKE(r, rules->mark, "'rules' is empty");
+	else
+		for (const struct doc_node *i = node_at(r, rules->first); i; i = node_at(r, i->next))
+			read_rule(r, i, ++number);
+	r->draft->packs++;
+}
+
+void draft_pack(struct draft *d, const char *file, struct slice bytes)
+{
+	owned(doc_free) struct doc doc = { 0 };
+	struct reader r = { .draft = d, .doc = &doc };
+
+	r.file = arena_copy(&d->texts, slice_str(file));
+	if (!r.file) {
+		report_mistake(d->report, file, (struct mark){ 1, 1 }, "out of memory");
+		return;
+	}
+	if (bytes.len > DOC_BYTES_MAX) {
+		MISTAKE(&r, ((struct mark){ 1, 1 }), "too large for a pack");
+		return;
+	}
+	if (doc_parse(&doc, r.file, bytes, d->report))
+		read_pack(&r);
+}

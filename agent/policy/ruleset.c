@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ruleset.c - drafts become what the daemon reads: immutable, counted, with a digest. */
+#include "policy/policy.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/own.h"
+#include "policy/doc.h"
+#include "policy/draft.h"
+
+struct ruleset {
+	atomic_uint refs;
+	struct scanner *scanner;
+	struct rule *rules; /* owned, as all below; in order of id */
+	uint32_t *first;    /* of each rule: its first needle */
+	uint32_t *rule_of;  /* of each needle */
+	size_t rule_count, packs;
+	struct arena strings;
+	uint8_t digest[RULESET_DIGEST];
+};
+
+static void ruleset_free(struct ruleset **at)
+{
+	struct ruleset *r = *at;
+
+	if (!r)
+		return;
+	scanner_free(&r->scanner);
+	free(r->rules);
+	free(r->first);
+	free(r->rule_of);
+	arena_free(&r->strings);
+	free(r);
+	*at = NULL;
+}
+
+/* ---- digest ---- */
+
+static void digest_free(EVP_MD_CTX **at)
+{
+	EVP_MD_CTX_free(*at);
+}
+
+static bool put_number(EVP_MD_CTX *c, uint64_t n)
+{
+	uint8_t bytes[8];
+
+	for (int i = 0; i < 8; i++)
+		bytes[i] = (uint8_t)(n >> (8 * i));
+	return EVP_DigestUpdate(c, bytes, sizeof(bytes));
+}
+
+static bool put_text(EVP_MD_CTX *c, struct slice s)
+{
+	return put_number(c, s.len) && EVP_DigestUpdate(c, s.len ? s.at : (const uint8_t *)"", s.len);
+}
+
+static bool put_rule(EVP_MD_CTX *c, const struct draft *d, const struct draft_rule *r)
+{
+	bool fine = put_text(c, slice_str(r->rule.id)) && put_text(c, slice_str(r->rule.pack)) &&
+		    put_text(c, slice_str(r->version)) && put_text(c, slice_str(action_names[r->rule.action])) &&
+		    put_text(c, slice_str(boundary_names[r->boundary])) && put_number(c, r->rule.risk_count);
+
+	for (size_t i = 0; i < r->rule.risk_count; i++)
+		fine = fine && put_text(c, slice_str(r->rule.risks[i]));
+	fine = fine && put_number(c, r->rule.keywords);
+	for (size_t i = 0; i < r->rule.keywords; i++)
+		fine = fine && put_text(c, d->keywords[r->first + i].text);
+	return fine;
+}
+
+/* Over the rules in order of id, every text with its length in front: file names, comments and layout do not count. */
+static int digest(const struct draft *d, uint8_t out[RULESET_DIGEST])
+{
+	owned(digest_free) EVP_MD_CTX *c = EVP_MD_CTX_new();
+	bool fine = c && EVP_DigestInit_ex(c, EVP_sha256(), NULL) && put_text(c, SLICE("sluice policy 1"));
+
+	for (size_t i = 0; i < d->rule_count; i++)
+		fine = fine && put_rule(c, d, &d->rules[i]);
+	return fine && EVP_DigestFinal_ex(c, out, NULL) ? 0 : -ENOMEM;
+}
+
+/* ---- from draft to ruleset ---- */
+
+static int by_id(const void *x, const void *y)
+{
+	const struct draft_rule *a = x, *b = y;
+
+	return strcmp(a->rule.id, b->rule.id);
+}
+
+static int by_id_then_order(const void *x, const void *y)
+{
+	const struct draft_rule *a = *(const struct draft_rule *const *)x, *b = *(const struct draft_rule *const *)y;
+	int order = strcmp(a->rule.id, b->rule.id);
+
+	return order ? order : a < b ? -1 : a > b;
+}
+
+/* Two rules of one id would make a record ambiguous; the later one is told where the first stands. */
+static void check_doubles(const struct draft *d)
+{
+	owned(own_free) const struct draft_rule **at = malloc((d->rule_count + 1) * sizeof(*at));
+	size_t n = 0;
+
+	if (!at) {
+		report_mistake(d->report, d->dir, (struct mark){ 0 }, "%s", strerror(ENOMEM));
+		return;
+	}
+	for (size_t i = 0; i < d->rule_count; i++)
+		if (d->rules[i].rule.id)
+			at[n++] = &d->rules[i];
+	qsort(at, n, sizeof(*at), by_id_then_order);
+	for (size_t i = 1, first = 0; i < n; i++) {
+		if (strcmp(at[i]->rule.id, at[first]->rule.id)) {
+			first = i;
+			continue;
+		}
+		report_mistake(d->report, at[i]->file, at[i]->mark,
+			       "rule '%s': the id is taken by the rule at %s:%zu:%zu", at[i]->rule.id, at[first]->file,
+			       at[first]->mark.line, at[first]->mark.column);
+	}
+}
+
+static int number_needles(struct ruleset *r, struct draft *d)
+{
+	r->rules = malloc(d->rule_count * sizeof(*r->rules));
+	r->first = malloc(d->rule_count * sizeof(*r->first));
+	r->rule_of = malloc(d->keyword_count * sizeof(*r->rule_of));
+	if (!r->rules || !r->first || !r->rule_of)
+		return -ENOMEM;
+	for (size_t i = 0; i < d->rule_count; i++) {
+		const struct draft_rule *from = &d->rules[i];
+
+		r->rules[i] = from->rule;
+		r->first[i] = (uint32_t)from->first;
+		for (size_t k = from->first; k < from->first + from->rule.keywords; k++) {
+			r->rule_of[k] = (uint32_t)i;
+			d->keywords[k].id = (uint32_t)k;
+		}
+	}
+	r->rule_count = d->rule_count;
+	r->packs = d->packs;
+	return 0;
+}
+
+static int compile(struct ruleset **out, struct draft *d)
+{
+	owned(ruleset_free) struct ruleset *r = calloc(1, sizeof(*r));
+	enum scan_fault fault = SCAN_FINE;
+	size_t which = 0;
+	int error;
+
+	if (!r)
+		return -ENOMEM;
+	qsort(d->rules, d->rule_count, sizeof(*d->rules), by_id);
+	error = number_needles(r, d);
+	if (!error)
+		error = digest(d, r->digest);
+	if (!error)
+		error = scanner_compile(&r->scanner, d->keywords, d->keyword_count, &fault, &which);
+	/* Keywords were looked at one by one: only together can they be too many. */
+	if (error == -EINVAL)
+		report_mistake(d->report, d->dir, (struct mark){ 0 }, "the keywords: %s", scan_fault_text[fault]);
+	else if (error)
+		report_mistake(d->report, d->dir, (struct mark){ 0 }, "%s", strerror(-error));
+	if (error)
+		return error;
+	r->strings = d->kept;
+	d->kept = (struct arena){ 0 };
+	atomic_init(&r->refs, 1);
+	*out = TAKE(r);
+	return 0;
+}
+
+/* ---- the folder ---- */
+
+struct listing {
+	struct dirent **at;
+	int count;
+};
+
+static void listing_free(struct listing *l)
+{
+	for (int i = 0; i < l->count; i++)
+		free(l->at[i]);
+	free(l->at);
+}
+
+/* Hidden files are editors' and version control's. */
+static int is_pack(const struct dirent *e)
+{
+	size_t n = strlen(e->d_name);
+
+	return e->d_name[0] != '.' &&
+	       ((n > 5 && !strcmp(e->d_name + n - 5, ".yaml")) || (n > 4 && !strcmp(e->d_name + n - 4, ".yml")));
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int read_pack_file(struct draft *d, const char *name)
+{
+	owned(arena_free) struct arena bytes = { 0 };
+	owned(own_free) char *path = NULL;
+	struct slice text = { 0 };
+	int error;
+
+	if (asprintf(&path, "%s/%s", d->dir, name) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	error = draft_read(&bytes, path, DOC_BYTES_MAX, &text);
+	if (error) {
+		report_mistake(d->report, name, (struct mark){ 1, 1 }, "%s", draft_why(error));
+		return error;
+	}
+	draft_pack(d, name, text);
+	return 0;
+}
+
+int ruleset_load(struct ruleset **out, const char *dir, struct policy_report *report)
+{
+	owned(draft_free) struct draft d = { .report = report, .dir = dir };
+	owned(listing_free) struct listing l = { 0 };
+	int error = 0;
+
+	l.count = scandir(dir, &l.at, is_pack, by_name);
+	if (l.count < 0) {
+		error = -errno;
+		l.count = 0;
+		report_mistake(report, dir, (struct mark){ 0 }, "%s", strerror(-error));
+		return error;
+	}
+	if (!l.count)
+		report_mistake(report, dir, (struct mark){ 0 }, "no packs (*.yaml): an empty policy guards nothing");
+	for (int i = 0; i < l.count; i++) {
+		int e = read_pack_file(&d, l.at[i]->d_name);
+
+		if (!error)
+			error = e;
+	}
+	check_doubles(&d);
+	if (error)
+		return error;
+	return report->errors ? -EINVAL : compile(out, &d);
+}
+
+/* ---- reading ---- */
+
+struct ruleset *ruleset_get(struct ruleset *r)
+{
+	atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+	return r;
+}
+
+void ruleset_put(struct ruleset **at)
+{
+	if (!*at)
+		return;
+	if (atomic_fetch_sub_explicit(&(*at)->refs, 1, memory_order_acq_rel) == 1)
+		ruleset_free(at);
+	*at = NULL;
+}
+
+const struct scanner *ruleset_scanner(const struct ruleset *r)
+{
+	return r->scanner;
+}
+
+const struct rule *ruleset_rule(const struct ruleset *r, uint32_t needle)
+{
+	return &r->rules[r->rule_of[needle]];
+}
+
+uint32_t ruleset_keyword(const struct ruleset *r, uint32_t needle)
+{
+	return needle - r->first[r->rule_of[needle]];
+}
+
+size_t ruleset_rules(const struct ruleset *r)
+{
+	return r->rule_count;
+}
+
+const struct rule *ruleset_rule_at(const struct ruleset *r, size_t i)
+{
+	return &r->rules[i];
+}
+
+size_t ruleset_packs(const struct ruleset *r)
+{
+	return r->packs;
+}
+
+const uint8_t *ruleset_digest(const struct ruleset *r)
+{
+	return r->digest;
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Needles become a scanner: fold, number the code points they use by frequency, build the automaton. */
+#include "scan/scan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/own.h"
+#include "scan/scanner.h"
+
+#define SYMBOLS_MAX UINT16_MAX
+
+const char *const scan_fault_text[SCAN_FAULT_COUNT] = {
+	[SCAN_FINE] = "fine",
+	[SCAN_NOT_UTF8] = "is not UTF-8",
+	[SCAN_EMPTY] = "has no character that is looked at",
+	[SCAN_TOO_LONG] = "is longer than 256 characters",
+	[SCAN_TOO_MANY] = "does not fit: too many keywords",
+};
+
+_Static_assert(SCAN_NEEDLE_MAX == 256, "scan_fault_text says 256");
+_Static_assert(sizeof(struct scan_state) <= 32, "state of a text");
+
+/* A code point in use. */
+struct used {
+	uint32_t cp, count;
+};
+
+struct compile {
+	struct fold_pool pool;
+	struct word *words; /* owned, as all below */
+	uint32_t *number;   /* by folded code point: first its count, then its symbol */
+	struct used *used;
+	uint32_t *used_cp;
+	size_t used_count, longest;
+};
+
+static void compile_free(struct compile *c)
+{
+	fold_pool_free(&c->pool);
+	free(c->words);
+	free(c->number);
+	free(c->used);
+	free(c->used_cp);
+}
+
+static int fold_all(struct compile *c, const struct needle *needles, size_t count, enum scan_fault *fault,
+		    size_t *which)
+{
+	for (size_t i = 0; i < count; i++) {
+		size_t start = c->pool.len, real;
+		enum scan_fault f;
+		int error;
+
+		f = fold_needle(&c->pool, &needles[i], &real, &error);
+		if (error)
+			return error;
+		if (f == SCAN_FINE && c->pool.len > UINT32_MAX)
+			f = SCAN_TOO_MANY;
+		if (f != SCAN_FINE) {
+			*fault = f;
+			*which = i;
+			return -EINVAL;
+		}
+		c->words[i] = (struct word){ .start = (uint32_t)start,
+					     .id = needles[i].id,
+					     .len = (uint16_t)(c->pool.len - start) };
+		if (real > c->longest)
+			c->longest = real;
+	}
+	return 0;
+}
+
+static int by_count(const void *x, const void *y)
+{
+	const struct used *a = x, *b = y;
+
+	if (a->count != b->count)
+		return a->count > b->count ? -1 : 1;
+	return a->cp < b->cp ? -1 : a->cp > b->cp;
+}
+
+/* The frequent get small numbers: the children of busy nodes then lie close together. */
+static int number_symbols(struct compile *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->pool.len; i++)
+		if (!c->number[c->pool.at[i]]++)
+			c->used_count++;
+	c->used = malloc((c->used_count + 1) * sizeof(*c->used));
+	c->used_cp = malloc((c->used_count + 1) * sizeof(*c->used_cp));
+	if (!c->used || !c->used_cp)
+		return -ENOMEM;
+	if (c->used_count > SYMBOLS_MAX)
+		return -E2BIG;
+	for (size_t i = 0; i < c->pool.len; i++) {
+		uint32_t cp = c->pool.at[i];
+
+		if (c->number[cp]) {
+			c->used[n++] = (struct used){ cp, c->number[cp] };
+			c->number[cp] = 0;
+		}
+	}
+	qsort(c->used, n, sizeof(*c->used), by_count);
+	for (size_t i = 0; i < n; i++) {
+		c->used_cp[i] = c->used[i].cp;
+		c->number[c->used[i].cp] = (uint32_t)i + 1;
+	}
+	return 0;
+}
+
+/* The pool of code points becomes one of symbols, in place. */
+static const uint16_t *narrow(struct compile *c)
+{
+	uint16_t *to = (uint16_t *)(void *)c->pool.at;
+
+	for (size_t i = 0; i < c->pool.len; i++) {
+		uint32_t cp;
+		uint16_t symbol;
+
+		memcpy(&cp, &c->pool.at[i], sizeof(cp));
+		symbol = (uint16_t)c->number[cp];
+		memcpy(&to[i], &symbol, sizeof(symbol));
+	}
+	return to;
+}
+
+static int compile(struct compile *c, struct scanner *s, const struct needle *needles, size_t count,
+		   enum scan_fault *fault, size_t *which)
+{
+	int error;
+
+	c->words = malloc((count + 1) * sizeof(*c->words));
+	c->number = calloc(FOLD_POINTS + 1, sizeof(*c->number));
+	if (!c->words || !c->number)
+		return -ENOMEM;
+	error = fold_all(c, needles, count, fault, which);
+	if (!error)
+		error = number_symbols(c);
+	if (!error)
+		error = fold_table_build(&s->table, c->number, c->used_cp, c->used_count);
+	if (!error)
+		error = automaton_build(&s->automaton, c->words, count, narrow(c), c->used_count,
+					(uint16_t)c->number[FOLD_EDGE]);
+	if (error == -E2BIG) {
+		*fault = SCAN_TOO_MANY;
+		*which = count ? count - 1 : 0;
+		error = -EINVAL;
+	}
+	s->needles = count;
+	s->longest = c->longest;
+	return error;
+}
+
+int scanner_compile(struct scanner **out, const struct needle *needles, size_t count, enum scan_fault *fault,
+		    size_t *which)
+{
+	owned(compile_free) struct compile c = { 0 };
+	owned(scanner_free) struct scanner *s = calloc(1, sizeof(*s));
+	int error;
+
+	if (!s || count > UINT32_MAX - 1)
+		return -ENOMEM;
+	error = compile(&c, s, needles, count, fault, which);
+	if (error)
+		return error;
+	*out = TAKE(s);
+	return 0;
+}
+
+void scanner_free(struct scanner **at)
+{
+	if (!*at)
+		return;
+	automaton_free(&(*at)->automaton);
+	fold_table_free(&(*at)->table);
+	free(*at);
+	*at = NULL;
+}
+
+void scanner_stats(const struct scanner *s, struct scanner_stats *out)
+{
+	const struct automaton *a = &s->automaton;
+
+	*out = (struct scanner_stats){
+		.needles = s->needles,
+		.states = a->states,
+		.symbols = a->symbols,
+		.longest = s->longest,
+		.bytes = sizeof(*s) + a->slots * (sizeof(*a->nodes) + sizeof(*a->hold)) +
+			 (a->edge ? a->slots * sizeof(*a->edge) : 0) + (a->symbols + 1) * sizeof(*a->root) +
+			 a->output_count * sizeof(*a->outputs) + a->id_count * sizeof(*a->ids) +
+			 s->table.block_count * sizeof(*s->table.blocks) + fold_multi_count * sizeof(*s->table.multi),
+	};
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fold.h - code points become symbols.
+ *
+ * For needles the generated data is read as it is: folded code points. For text it is compiled once more, into the
+ * symbols that a scanner's needles use, so that a character of text costs two loads and no function.
+ */
+#pragma once
+
+#include "base/slice.h"
+#include "scan/fold_data.h"
+#include "scan/scan.h"
+
+/* Folded code points of needles, one after the other. */
+struct fold_pool {
+	uint32_t *at; /* owned */
+	size_t len, room;
+};
+
+#define FOLD_EDGE FOLD_POINTS /* stands in the pool for a word edge */
+
+void fold_pool_free(struct fold_pool *p);
+
+/* Adds the needle's code points and edges behind the pool. *real: how many are not edges. Returns a fault, with nothing
+ * added; *error is -ENOMEM (and SCAN_FINE returned) if memory is short. */
+enum scan_fault fold_needle(struct fold_pool *p, const struct needle *n, size_t *real, int *error);
+
+/* An entry of a text table: a symbol in the low 16 bits and TEXT_WORD, or with TEXT_SPECIAL a character that gives none
+ * (TEXT_DROP) or several (place in `multi`: a count, then entries). */
+#define TEXT_SYMBOL(e) ((e)&0xffffu)
+#define TEXT_WORD      (1u << 16)
+#define TEXT_DROP      (1u << 30)
+#define TEXT_SPECIAL   (1u << 31)
+
+struct fold_table {
+	uint16_t index[FOLD_INDEX];
+	uint32_t (*blocks)[FOLD_BLOCK]; /* owned */
+	uint32_t *multi;		/* owned */
+	size_t block_count;
+};
+
+/* Fills *t for text. number[cp]: symbol of a folded code point, 0 if no needle has it; used[0..count): those that are
+ * not 0. 0 or -ENOMEM; the caller frees in each case. */
+int fold_table_build(struct fold_table *t, const uint32_t *number, const uint32_t *used, size_t count);
+void fold_table_free(struct fold_table *t);
+
+static inline uint32_t fold_text(const struct fold_table *t, uint32_t cp)
+{
+	return t->blocks[t->index[cp >> FOLD_SHIFT]][cp & (FOLD_BLOCK - 1)];
+}

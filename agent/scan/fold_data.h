@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fold_data.h - what one code point folds to, as the generator writes it (agent/scan/gen/foldgen.c).
+ *
+ * Two levels: fold_index[cp >> 7] names a block of 128 entries; equal blocks are one. Entries say "itself" rather than
+ * naming the code point, so that whole scripts share a block.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#define FOLD_SHIFT  7
+#define FOLD_BLOCK  (1u << FOLD_SHIFT)
+#define FOLD_POINTS 0x110000u
+#define FOLD_INDEX  (FOLD_POINTS >> FOLD_SHIFT)
+
+/* An entry: value in the low 21 bits, FOLD_WORD, kind. */
+#define FOLD_VALUE(e) ((e)&0x1fffffu)
+#define FOLD_WORD     (1u << 21) /* a letter or digit of a script that separates words */
+#define FOLD_KIND(e)  ((e) >> 22)
+
+enum fold_kind {
+	FOLD_SELF,  /* the code point itself */
+	FOLD_ONE,   /* value: the code point it becomes */
+	FOLD_MULTI, /* value: where in fold_multi; there a count, then as many code points with their FOLD_WORD */
+	FOLD_DROP,  /* nothing */
+};
+
+extern const uint16_t fold_index[FOLD_INDEX];
+extern const uint32_t fold_blocks[][FOLD_BLOCK];
+extern const uint32_t fold_block_count;
+extern const uint32_t fold_multi[];
+extern const uint32_t fold_multi_count;

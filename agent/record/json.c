@@ -16,7 +16,7 @@
 #include "record/record.h"
 
 #define LINE_CAP (8u << 20)
-#define NS	 1000000000ull
+#define NS	 ((uint64_t)1000000000)
 
 static int put(struct buf *b, const char *text)
 {

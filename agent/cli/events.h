@@ -34,3 +34,21 @@ enum event_output { EVENTS_SHORT, EVENTS_JSON, EVENTS_PB, EVENTS_CAT, EVENTS_OUT
 
 /* 0 or -errno. `raw`: the record's stored bytes. */
 int events_print(FILE *to, enum event_output how, bool utc, const Record *r, struct slice raw);
+
+enum event_status { EVENTS_FOUND, EVENTS_NOTHING, EVENTS_ERROR, EVENTS_DAMAGED };
+
+#define RECORD_DIR "/var/lib/sluice/record"
+
+struct event_options {
+	char *dir; /* owned; NULL: not given */
+	bool follow, reverse, utc, help;
+	uint64_t since, until, lines; /* UINT64_MAX: no limit */
+	bool has_since, has_lines;
+	enum event_output output;
+	struct event_match match[EVENTS_MATCHES];
+	size_t matches;
+};
+
+/* Reads the arguments into *o, whose limits the caller has set. 0, or EVENTS_ERROR and says why on standard error. */
+int events_options(struct event_options *o, int argc, char **argv);
+void events_usage(void);

@@ -61,16 +61,21 @@ int ledger_reader_open(struct ledger_reader **out, const char *dir)
 	r->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r->dir < 0)
 		return -errno;
-	/* Without inotify (a host has few) a follower asks now and then. */
-	r->changes = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (r->changes >= 0 && inotify_add_watch(r->changes, dir, IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0)
-		close(TAKE_FD(r->changes));
 	*out = TAKE(r);
 	return 0;
 }
 
-int ledger_reader_fd(const struct ledger_reader *r)
+/* Made only for followers: a host has few, and closing one waits for the kernel. */
+int ledger_reader_fd(struct ledger_reader *r)
 {
+	char path[32];
+
+	if (r->changes >= 0)
+		return r->changes;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", r->dir);
+	r->changes = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (r->changes >= 0 && inotify_add_watch(r->changes, path, IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0)
+		close(TAKE_FD(r->changes));
 	return r->changes;
 }
 

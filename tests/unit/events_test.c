@@ -217,7 +217,7 @@ TEST(events, damage_is_told_and_the_rest_is_shown, .init = setup, .fini = teardo
 	cr_assert_eq(strchr(err, '\n')[1], 0, "told once");
 }
 
-TEST(events, the_last_of_many, .init = setup, .fini = teardown, .timeout = 60)
+TEST(events, the_last_of_many, .init = setup, .fini = teardown)
 {
 	struct ledger *l = NULL;
 
@@ -292,7 +292,7 @@ TEST(events, time_words)
 }
 
 /* Follows in a child; each new record must come out within 100 ms, and a closed pipe ends it. */
-TEST(events, follows, .init = setup, .fini = teardown, .timeout = 30)
+TEST(events, follows, .init = setup, .fini = teardown)
 {
 	struct ledger *l = NULL;
 	char line[4096];

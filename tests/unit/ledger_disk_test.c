@@ -292,7 +292,7 @@ static size_t lose(enum loss how, size_t durable, size_t len, size_t sector)
 	}
 }
 
-TEST(ledger_disk, power_loss_takes_nothing_that_was_promised, .timeout = 120)
+TEST(ledger_disk, power_loss_takes_nothing_that_was_promised)
 {
 	char dir[64], path[128], name[24];
 	struct ledger *l = open_fake(new_fast_dir(dir));
@@ -314,7 +314,8 @@ TEST(ledger_disk, power_loss_takes_nothing_that_was_promised, .timeout = 120)
 		for (size_t sector = 0; sector * SECTOR < len - durable + SECTOR; sector++) {
 			cr_assert_eq(mkdir(dir, 0700), 0);
 			write_file(path, after, lose(how, durable, len, sector));
-			cr_assert_eq(ledger_open(&l, &(struct ledger_options){ .dir = dir }), 0);
+			cr_assert_eq(ledger_open(&l, &(struct ledger_options){ .dir = dir, .segment_bytes = 65536 }),
+				     0);
 			cr_assert_eq(append_wait(l, "after", NULL), 0);
 			ledger_close(&l);
 			read_all(dir, &found);
@@ -359,7 +360,7 @@ static void append_until_killed(const char *dir, int fd)
 	}
 }
 
-TEST(ledger_disk, killed_writers_keep_their_promises, .timeout = 300)
+TEST(ledger_disk, killed_writers_keep_their_promises)
 {
 	char dir[64];
 	static bool told[1 << 20], there[1 << 20];
@@ -394,7 +395,7 @@ TEST(ledger_disk, killed_writers_keep_their_promises, .timeout = 300)
 		const Record *rec;
 		int got;
 
-		cr_assert_eq(ledger_open(&l, &(struct ledger_options){ .dir = dir }), 0);
+		cr_assert_eq(ledger_open(&l, &(struct ledger_options){ .dir = dir, .segment_bytes = 65536 }), 0);
 		ledger_close(&l);
 		cr_assert_eq(ledger_reader_open(&r, dir), 0);
 		while ((got = ledger_next(r, &rec)) == 1)

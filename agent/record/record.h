@@ -58,15 +58,17 @@ void ledger_reader_close(struct ledger_reader **at);
 
 /* The next record: 1 and *out (valid until the next call; borrowed), 0 at the end for now (call again to follow a live
  * ledger), -EBADMSG when the bytes are not a record or its CRC is wrong: why() says where. After an error the reader
- * goes on with the next segment. */
+ * goes on with the next segment. A file that recovery set aside as damaged is read up to the damage. */
 int ledger_next(struct ledger_reader *r, const Record **out);
 /* The stored bytes of the last record, as they are a `record` field's value in a Segment. */
 void ledger_raw(const struct ledger_reader *r, const uint8_t **at, size_t *len);
 const char *ledger_reader_why(const struct ledger_reader *r);
 /* Skips to the last n records (for events -n). 0 or -errno. */
 int ledger_seek_last(struct ledger_reader *r, uint64_t n);
-/* A descriptor that becomes readable when the folder changes (inotify), for following; owned by the reader. */
-int ledger_reader_fd(const struct ledger_reader *r);
+/* A descriptor that becomes readable when the folder changes (inotify), for following; owned by the reader. Made at the
+ * first call: call it before the ledger_next() whose 0 is to be waited on. -1: the kernel has none to give; ask now and
+ * then instead. */
+int ledger_reader_fd(struct ledger_reader *r);
 
 /* One record as a line of JSON (design, section 10): field names in snake_case, enums by name, bytes as hex, times RFC
  * 3339. Appends to a malloc'd string through *text and *len. */

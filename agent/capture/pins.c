@@ -147,6 +147,20 @@ int pins_tracing(struct capture *c, const char *name, int prog)
 	return link < 0 ? -errno : pin_over(path, link);
 }
 
+/* The kernel lets go of an unpinned link some time later; a detached one is off at once. Tracing links know no
+ * detaching, but they do nothing by themselves. */
+static void detach(const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+	owned(own_close) int link = -1;
+
+	if (strncmp(name, "link_", 5) || snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
+		return;
+	link = bpf_obj_get(path);
+	if (link >= 0)
+		bpf_link_detach(link);
+}
+
 /* Unlinks every entry that `chosen` says yes to. Returns the first error. */
 static int unlink_some(const char *dir, bool (*chosen)(const char *name))
 {
@@ -156,9 +170,13 @@ static int unlink_some(const char *dir, bool (*chosen)(const char *name))
 
 	if (!d)
 		return -errno;
-	while ((entry = readdir(d)))
-		if (entry->d_name[0] != '.' && chosen(entry->d_name) && unlinkat(dirfd(d), entry->d_name, 0) && !err)
+	while ((entry = readdir(d))) {
+		if (entry->d_name[0] == '.' || !chosen(entry->d_name))
+			continue;
+		detach(dir, entry->d_name);
+		if (unlinkat(dirfd(d), entry->d_name, 0) && !err)
 			err = -errno;
+	}
 	closedir(d);
 	return err;
 }

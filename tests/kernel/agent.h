@@ -162,6 +162,41 @@ static UNUSED void agent_kill(struct agent *a)
 	nap(50); /* the kernel closes its sockets */
 }
 
+/* The service that most tests guard. */
+#define UNIT(g, ...)                                                                                                   \
+	{                                                                                                              \
+		.name = "server", .cgroup = group_path(&g, "server"), ##__VA_ARGS__                                    \
+	}
+
+/* Clients that connect as fast as they can, to 10.9.0.1 on the given ports, until stop_hammer(). */
+static UNUSED pid_t hammer(const int *ports, int count)
+{
+	return CHILD({
+		for (int i = 0;; i++) {
+			struct timeval wait = { .tv_usec = 100000 };
+			int fd = dial(NULL, 0, "10.9.0.1", ports[i % count]);
+			char byte = 0;
+
+			if (fd < 0)
+				continue;
+			setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+			if (read(fd, &byte, 1) == 1 && byte != 'A')
+				_exit(1); /* unread */
+			reset(fd);
+		}
+	});
+}
+
+/* True if no client has seen an unread byte. */
+static UNUSED bool stop_hammer(pid_t pid)
+{
+	bool fine = waitpid(pid, NULL, WNOHANG) == 0;
+
+	if (fine)
+		stop(pid);
+	return fine;
+}
+
 #define AGENT(g, ...) agent_start(g, (struct guard[]){ __VA_ARGS__ }, ARRAY_LEN(((struct guard[]){ __VA_ARGS__ })))
 
 /* Starts it, or leaves the test with a skip where the kernel does not take BPF at all. */

@@ -4,11 +4,6 @@
 
 #include <pthread.h>
 
-#define UNIT(g)                                                                                                        \
-	{                                                                                                              \
-		.name = "server", .cgroup = group_path(&g, "server")                                                   \
-	}
-
 TEST(capture, ends_are_true, .timeout = 30)
 {
 	static const struct {

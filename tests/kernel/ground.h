@@ -121,6 +121,19 @@ static bool mount_find(char *at, size_t len)
 	return *where;
 }
 
+static void leftover_dirs_remove(void)
+{
+	struct dirent *entry;
+	DIR *d = opendir("/tmp");
+	int pid;
+
+	while (d && (entry = readdir(d)))
+		if (sscanf(entry->d_name, "sluice-test-%d", &pid) == 1 && kill(pid, 0))
+			unlinkat(dirfd(d), entry->d_name, AT_REMOVEDIR);
+	if (d)
+		closedir(d);
+}
+
 /* False, with the reason printed, where the tests cannot run. */
 static bool ground_make(struct ground *g)
 {
@@ -147,6 +160,7 @@ static bool ground_make(struct ground *g)
 	sys("ip link set lo up; for a in 10.9.0.1/32 10.9.0.2/32 10.9.0.77/32 fd00::1/128 fd00::77/128; do"
 	    " ip addr add $a dev lo || exit 1; done");
 	leftovers_remove(g->mount);
+	leftover_dirs_remove();
 	snprintf(g->below, sizeof(g->below), "sluice-test-%d", getpid());
 	snprintf(g->top, sizeof(g->top), "%s/%s", g->mount, g->below);
 	if (mkdir(g->top, 0755)) {

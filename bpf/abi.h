@@ -25,13 +25,15 @@ struct dial {
 };
 ABI_SIZE(struct dial, 48);
 
-/* The client that the next dial from a local port speaks for. Array elements are a multiple of 8 bytes apart, also
- * through mmap: a struct of another size would be read at the wrong place. */
+/* The client that the next dial from a local port speaks for. The cookie says which socket may take it: another one can
+ * have the same port on another address. Array elements are a multiple of 8 bytes apart, also through mmap: a struct of
+ * another size would be read at the wrong place. */
 struct letter {
 	struct end client;
 	__u32 zero;
+	__u64 cookie;
 };
-ABI_SIZE(struct letter, 24);
+ABI_SIZE(struct letter, 32);
 
 /* Services and places are known by a hash of their name or path, not by a running number: the maps outlive the daemon,
  * and the next one may have its services in another order. 0: none. */

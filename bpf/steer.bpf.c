@@ -86,7 +86,7 @@ int dialled(struct bpf_sock_ops *s)
 	case BPF_SOCK_OPS_TCP_CONNECT_CB: /* port chosen, SYN not yet sent */
 		port = s->local_port;
 		letter = bpf_map_lookup_elem(&letters, &port);
-		if (!letter || !letter->client.port)
+		if (!letter || !letter->client.port || letter->cookie != bpf_get_socket_cookie(s))
 			return 1; /* not a dial: nothing is allowed for it */
 		key.netns = bpf_get_netns_cookie(s);
 		ends_of(s, &key.agent, &key.server);

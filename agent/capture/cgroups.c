@@ -59,8 +59,8 @@ int mountinfo_cgroup2(const char *text, char **dir, char **root)
 		dash = strstr(text, " - ");
 		if (!dash || dash > end || strncmp(dash + 3, "cgroup2 ", 8))
 			continue;
-		owned(own_free) char *at = field(text, end, 4);
-		owned(own_free) char *from = field(text, end, 3);
+		owned(own_free) char *at = field(text, dash, 4);
+		owned(own_free) char *from = field(text, dash, 3);
 		if (!at || !from)
 			return -EINVAL;
 		unescape(at);

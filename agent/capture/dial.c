@@ -139,6 +139,7 @@ static int dial_once(struct capture *c, const struct sockaddr_storage *to, sockl
 	struct sockaddr_storage from = *to;
 	struct letter *letter;
 	struct end here;
+	socklen_t cookie_len = sizeof(letter->cookie);
 	int one = 1, err;
 
 	if (fd < 0)
@@ -154,6 +155,8 @@ static int dial_once(struct capture *c, const struct sockaddr_storage *to, sockl
 		return -errno;
 	end_of(&from, &here);
 	letter = &c->letters[here.port];
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &letter->cookie, &cookie_len))
+		return -errno;
 	memcpy(letter->client.ip, client->ip, sizeof(client->ip));
 	__atomic_store_n(&letter->client.port, client->port, __ATOMIC_RELEASE);
 	err = connect(fd, (const struct sockaddr *)to, len) && errno != EINPROGRESS ? -errno : 0;

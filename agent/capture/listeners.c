@@ -148,6 +148,14 @@ static bool is_ours(const struct capture *c, uint64_t cgroup)
 	return cgroup && !access(pin, F_OK); /* a daemon that is handing over to us */
 }
 
+static void destroy_missing(struct capture *c)
+{
+	pthread_mutex_lock(&c->seen);
+	lines_add(&c->missing,
+		  "SOCK_DESTROY: connections older than the guard are not ended, the egress backstop starves them");
+	pthread_mutex_unlock(&c->seen);
+}
+
 unsigned connections_destroy(struct capture *c)
 {
 	owned(diag_free) struct diag_list all = { 0 };
@@ -172,6 +180,8 @@ unsigned connections_destroy(struct capture *c)
 		end_text(&s->remote, text, sizeof(text));
 		if (!err)
 			destroyed++;
+		else if (err == -EOPNOTSUPP)
+			destroy_missing(c);
 		else if (err != -ENOENT)
 			log_error("connection older than the guard cannot be destroyed client=%s cause=\"%s\"", text,
 				  strerror(-err));

@@ -15,18 +15,29 @@
 #include "base/own.h"
 
 #define PROCESSES_MOST 4096 /* looked at in one turn */
+#define HELD_MOST      1000000
+#define OTHERS_MOST    32 /* network namespaces besides ours */
 
+/* A socket that a process of a unit has open. */
 struct held {
 	uint64_t inode;
 	const struct watched *service;
 	bool elsewhere; /* its owner is in another network namespace */
 };
 
+/* A process to read the tables of another network namespace through. */
+struct other {
+	uint64_t netns;
+	int pid;
+};
+
 struct view {
 	struct capture *c;
-	struct held *held;
+	struct held *held; /* sorted by inode once all are there */
 	size_t count, processes;
 	uint64_t netns; /* inode of ours */
+	struct other others[OTHERS_MOST];
+	size_t other_count;
 	struct lines *out;
 };
 
@@ -38,6 +49,8 @@ static void own_file(FILE **f)
 
 static bool hold(struct view *v, struct held h)
 {
+	if (v->count == HELD_MOST)
+		return false;
 	if (!(v->count & (v->count + 1))) { /* grows at 0, 1, 3, 7, … */
 		struct held *more = realloc(v->held, (v->count + 1) * 2 * sizeof(*more));
 
@@ -49,12 +62,18 @@ static bool hold(struct view *v, struct held h)
 	return true;
 }
 
+static int by_inode(const void *a, const void *b)
+{
+	const struct held *x = a, *y = b;
+
+	return x->inode != y->inode ? (x->inode < y->inode ? -1 : 1) : x->elsewhere - y->elsewhere;
+}
+
 static const struct held *held_by(const struct view *v, uint64_t inode, bool elsewhere)
 {
-	for (size_t i = 0; inode && i < v->count; i++)
-		if (v->held[i].inode == inode && v->held[i].elsewhere == elsewhere)
-			return &v->held[i];
-	return NULL;
+	struct held key = { .inode = inode, .elsewhere = elsewhere };
+
+	return inode && v->count ? bsearch(&key, v->held, v->count, sizeof(key), by_inode) : NULL;
 }
 
 /* The listeners of a table like /proc/net/tcp, of another network namespace. */
@@ -118,17 +137,27 @@ static void table_unix(struct view *v, int pid, bool elsewhere)
 	}
 }
 
+static void other_note(struct view *v, uint64_t netns, int pid)
+{
+	for (size_t i = 0; i < v->other_count; i++)
+		if (v->others[i].netns == netns)
+			return;
+	if (v->other_count < OTHERS_MOST)
+		v->others[v->other_count++] = (struct other){ netns, pid };
+}
+
 static void process_look(struct view *v, int pid, const struct watched *s)
 {
 	char path[64];
 	struct dirent *entry;
 	struct stat st;
-	size_t before = v->count;
 	bool elsewhere;
 	DIR *d;
 
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
 	elsewhere = !stat(path, &st) && st.st_ino != v->netns;
+	if (elsewhere)
+		other_note(v, st.st_ino, pid);
 	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
 	d = opendir(path);
 	while (d && (entry = readdir(d))) {
@@ -139,20 +168,12 @@ static void process_look(struct view *v, int pid, const struct watched *s)
 		if (n <= 0)
 			continue;
 		target[n] = 0;
-		if (sscanf(target, "socket:[%" SCNu64 "]", &inode) == 1 && !held_by(v, inode, elsewhere) &&
+		if (sscanf(target, "socket:[%" SCNu64 "]", &inode) == 1 &&
 		    !hold(v, (struct held){ inode, s, elsewhere }))
 			break;
 	}
 	if (d)
 		closedir(d);
-	if (v->count == before)
-		return;
-	if (elsewhere) {
-		table_elsewhere(v, pid, "tcp");
-		table_elsewhere(v, pid, "tcp6");
-	}
-	if (elsewhere && !v->c->fenced_unix)
-		table_unix(v, pid, true);
 }
 
 /* The processes of one cgroup of a unit. */
@@ -208,6 +229,14 @@ void outside_look(struct capture *c, const struct diag_list *listeners, struct l
 		return;
 	v.netns = st.st_ino;
 	tree_look(&v, c->mount, 0);
+	if (v.count)
+		qsort(v.held, v.count, sizeof(*v.held), by_inode);
+	for (size_t i = 0; i < v.other_count; i++) {
+		table_elsewhere(&v, v.others[i].pid, "tcp");
+		table_elsewhere(&v, v.others[i].pid, "tcp6");
+		if (!c->fenced_unix)
+			table_unix(&v, v.others[i].pid, true);
+	}
 	for (size_t i = 0; i < listeners->count; i++) {
 		const struct diag_socket *l = &listeners->at[i];
 		const struct held *h = held_by(&v, l->inode, false);

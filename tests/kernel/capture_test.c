@@ -2,9 +2,10 @@
 /* capture_test.c - the way in: who is steered, who passes, what each end believes, and what a dead agent leaves. */
 #include "agent.h"
 
+#include <net/if.h>
 #include <pthread.h>
 
-TEST(capture, ends_are_true, .timeout = 30)
+TEST(capture, ends_are_true, .timeout = 60)
 {
 	static const struct {
 		const char *from, *to;
@@ -46,7 +47,31 @@ TEST(capture, ends_are_true, .timeout = 30)
 	agent_kill(&a);
 }
 
-TEST(capture, no_daemon_is_refused, .timeout = 30)
+TEST(capture, link_local_keeps_its_scope, .timeout = 60)
+{
+	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons(8001) };
+	struct timeval wait = { .tv_sec = 2 };
+	char line[512];
+	int fd;
+
+	GROUND(g);
+	sys("ip link add v0 type veth peer name v1 && ip addr add fe80::7/64 dev v0 nodad && ip link set v0 up &&"
+	    " ip link set v1 up");
+	to.sin6_scope_id = if_nametoindex("v0");
+	inet_pton(AF_INET6, "fe80::7", &to.sin6_addr);
+	AGENT_OR_SKIP(a, &g, UNIT(g));
+	SERVER(group(&g, "server", true), { "::", 8001 });
+	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+	cr_assert_eq(connect(fd, (void *)&to, sizeof(to)), 0);
+	cr_assert(read_line(fd, line, sizeof(line)));
+	cr_assert_eq(strncmp(line, "Afe80::7 ", 9), 0, "%s", line);
+	cr_assert(strstr(line, "|fe80::7 8001"), "%s", line);
+	close(fd);
+	agent_kill(&a);
+}
+
+TEST(capture, no_daemon_is_refused, .timeout = 60)
 {
 	GROUND(g);
 	AGENT_OR_SKIP(a, &g, UNIT(g));
@@ -60,7 +85,7 @@ TEST(capture, no_daemon_is_refused, .timeout = 30)
 	cr_assert_geq(tally(&g, TALLY_UNATTENDED), 3);
 }
 
-TEST(capture, killed_under_load_leaves_no_tuple, .timeout = 30)
+TEST(capture, killed_under_load_leaves_no_tuple, .timeout = 60)
 {
 	int fd[20];
 	char line[200];
@@ -82,7 +107,7 @@ TEST(capture, killed_under_load_leaves_no_tuple, .timeout = 30)
 	}
 }
 
-TEST(capture, stranger_with_the_same_port_is_steered, .timeout = 30)
+TEST(capture, stranger_with_the_same_port_is_steered, .timeout = 60)
 {
 	union {
 		struct dial dial;
@@ -109,7 +134,7 @@ TEST(capture, stranger_with_the_same_port_is_steered, .timeout = 30)
 	agent_kill(&a);
 }
 
-TEST(capture, unit_talks_to_itself, .timeout = 30)
+TEST(capture, unit_talks_to_itself, .timeout = 60)
 {
 	const char *unit;
 
@@ -127,7 +152,7 @@ TEST(capture, unit_talks_to_itself, .timeout = 30)
 	agent_kill(&a);
 }
 
-TEST(capture, door_dialled_directly_is_refused, .timeout = 30)
+TEST(capture, door_dialled_directly_is_refused, .timeout = 60)
 {
 	struct capture *c = NULL;
 	char why[400] = "", own[200];

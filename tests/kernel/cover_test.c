@@ -6,7 +6,7 @@
 #include <netinet/tcp.h>
 #include <sys/un.h>
 
-TEST(cover, fail_open, .timeout = 30)
+TEST(cover, fail_open, .timeout = 60)
 {
 	char line[200];
 	int fd;
@@ -33,7 +33,7 @@ TEST(cover, fail_open, .timeout = 30)
 	agent_kill(&a);
 }
 
-TEST(cover, port_list_of_a_unit, .timeout = 30)
+TEST(cover, port_list_of_a_unit, .timeout = 60)
 {
 	static const uint16_t ports[] = { 8000, 8002 };
 
@@ -46,7 +46,7 @@ TEST(cover, port_list_of_a_unit, .timeout = 30)
 	agent_kill(&a);
 }
 
-TEST(cover, ports_alone, .timeout = 30)
+TEST(cover, ports_alone, .timeout = 60)
 {
 	static const uint16_t ports[] = { 8000 };
 	char line[200];
@@ -67,7 +67,7 @@ TEST(cover, ports_alone, .timeout = 30)
 	cr_assert_str_eq(ask(NULL, 0, "10.9.0.1", 8000), "!ECONNREFUSED");
 }
 
-TEST(cover, older_listener_and_connection, .timeout = 30)
+TEST(cover, older_listener_and_connection, .timeout = 60)
 {
 	char line[200];
 	int v4, v6;
@@ -90,7 +90,7 @@ TEST(cover, older_listener_and_connection, .timeout = 30)
 }
 
 /* Talk inside the unit that is older than the guard goes on, and leaves no tuple behind. */
-TEST(cover, older_talk_inside_goes_on, .timeout = 30)
+TEST(cover, older_talk_inside_goes_on, .timeout = 60)
 {
 	int go[2], status;
 	const char *unit;
@@ -124,7 +124,7 @@ TEST(cover, older_talk_inside_goes_on, .timeout = 30)
 }
 
 /* Without doors nothing is destroyed: the fence alone must hold. */
-TEST(cover, fence_holds_older_connections, .timeout = 30)
+TEST(cover, fence_holds_older_connections, .timeout = 60)
 {
 	struct capture *c = NULL;
 	char why[400] = "", own[200], line[200];
@@ -156,7 +156,7 @@ TEST(cover, fence_holds_older_connections, .timeout = 30)
 }
 
 /* A server whose client has gone must learn it by a RST, though its tuple is gone, too. */
-TEST(cover, closed_dial_reaches_the_server, .timeout = 30)
+TEST(cover, closed_dial_reaches_the_server, .timeout = 60)
 {
 	int ready[2], status, fd;
 	char byte, line[200];
@@ -193,7 +193,7 @@ TEST(cover, closed_dial_reaches_the_server, .timeout = 30)
 	close(ready[1]);
 }
 
-TEST(cover, nested_cgroups, .timeout = 30)
+TEST(cover, nested_cgroups, .timeout = 60)
 {
 	GROUND(g);
 	group(&g, "server", true);
@@ -218,7 +218,7 @@ static int connected(void)
 	return fd;
 }
 
-TEST(cover, ktls_is_refused_in_the_unit, .timeout = 30)
+TEST(cover, ktls_is_refused_in_the_unit, .timeout = 60)
 {
 	const char *unit;
 
@@ -239,7 +239,7 @@ TEST(cover, ktls_is_refused_in_the_unit, .timeout = 30)
 }
 
 /* Socket activation, inherited listeners: no hook sees them. */
-TEST(cover, listener_from_outside_is_guarded_by_address, .timeout = 30)
+TEST(cover, listener_from_outside_is_guarded_by_address, .timeout = 60)
 {
 	const char *status;
 	int doors[1];
@@ -266,7 +266,7 @@ TEST(cover, listener_from_outside_is_guarded_by_address, .timeout = 30)
 	agent_kill(&a);
 }
 
-TEST(cover, other_network_namespace_is_reported, .timeout = 30)
+TEST(cover, other_network_namespace_is_reported, .timeout = 60)
 {
 	const char *status, *unit;
 	struct sockaddr_un path = { .sun_family = AF_UNIX };

@@ -3,6 +3,8 @@
  * ground.h - where the kernel tests play: a network and mount namespace of its own for each test, cgroups under the
  * real mount, a bpffs in a temporary directory, small servers and clients, and a minimal agent over capture's door.
  *
+ * All tests of one file have the same .timeout: Criterion 2.4.1 leaks its timers when they differ, and LSan fails it.
+ *
  * The server tells each client whom it believes to serve ("accept|getpeername|getsockname\n") and then echoes. The
  * agent puts an 'A' before everything it passes on, so an answer that does not begin with it has been read by nobody.
  */

@@ -123,6 +123,34 @@ TEST(cover, older_talk_inside_goes_on, .timeout = 60)
 	close(go[1]);
 }
 
+/* The daemon that wrote such a tuple is killed, and the talk ends while there is none: the next one takes it away. */
+TEST(cover, older_talk_of_a_killed_daemon, .timeout = 60)
+{
+	char line[200];
+	const char *unit;
+	pid_t inner;
+
+	GROUND(g);
+	unit = group(&g, "server", true);
+	SERVER(unit, { "0.0.0.0", 8000 });
+	inner = CHILD({
+		join(unit);
+		if (!read_line(dial(NULL, 0, "10.9.0.1", 8000), line, sizeof(line)))
+			_exit(1);
+		pause();
+	});
+	nap(100);
+	AGENT_OR_SKIP(a, &g, UNIT(g));
+	agent_kill(&a);
+	stop(inner);
+	nap(50);
+	cr_assert_eq(entries(&g, "dials", NULL), 1);
+	a = AGENT(&g, UNIT(g));
+	cr_assert_str_empty(a.why, "%s", a.why);
+	cr_assert_eq(entries(&g, "dials", NULL), 0);
+	agent_kill(&a);
+}
+
 /* Without doors nothing is destroyed: the fence alone must hold. */
 TEST(cover, fence_holds_older_connections, .timeout = 60)
 {

@@ -223,6 +223,24 @@ TEST(restart, unpin_takes_all_down, .timeout = 60)
 	cr_assert_neq(capture_unpin("/tmp"), 0, "other people's files are not ours to remove");
 }
 
+TEST(restart, place_of_the_pins, .timeout = 60)
+{
+	GROUND(g);
+	/* /sys/fs/bpf is mounted where it is not. */
+	snprintf(g.pins, sizeof(g.pins), "/sys/fs/bpf/sluice-test-%d", getpid());
+	umount2("/sys/fs/bpf", MNT_DETACH);
+	AGENT_OR_SKIP(a, &g, UNIT(g));
+	agent_kill(&a);
+	cr_assert_eq(access(g.pins, F_OK), 0);
+	cr_assert_eq(capture_unpin(g.pins), 0);
+	umount2("/sys/fs/bpf", MNT_DETACH);
+	/* Elsewhere it is the operator's to mount, and he is told how. */
+	snprintf(g.pins, sizeof(g.pins), "/tmp/sluice");
+	a = AGENT(&g, UNIT(g));
+	cr_assert(strstr(a.why, "mount -t bpf bpf /tmp"), "%s", a.why);
+	agent_kill(&a);
+}
+
 TEST(restart, bad_configurations_are_named, .timeout = 60)
 {
 	static const struct {

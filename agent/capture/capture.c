@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+/* capture.c - the order of steps: up, open, down. */
+#include "capture/capture.h"
+#include "capture/state.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include "base/log.h"
+#include "base/own.h"
+
+#define DEFAULT_PINS "/sys/fs/bpf/sluice"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+int because(struct why why, int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why.text, why.len, format, args);
+	va_end(args);
+	return err;
+}
+
+static int netns_find(struct capture *c, struct why why)
+{
+	owned(own_close) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(c->netns);
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &c->netns, &len))
+		return because(why, -errno, "this kernel does not tell the cookie of a network namespace (5.14)");
+	return 0;
+}
+
+static int up(struct capture *c, const struct capture_options *o, struct why why)
+{
+	int err = services_copy(c, o->guards, o->guard_count, why);
+
+	if (!err)
+		err = cgroups_find(c, o->own_cgroup, why);
+	if (!err)
+		err = pins_prepare(c, why);
+	if (!err)
+		err = netns_find(c, why);
+	if (!err)
+		err = programs_load(c, why);
+	if (!err)
+		err = services_write(c, why);
+	if (!err)
+		err = places_write(c, why);
+	/* Births first: what is made while we walk is seen by one of the two. */
+	if (!err)
+		err = programs_attach_births(c, why);
+	if (!err)
+		err = places_walk(c, why);
+	if (!err)
+		err = programs_attach(c, why);
+	if (!err) {
+		err = listeners_seed(c);
+		if (err)
+			because(why, err, "listeners cannot be found by socket diagnosis: %s", strerror(-err));
+	}
+	if (!err) {
+		services_sweep(c);
+		dials_reconcile(c);
+		err = doors_make(c, why);
+	}
+	return err;
+}
+
+int capture_open(struct capture **out, const struct capture_options *o, char *text, size_t len)
+{
+	struct capture *c = calloc(1, sizeof(*c));
+	struct why why = { text, len };
+	int err;
+
+	if (len)
+		*text = 0;
+	if (!c)
+		return because(why, -ENOMEM, "out of memory");
+	for (int i = 0; i < MAP_COUNT; i++)
+		c->maps[i] = -1;
+	pthread_mutex_init(&c->dialling, NULL);
+	pthread_mutex_init(&c->seen, NULL);
+	c->loops = o->loops ? o->loops : 1;
+	c->pins = strdup(o->pins ? o->pins : DEFAULT_PINS);
+	err = c->pins ? up(c, o, why) : because(why, -ENOMEM, "out of memory");
+	programs_free(); /* the pins hold them */
+	if (err) {
+		capture_close(&c);
+		return err;
+	}
+	for (size_t i = 0; i < c->missing.count; i++)
+		log_warn("this kernel lacks what=\"%s\"", c->missing.at[i]);
+	*out = c;
+	return 0;
+}
+
+int capture_doors(struct capture *c)
+{
+	int err = doors_open(c);
+
+	if (err)
+		return err;
+	err = listeners_seed(c);
+	if (err)
+		return err;
+	connections_destroy(c);
+	capture_audit(c);
+	return 0;
+}
+
+void capture_close(struct capture **at)
+{
+	struct capture *c = *at;
+
+	*at = NULL;
+	if (!c)
+		return;
+	doors_close(c);
+	if (c->letters)
+		munmap(c->letters, LETTERS * sizeof(*c->letters));
+	for (int i = 0; i < MAP_COUNT; i++)
+		if (c->maps[i] >= 0)
+			close(c->maps[i]);
+	places_free(c);
+	services_free(c);
+	lines_free(&c->uncovered);
+	lines_free(&c->missing);
+	free(c->inner);
+	free(c->pins);
+	free(c->mount);
+	free(c->own);
+	pthread_mutex_destroy(&c->dialling);
+	pthread_mutex_destroy(&c->seen);
+	free(c);
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+/* dial.c - the doors that steered connections arrive at, and the dials that go on to the servers. */
+#include "capture/state.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include "base/own.h"
+
+#define DOOR_BACKLOG 4096 /* the kernel takes somaxconn if that is less */
+#define DIAL_TRIES   8
+
+static socklen_t door_address(int family, uint16_t port, struct sockaddr_storage *a)
+{
+	*a = (struct sockaddr_storage){ .ss_family = (sa_family_t)family };
+	if (family == AF_INET) {
+		struct sockaddr_in *v4 = (struct sockaddr_in *)a;
+
+		v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		v4->sin_port = htons(port);
+		return sizeof(*v4);
+	}
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)a;
+
+	v6->sin6_addr = in6addr_loopback;
+	v6->sin6_port = htons(port);
+	return sizeof(*v6);
+}
+
+/* On loopback: nobody reaches a door but by sk_lookup, or by dialling it, which is refused. */
+static int door_make(int family, uint16_t *port, int *ret)
+{
+	owned(own_close) int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct sockaddr_storage a;
+	socklen_t len = door_address(family, *port, &a);
+	struct end at;
+	int one = 1;
+
+	if (fd < 0)
+		return -errno;
+	/* What is accepted here holds the *guarded* port and inherits SO_REUSEADDR: without it a restarted server could
+	 * not bind while clients of the last one are connected to us. */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) ||
+	    (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one))) ||
+	    bind(fd, (struct sockaddr *)&a, len) || listen(fd, DOOR_BACKLOG) ||
+	    getsockname(fd, (struct sockaddr *)&a, &len))
+		return -errno;
+	end_of(&a, &at);
+	*port = at.port;
+	*ret = TAKE_FD(fd);
+	return 0;
+}
+
+int doors_make(struct capture *c, struct why why)
+{
+	static const int family[2] = { AF_INET, AF_INET6 };
+
+	for (int f = 0; f < 2; f++) {
+		c->listeners[f] = calloc(c->loops, sizeof(int));
+		if (!c->listeners[f])
+			return because(why, -ENOMEM, "out of memory");
+		for (unsigned i = 0; i < c->loops; i++)
+			c->listeners[f][i] = -1;
+	}
+	for (int f = 0; f < 2; f++)
+		for (unsigned i = 0; i < c->loops; i++) {
+			int err = door_make(family[f], &c->door_port[f], &c->listeners[f][i]);
+
+			if (f && !i && (err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT)) {
+				lines_add(&c->missing, "IPv6: this host has no ::1; guarded IPv6 addresses answer as "
+						       "without a daemon");
+				break;
+			}
+			if (err)
+				return because(why, err, "cannot listen on loopback: %s", strerror(-err));
+		}
+	return 0;
+}
+
+int doors_open(struct capture *c)
+{
+	for (uint32_t f = 0; f < 2; f++) {
+		uint64_t fd = (uint64_t)c->listeners[f][0];
+
+		/* One of the group; the kernel spreads over all of it. */
+		if (c->listeners[f][0] >= 0 && bpf_map_update_elem(c->maps[MAP_DOORS], &f, &fd, BPF_ANY))
+			return -errno;
+	}
+	return 0;
+}
+
+void doors_close(struct capture *c)
+{
+	for (int f = 0; f < 2; f++) {
+		for (unsigned i = 0; c->listeners[f] && i < c->loops; i++)
+			if (c->listeners[f][i] >= 0)
+				close(c->listeners[f][i]);
+		free(TAKE(c->listeners[f]));
+	}
+}
+
+int capture_listener(const struct capture *c, unsigned loop, int family)
+{
+	return loop < c->loops ? c->listeners[family == AF_INET6][loop] : -1;
+}
+
+static bool is_door(const struct capture *c, const struct end *at)
+{
+	struct sockaddr_storage a;
+	struct end door;
+	int f = !end_is_v4(at);
+
+	if (!c->door_port[f])
+		return false;
+	door_address(f ? AF_INET6 : AF_INET, c->door_port[f], &a);
+	end_of(&a, &door);
+	return end_is(&door, at);
+}
+
+/* A dial that `dials` had no room for is steered back to us: same address at both ends, from a port we know of. */
+static bool is_lost(struct capture *c, const struct end *client, const struct end *server)
+{
+	uint8_t bit = (uint8_t)(1 << (client->port & 7)), *at = &c->lost[client->port >> 3];
+	bool lost = (*at & bit) && !memcmp(client->ip, server->ip, sizeof(client->ip));
+
+	if (lost)
+		*at &= (uint8_t)~bit;
+	return lost;
+}
+
+/* Dials `to` from its own address, so that the server's getsockname is right and servers bound to one address work. */
+static int dial_once(struct capture *c, const struct sockaddr_storage *to, socklen_t len, const struct end *client,
+		     int *ret)
+{
+	owned(own_close) int fd = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct sockaddr_storage from = *to;
+	struct letter *letter;
+	struct end here;
+	socklen_t cookie_len = sizeof(letter->cookie);
+	int one = 1, err;
+
+	if (fd < 0)
+		return -errno;
+	if (from.ss_family == AF_INET)
+		((struct sockaddr_in *)&from)->sin_port = 0;
+	else
+		((struct sockaddr_in6 *)&from)->sin6_port = 0;
+	/* So that ports in TIME_WAIT can be taken: one address has few. */
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&from, len) || getsockname(fd, (struct sockaddr *)&from, &len))
+		return -errno;
+	end_of(&from, &here);
+	letter = &c->letters[here.port];
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &letter->cookie, &cookie_len))
+		return -errno;
+	memcpy(letter->client.ip, client->ip, sizeof(client->ip));
+	__atomic_store_n(&letter->client.port, client->port, __ATOMIC_RELEASE);
+	err = connect(fd, (const struct sockaddr *)to, len) && errno != EINPROGRESS ? -errno : 0;
+	if (__atomic_exchange_n(&letter->client.port, 0, __ATOMIC_ACQUIRE) && !err) {
+		/* Not taken: the kernel could not note the dial. It is on its way back to our own door. */
+		c->lost[here.port >> 3] |= (uint8_t)(1 << (here.port & 7));
+		return -ENOBUFS;
+	}
+	if (err)
+		return err;
+	*ret = TAKE_FD(fd);
+	return 0;
+}
+
+int capture_dial(struct capture *c, int client, int *fd, struct ends *ends, size_t *service)
+{
+	struct ends way = { 0 };
+	socklen_t n = sizeof(way.client), m = sizeof(way.server);
+	struct end from, to;
+	struct owner owner;
+	const struct watched *s;
+	int err = -EADDRNOTAVAIL, one = 1, up = -1;
+
+	if (getpeername(client, (struct sockaddr *)&way.client, &n) ||
+	    getsockname(client, (struct sockaddr *)&way.server, &m))
+		return -errno;
+	end_of(&way.client, &from);
+	end_of(&way.server, &to);
+	if (is_door(c, &to))
+		return -ELOOP;
+	err = guarded_owner(c, &to, &owner);
+	s = err ? NULL : service_by_id(c, owner.service);
+	if (!s)
+		return -ENOENT; /* no longer guarded since it was steered */
+	setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+
+	pthread_mutex_lock(&c->dialling);
+	err = is_lost(c, &from, &to) ? -ELOOP : -EADDRNOTAVAIL;
+	/* A port in TIME_WAIT towards this very server cannot be used again yet: the next one can. */
+	for (int i = 0; i < DIAL_TRIES && err == -EADDRNOTAVAIL; i++)
+		err = dial_once(c, &way.server, m, &from, &up);
+	pthread_mutex_unlock(&c->dialling);
+	if (err)
+		return err;
+	*fd = up;
+	*ends = way;
+	*service = (size_t)(s - c->services);
+	return 0;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * state.h - what the files of capture share: the state behind the door, and what each file does with it.
+ *
+ * All functions: 0 or -errno. Those that take a `struct why` write the cause there, in words for the operator.
+ */
+#pragma once
+
+#include "capture/capture.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include "bpf/abi.h"
+
+/* The pinned maps that the agent itself reads or writes. */
+enum map_id {
+	MAP_GUARDED,
+	MAP_DIALS,
+	MAP_DOORS,
+	MAP_MEMBERS,
+	MAP_TALLY,
+	MAP_VERSION,
+	MAP_LETTERS,
+	MAP_SERVICES,
+	MAP_SERVICE_PORTS,
+	MAP_PLACES,
+	MAP_COUNT
+};
+
+#define LINE	      192 /* longest line about what is not covered */
+#define NAME_MOST     63
+#define STEP_MOST     (sizeof(((struct step *)0)->name) - 2) /* shorter than the kernel side cuts: no two fall together */
+#define SERVICES_MOST 256
+#define LETTERS	      65536
+
+struct why {
+	char *text;
+	size_t len;
+};
+
+/* Writes the cause and returns `err`. */
+__attribute__((format(printf, 3, 4))) int because(struct why why, int err, const char *format, ...);
+
+/* A service as configured; our own copy. */
+struct watched {
+	char *name;
+	char *unit;   /* or NULL */
+	char *cgroup; /* without slashes at the ends; or NULL */
+	uint16_t *ports;
+	size_t port_count;
+	bool fail_open;
+	uint32_t id;	 /* hash of the name; what the maps know it by */
+	uint64_t origin; /* hash of unit and cgroup */
+	bool moved;	 /* an earlier run looked for it elsewhere */
+};
+
+/* A step towards a unit, as in the map `places`. */
+struct route {
+	struct step step;
+	struct place to;
+};
+
+struct lines {
+	char (*at)[LINE];
+	size_t count;
+};
+
+struct capture {
+	char *pins;
+	char *mount; /* where cgroup2 is mounted */
+	char *own;   /* directory of our cgroup */
+	uint64_t own_id;
+	uint64_t netns; /* cookie of our network namespace */
+
+	struct watched *services;
+	size_t service_count;
+	struct route *routes;
+	size_t route_count;
+
+	int maps[MAP_COUNT];
+	struct letter *letters;
+
+	int *listeners[2]; /* by family: 0 IPv4, 1 IPv6; `loops` each, -1 where there is none */
+	unsigned loops;
+	uint16_t door_port[2];
+
+	/* From bind to the return of connect: a letter lies in a box that only has the port on it. */
+	pthread_mutex_t dialling;
+	uint8_t lost[LETTERS / 8]; /* ports of dials that `dials` had no room for */
+
+	pthread_mutex_t seen; /* guards what follows */
+	struct lines uncovered, missing;
+	bool fenced_unix; /* the LSM program stands before Unix listeners */
+	unsigned audits;
+	uint64_t lost_told[TALLY_COUNT];
+	struct dial *inner; /* talk inside units that is older than the guard; its tuples are ours to take away */
+	size_t inner_count;
+};
+
+/* ---- services.c: the configuration, and its maps ---- */
+int services_copy(struct capture *c, const struct guard *guards, size_t count, struct why why);
+void services_free(struct capture *c);
+/* Writes services and ports; notes which have moved since the pins were made. */
+int services_write(struct capture *c, struct why why);
+/* After everything is found again: forgets what no configured service has. */
+void services_sweep(struct capture *c);
+const struct watched *service_by_id(const struct capture *c, uint32_t id);
+bool service_wants(const struct watched *s, uint16_t port);
+static inline bool service_by_port_alone(const struct watched *s)
+{
+	return !s->unit && !s->cgroup;
+}
+
+/* ---- cgroups.c: where they are, which are ours, which are the units' ---- */
+/* Returns an owned directory: where cgroup2 is mounted, from the text of mountinfo. -ENOENT if it is not. */
+int mountinfo_cgroup2(const char *text, char **dir, char **root);
+/* Finds the mount and our own cgroup; makes and enters `own` if it is not NULL. */
+int cgroups_find(struct capture *c, const char *own, struct why why);
+int cgroup_id(const char *dir, uint64_t *id);
+
+/* ---- places.c: the ways that lead to units ---- */
+/* Works out the routes to all units, and writes them. */
+int places_write(struct capture *c, struct why why);
+/* Enters the cgroups that are there into `members`, forgets those that are not, and checks that we are not one. */
+int places_walk(struct capture *c, struct why why);
+/* Forgets members whose cgroup went long ago. */
+void places_forget(struct capture *c);
+void places_free(struct capture *c);
+
+/* ---- pins.c: the directory of pins ---- */
+int pins_prepare(struct capture *c, struct why why);
+/* Attaches `prog` to the directory `cgroup` and pins it, or puts it in the place of the pinned one in one step. */
+int pins_cgroup(struct capture *c, const char *name, int prog, int attach_type, const char *cgroup);
+int pins_netns(struct capture *c, const char *name, int prog);
+/* Tracing and LSM: the new one is there before the old one goes. */
+int pins_tracing(struct capture *c, const char *name, int prog);
+
+/* Drops the links of own cgroups that are gone. */
+void pins_sweep_dialled(struct capture *c);
+
+/* ---- programs.c: loading and attaching ---- */
+int programs_load(struct capture *c, struct why why); /* also opens the maps */
+int programs_attach_births(struct capture *c, struct why why);
+int programs_attach(struct capture *c, struct why why);
+void programs_free(void);
+
+/* ---- diag.c: the kernel's sockets, by netlink ---- */
+struct diag_socket {
+	struct end local, remote;
+	uint64_t cgroup; /* 0: the kernel did not say */
+	uint32_t inode;
+	uint8_t family, state;
+	uint32_t scope, cookie[2];
+};
+
+struct diag_list {
+	struct diag_socket *at;
+	size_t count;
+};
+
+#define DIAG_LISTEN (1u << 10)
+/* Everything that still has two ends: all but CLOSE, LISTEN and TIME_WAIT. */
+#define DIAG_CONNECTED (1u << 1 | 1u << 2 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 8 | 1u << 9 | 1u << 11)
+
+/* Lists TCP sockets of our network namespace in any of `states`; the caller frees with diag_free(). */
+int diag_list(uint32_t states, struct diag_list *out);
+void diag_free(struct diag_list *list);
+int diag_destroy(const struct diag_socket *s);
+
+/* ---- listeners.c: what is guarded ---- */
+/* Whose an end is, as the kernel side would say. 0, or -ENOENT. */
+int guarded_owner(const struct capture *c, const struct end *at, struct owner *owner);
+/* Guards what services name by port alone, and listeners that units already have. */
+int listeners_seed(struct capture *c);
+/* Guards one end for a service, by address. */
+int listener_guard(struct capture *c, const struct watched *s, const struct end *at, const char *how);
+/* Destroys connections to guarded ends that do not come through us. Returns how many. */
+unsigned connections_destroy(struct capture *c);
+/* Takes away tuples whose connection has ended without a callback. */
+void inner_forget(struct capture *c);
+/* At start: tuples that no socket has. */
+void dials_reconcile(struct capture *c);
+
+/* ---- outside.c: what the cgroup hooks cannot see, from /proc ---- */
+/* Adds lines to `out`; guards listeners that were made outside their unit's cgroup by address. */
+void outside_look(struct capture *c, const struct diag_list *listeners, struct lines *out);
+
+/* ---- dial.c ---- */
+int doors_make(struct capture *c, struct why why);
+int doors_open(struct capture *c);
+void doors_close(struct capture *c);
+
+/* ---- ends.c: addresses in their three shapes ---- */
+void end_of(const struct sockaddr_storage *from, struct end *to);
+bool end_is(const struct end *a, const struct end *b);
+/* "10.0.0.1:80", "[::]:80"; at least 64 bytes. */
+void end_text(const struct end *e, char *text, size_t len);
+static inline bool end_is_v4(const struct end *e)
+{
+	return !e->ip[0] && !e->ip[1] && e->ip[2] == htonl(0xffff);
+}
+
+/* ---- status.c ---- */
+__attribute__((format(printf, 2, 3))) void lines_add(struct lines *l, const char *format, ...);
+bool lines_have(const struct lines *l, const char *line);
+void lines_free(struct lines *l);

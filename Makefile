@@ -80,7 +80,7 @@ $(B)/sluicectl: $(CLI_OBJ) $(LIB)
 
 $(LIB): $(LIB_OBJ)
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && ar qcs $@ $^
 
 $(B)/%.o: %.c | $(PB_H) $(SKELS)
 	$(call say,CC,$<)

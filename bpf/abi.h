@@ -49,7 +49,7 @@ ABI_SIZE(struct owner, 8);
 struct service {
 	__u32 fail_open;
 	__u32 all_ports; /* 0: only those in `service_ports` */
-	__u64 origin;	 /* hash of where it is looked for; another one makes old addresses stale */
+	__u64 origin;    /* hash of where it is looked for; another one makes old addresses stale */
 	char name[64];
 };
 ABI_SIZE(struct service, 80);
@@ -91,17 +91,17 @@ ABI_SIZE(struct place, 8);
 
 /* What was done, counted; index of `tally`. */
 enum tally {
-	TALLY_OWN_DIAL,	   /* sk_lookup: our own dial, passed */
-	TALLY_STEERED,	   /* sk_lookup: handed to the agent */
+	TALLY_OWN_DIAL,    /* sk_lookup: our own dial, passed */
+	TALLY_STEERED,     /* sk_lookup: handed to the agent */
 	TALLY_UNATTENDED,  /* sk_lookup: guarded, nobody listening: refused */
 	TALLY_OPEN_PASSED, /* sk_lookup: guarded, nobody listening, fail: open: passed */
 	TALLY_DIAL_LOST,   /* sockops: `dials` full, this dial will meet ourselves */
 	TALLY_LISTEN_LOST, /* sockops: `guarded` full, a listener is not guarded */
 	TALLY_UNIT_LOST,   /* cgroup_mkdir: `members` full, a new cgroup of a unit is not known */
 	TALLY_PEER_TOLD,   /* getpeername: the server was given the client */
-	TALLY_FENCED,	   /* egress: text to somebody else than us, dropped */
-	TALLY_KTLS,	   /* setsockopt: kernel TLS refused */
-	TALLY_FAMILY,	   /* LSM: socket family refused */
+	TALLY_FENCED,      /* egress: text to somebody else than us, dropped */
+	TALLY_KTLS,        /* setsockopt: kernel TLS refused */
+	TALLY_FAMILY,      /* LSM: socket family refused */
 	TALLY_OLD_SOCKET,  /* LSM: send on a socket of another cgroup refused */
 	TALLY_SIDE_DOOR,   /* LSM: outside client of a guarded Unix socket refused */
 	TALLY_COUNT

@@ -18,7 +18,7 @@ const volatile __u64 netns = 0;
 
 #define EXTENSIONS  8
 #define HOP_BY_HOP  0
-#define ROUTING	    43
+#define ROUTING     43
 #define DESTINATION 60
 
 /* Where TCP begins; 0: this is no TCP; -1: cannot tell. A server can put extension headers before its TCP. */

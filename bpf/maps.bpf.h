@@ -7,8 +7,8 @@
 #include <bpf/bpf_helpers.h>
 #include "abi.h"
 
-#define AF_UNIX	 1
-#define AF_INET	 2
+#define AF_UNIX  1
+#define AF_INET  2
 #define AF_INET6 10
 
 /* Listening ends whose new connections go to the agent, of the daemon's own network namespace.
@@ -84,8 +84,8 @@ static __always_inline void end_v4(struct end *to, __u32 ip, __u16 port)
 	({                                                                                                             \
 		__u64 got;                                                                                             \
 		asm volatile("%0 = *(u" #size " *)(%1 + %2)"                                                           \
-			     : "=r"(got)                                                                               \
-			     : "r"(ctx), "i"(__builtin_offsetof(typeof(*(ctx)), f)));                                  \
+		             : "=r"(got)                                                                               \
+		             : "r"(ctx), "i"(__builtin_offsetof(typeof(*(ctx)), f)));                                  \
 		(__u32) got;                                                                                           \
 	})
 

@@ -80,8 +80,8 @@ static int diag_dump(int fd, uint8_t family, uint32_t states, struct diag_list *
 {
 	struct request request = {
 		.head = { .nlmsg_len = sizeof(request),
-			  .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			  .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
+		          .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+		          .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
 		.diag = { .sdiag_family = family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = states },
 	};
 	_Alignas(struct nlmsghdr) char answer[32768];
@@ -139,15 +139,15 @@ int diag_destroy(const struct diag_socket *s)
 {
 	struct request request = {
 		.head = { .nlmsg_len = sizeof(request),
-			  .nlmsg_type = SOCK_DESTROY,
-			  .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
+		          .nlmsg_type = SOCK_DESTROY,
+		          .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
 		.diag = { .sdiag_family = s->family,
-			  .sdiag_protocol = IPPROTO_TCP,
-			  .idiag_states = 1u << s->state,
-			  .id = { .idiag_sport = htons(s->local.port),
-				  .idiag_dport = htons(s->remote.port),
-				  .idiag_if = s->scope,
-				  .idiag_cookie = { s->cookie[0], s->cookie[1] } } },
+		          .sdiag_protocol = IPPROTO_TCP,
+		          .idiag_states = 1u << s->state,
+		          .id = { .idiag_sport = htons(s->local.port),
+		                  .idiag_dport = htons(s->remote.port),
+		                  .idiag_if = s->scope,
+		                  .idiag_cookie = { s->cookie[0], s->cookie[1] } } },
 	};
 	_Alignas(struct nlmsghdr) char answer[1024];
 	struct nlmsghdr *head = (struct nlmsghdr *)answer;

@@ -71,7 +71,7 @@ int doors_make(struct capture *c, struct why why)
 
 			if (f && !i && (err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT)) {
 				lines_add(&c->missing, "IPv6: this host has no ::1; guarded IPv6 addresses answer as "
-						       "without a daemon");
+				                       "without a daemon");
 				break;
 			}
 			if (err)
@@ -133,7 +133,7 @@ static bool is_lost(struct capture *c, const struct end *client, const struct en
 
 /* Dials `to` from its own address, so that the server's getsockname is right and servers bound to one address work. */
 static int dial_once(struct capture *c, const struct sockaddr_storage *to, socklen_t len, const struct end *client,
-		     int *ret)
+                     int *ret)
 {
 	owned(own_close) int fd = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct sockaddr_storage from = *to;

@@ -39,7 +39,7 @@ int listener_guard(struct capture *c, const struct watched *s, const struct end 
 		int err = -errno;
 
 		log_error("listener cannot be guarded address=%s service=%s cause=\"%s\"", text, s->name,
-			  strerror(-err));
+		          strerror(-err));
 		return err;
 	}
 	log_info("guarded address=%s service=%s found=%s", text, s->name, how);
@@ -152,7 +152,7 @@ static void destroy_missing(struct capture *c)
 {
 	pthread_mutex_lock(&c->seen);
 	lines_add(&c->missing,
-		  "SOCK_DESTROY: connections older than the guard are not ended, the egress backstop starves them");
+	          "SOCK_DESTROY: connections older than the guard are not ended, the egress backstop starves them");
 	pthread_mutex_unlock(&c->seen);
 }
 
@@ -184,7 +184,7 @@ unsigned connections_destroy(struct capture *c)
 			destroy_missing(c);
 		else if (err != -ENOENT)
 			log_error("connection older than the guard cannot be destroyed client=%s cause=\"%s\"", text,
-				  strerror(-err));
+			          strerror(-err));
 	}
 	if (destroyed)
 		log_info("connections older than the guard destroyed count=%u", destroyed);

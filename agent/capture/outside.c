@@ -92,7 +92,7 @@ static void table_elsewhere(struct view *v, int pid, const char *table)
 		uint64_t inode;
 
 		if (sscanf(line, "%*d: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x %*s %*s %*s %*u %*d %" SCNu64, ip, &port,
-			   &state, &inode) != 4 ||
+		           &state, &inode) != 4 ||
 		    state != 10)
 			continue;
 		h = held_by(v, inode, true);
@@ -108,7 +108,7 @@ static void table_elsewhere(struct view *v, int pid, const char *table)
 		}
 		end_text(&at, text, sizeof(text));
 		lines_add(v->out, "%s: listener %s is in another network namespace: not guarded", h->service->name,
-			  text);
+		          text);
 	}
 }
 
@@ -133,7 +133,7 @@ static void table_unix(struct view *v, int pid, bool elsewhere)
 		h = held_by(v, inode, elsewhere);
 		if (h)
 			lines_add(v->out, "%s: Unix listener %.100s: not guarded, this kernel runs no BPF LSM",
-				  h->service->name, *name ? name : "without a name");
+			          h->service->name, *name ? name : "without a name");
 	}
 }
 
@@ -250,10 +250,10 @@ void outside_look(struct capture *c, const struct diag_list *listeners, struct l
 			continue;
 		end_text(&l->local, text, sizeof(text));
 		lines_add(out,
-			  "%s: listener %s was made outside the cgroup: guarded by address; egress backstop and "
-			  "getpeername "
-			  "do not apply",
-			  h->service->name, text);
+		          "%s: listener %s was made outside the cgroup: guarded by address; egress backstop and "
+		          "getpeername "
+		          "do not apply",
+		          h->service->name, text);
 	}
 	if (!c->fenced_unix)
 		table_unix(&v, getpid(), false);

@@ -19,7 +19,7 @@
 #include "base/log.h"
 #include "base/own.h"
 
-#define BPFFS	     "/sys/fs/bpf"
+#define BPFFS        "/sys/fs/bpf"
 #define DEFAULT_PINS BPFFS "/sluice"
 
 static bool on_bpffs(const char *path)

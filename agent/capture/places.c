@@ -17,8 +17,8 @@
 #include "base/log.h"
 #include "base/own.h"
 
-#define DEEPEST	     32		     /* directories below the mount */
-#define SEARCH_DEPTH 8		     /* for a unit that is not where units are */
+#define DEEPEST      32              /* directories below the mount */
+#define SEARCH_DEPTH 8               /* for a unit that is not where units are */
 #define LINGER_NS    900000000000ULL /* orphaned sockets are given up by the kernel well before */
 
 struct ids {
@@ -332,7 +332,7 @@ int places_walk(struct capture *c, struct why why)
 	if (!bpf_map_lookup_elem(c->maps[MAP_MEMBERS], &c->own_id, &m) && m.service) {
 		s = service_by_id(c, m.service);
 		return because(why, -EINVAL, "the daemon is inside the cgroup of service %s, which it cannot guard",
-			       s ? s->name : "?");
+		               s ? s->name : "?");
 	}
 	return 0;
 }

@@ -56,8 +56,8 @@ void programs_free(void)
 }
 
 static const char *const map_names[MAP_COUNT] = {
-	[MAP_GUARDED] = "guarded", [MAP_DIALS] = "dials",	[MAP_DOORS] = "doors",
-	[MAP_MEMBERS] = "members", [MAP_TALLY] = "tally",	[MAP_VERSION] = "version",
+	[MAP_GUARDED] = "guarded", [MAP_DIALS] = "dials",       [MAP_DOORS] = "doors",
+	[MAP_MEMBERS] = "members", [MAP_TALLY] = "tally",       [MAP_VERSION] = "version",
 	[MAP_LETTERS] = "letters", [MAP_SERVICES] = "services", [MAP_SERVICE_PORTS] = "service_ports",
 	[MAP_PLACES] = "places",
 };
@@ -129,7 +129,7 @@ static void load_lsm(struct capture *c)
 	log_debug("LSM programs not loaded cause=\"%s\"", now.said);
 	lsm__destroy(TAKE(now.lsm));
 	lines_add(&c->missing,
-		  "BPF LSM: packet sockets, sockets from outside and Unix sockets of a unit are not guarded");
+	          "BPF LSM: packet sockets, sockets from outside and Unix sockets of a unit are not guarded");
 }
 
 static int maps_open(struct capture *c, struct why why)
@@ -162,7 +162,7 @@ int programs_load(struct capture *c, struct why why)
 	err = loaded(c, "sk_lookup and sockops", OPEN_AND_LOAD(c, steer, now.steer->rodata->netns = c->netns), why);
 	if (!err)
 		err = loaded(c, "sockops of the units", OPEN_AND_LOAD(c, life, now.life->rodata->netns = c->netns),
-			     why);
+		             why);
 	if (!err)
 		err = loaded(c, "cgroup/getpeername", OPEN_AND_LOAD(c, peer, ), why);
 	if (!err)
@@ -191,7 +191,7 @@ int programs_attach_births(struct capture *c, struct why why)
 	int err = attached("tp_btf/cgroup_mkdir", "the kernel", pins_tracing(c, "born", PROG(born, born)), why);
 
 	return err ? err
-		   : attached("tp_btf/cgroup_rmdir", "the kernel", pins_tracing(c, "died", PROG(born, died)), why);
+	           : attached("tp_btf/cgroup_rmdir", "the kernel", pins_tracing(c, "died", PROG(born, died)), why);
 }
 
 static void attach_lsm(struct capture *c)
@@ -218,7 +218,7 @@ int programs_attach(struct capture *c, struct why why)
 
 	/* The backstop first, then what lets our dials through, then discovery, last what turns connections away. */
 	err = attached("cgroup_skb/egress", c->mount,
-		       pins_cgroup(c, "fence", PROG(fence, fence), BPF_CGROUP_INET_EGRESS, c->mount), why);
+	               pins_cgroup(c, "fence", PROG(fence, fence), BPF_CGROUP_INET_EGRESS, c->mount), why);
 	if (err)
 		return err;
 	attach_lsm(c);
@@ -231,13 +231,13 @@ int programs_attach(struct capture *c, struct why why)
 	err = attached("sockops", c->own, pins_cgroup(c, name, PROG(steer, dialled), BPF_CGROUP_SOCK_OPS, c->own), why);
 	if (!err)
 		err = attached("sockops", c->mount,
-			       pins_cgroup(c, "life", PROG(life, life), BPF_CGROUP_SOCK_OPS, c->mount), why);
+		               pins_cgroup(c, "life", PROG(life, life), BPF_CGROUP_SOCK_OPS, c->mount), why);
 	if (!err)
 		err = attached("getpeername4", c->mount,
-			       pins_cgroup(c, "peer4", PROG(peer, peer4), BPF_CGROUP_INET4_GETPEERNAME, c->mount), why);
+		               pins_cgroup(c, "peer4", PROG(peer, peer4), BPF_CGROUP_INET4_GETPEERNAME, c->mount), why);
 	if (!err)
 		err = attached("getpeername6", c->mount,
-			       pins_cgroup(c, "peer6", PROG(peer, peer6), BPF_CGROUP_INET6_GETPEERNAME, c->mount), why);
+		               pins_cgroup(c, "peer6", PROG(peer, peer6), BPF_CGROUP_INET6_GETPEERNAME, c->mount), why);
 	if (!err)
 		err = attached("sk_lookup", "the network namespace", pins_netns(c, "steer", PROG(steer, steer)), why);
 	if (!err)

@@ -65,9 +65,9 @@ static int copy_one(struct watched *s, const struct guard *g, struct why why)
 		return because(why, -ENOMEM, "out of memory");
 	if (g->cgroup && plain_path(g->cgroup, &s->cgroup))
 		return because(why, -EINVAL,
-			       "service %s: cgroup \"%s\" must be a path below the cgroup2 mount, no name in it "
-			       "longer than %zu bytes",
-			       g->name, g->cgroup, STEP_MOST);
+		               "service %s: cgroup \"%s\" must be a path below the cgroup2 mount, no name in it "
+		               "longer than %zu bytes",
+		               g->name, g->cgroup, STEP_MOST);
 	if (g->port_count) {
 		s->ports = calloc(g->port_count, sizeof(*s->ports));
 		if (!s->ports)
@@ -99,8 +99,8 @@ int services_copy(struct capture *c, const struct guard *guards, size_t count, s
 		for (size_t j = 0; j < i; j++)
 			if (c->services[j].id == c->services[i].id)
 				return because(why, -EEXIST,
-					       "services %s and %s: names are equal or collide, change one",
-					       c->services[j].name, c->services[i].name);
+				               "services %s and %s: names are equal or collide, change one",
+				               c->services[j].name, c->services[i].name);
 	}
 	return 0;
 }
@@ -149,7 +149,7 @@ int services_write(struct capture *c, struct why why)
 
 			if (bpf_map_update_elem(c->maps[MAP_SERVICE_PORTS], &port, &one, BPF_ANY))
 				return because(why, -errno,
-					       "service %s: its ports do not fit into the map service_ports", s->name);
+				               "service %s: its ports do not fit into the map service_ports", s->name);
 		}
 		if (bpf_map_update_elem(c->maps[MAP_SERVICES], &s->id, &now, BPF_ANY))
 			return because(why, -errno, "service %s: does not fit into the map services", s->name);

@@ -28,11 +28,11 @@ enum map_id {
 	MAP_COUNT
 };
 
-#define LINE	      192 /* longest line about what is not covered */
+#define LINE          192 /* longest line about what is not covered */
 #define NAME_MOST     63
 #define STEP_MOST     (sizeof(((struct step *)0)->name) - 2) /* shorter than the kernel side cuts: no two fall together */
 #define SERVICES_MOST 256
-#define LETTERS	      65536
+#define LETTERS       65536
 
 struct why {
 	char *text;
@@ -50,9 +50,9 @@ struct watched {
 	uint16_t *ports;
 	size_t port_count;
 	bool fail_open;
-	uint32_t id;	 /* hash of the name; what the maps know it by */
+	uint32_t id;     /* hash of the name; what the maps know it by */
 	uint64_t origin; /* hash of unit and cgroup */
-	bool moved;	 /* an earlier run looked for it elsewhere */
+	bool moved;      /* an earlier run looked for it elsewhere */
 };
 
 /* A step towards a unit, as in the map `places`. */

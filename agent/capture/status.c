@@ -106,7 +106,7 @@ static void look_outside(struct capture *c)
 	for (size_t i = 0; i < c->service_count; i++)
 		if (service_by_port_alone(&c->services[i]))
 			lines_add(&fresh, "%s: guarded by port alone: egress backstop does not apply",
-				  c->services[i].name);
+			          c->services[i].name);
 	outside_look(c, &listeners, &fresh);
 	uncovered_turn(c, &fresh);
 }
@@ -183,7 +183,7 @@ static int texts(struct capture *c, struct capture_status *out)
 		snprintf(out->uncovered[out->uncovered_count++], sizeof(*out->uncovered), "%s", c->uncovered.at[i]);
 	for (size_t i = 0; !err && i < c->missing.count; i++)
 		snprintf(out->missing[out->missing_count++], sizeof(*out->missing), "%.*s",
-			 (int)sizeof(*out->missing) - 1, c->missing.at[i]);
+		         (int)sizeof(*out->missing) - 1, c->missing.at[i]);
 	pthread_mutex_unlock(&c->seen);
 	return err;
 }

@@ -20,7 +20,7 @@
 
 #define WINDOW_FIRST  1024
 #define WINDOW_MOST   65536
-#define POLL_MS	      1000
+#define POLL_MS       1000
 #define POLL_BLIND_MS 50 /* where the kernel does not tell of changes */
 
 struct events {

@@ -135,7 +135,7 @@ static bool same_value(const ProtobufCFieldDescriptor *f, const uint8_t **at, co
 static bool in_message(const ProtobufCMessage *m, const struct way *up, const struct event_match *want);
 
 static bool in_field(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, const struct way *up,
-		     const struct event_match *want)
+                     const struct event_match *want)
 {
 	struct way here = { up, f->name };
 	const uint8_t *at = (const uint8_t *)m + f->offset, *quantifier = (const uint8_t *)m + f->quantifier_offset;

@@ -29,7 +29,7 @@ static const struct option_row {
 	const char *name, *value, *help;
 } options[OPT_COUNT] = {
 	[OPT_SINCE] = { 'S', "since", "TIME",
-			"from here on: now, today, yesterday, -1h, \"2 days ago\", @EPOCH, RFC 3339" },
+	                "from here on: now, today, yesterday, -1h, \"2 days ago\", @EPOCH, RFC 3339" },
 	[OPT_UNTIL] = { 'U', "until", "TIME", "up to here" },
 	[OPT_FOLLOW] = { 'f', "follow", NULL, "the last 10, then each as it comes" },
 	[OPT_LINES] = { 'n', "lines", "N", "the last N that match; all" },
@@ -218,7 +218,7 @@ void events_usage(void)
 		char name[40];
 
 		snprintf(name, sizeof(name), "--%s%s%s", options[i].name, options[i].value ? "=" : "",
-			 options[i].value ? options[i].value : "");
+		         options[i].value ? options[i].value : "");
 		printf("  %c%c %-18s %s\n", options[i].letter ? '-' : ' ', options[i].letter ? options[i].letter : ' ',
 		       name, options[i].help);
 	}

@@ -105,9 +105,9 @@ static void put_exchange(FILE *to, const Exchange *x)
 	put_set(to, "finish", x->finish);
 	if (c)
 		fprintf(to,
-			" in=%" PRIu64 " scanned=%" PRIu64 " structural=%" PRIu64 " withheld=%" PRIu64
-			" released=%" PRIu64,
-			c->in, c->scanned, c->structural, c->withheld, c->released);
+		        " in=%" PRIu64 " scanned=%" PRIu64 " structural=%" PRIu64 " withheld=%" PRIu64
+		        " released=%" PRIu64,
+		        c->in, c->scanned, c->structural, c->withheld, c->released);
 	if (c && c->unscanned)
 		fprintf(to, " unscanned=%" PRIu64, c->unscanned);
 	put_set(to, "exception", x->exception);
@@ -202,7 +202,7 @@ static void put_any(FILE *to, const ProtobufCMessage *m)
 			continue;
 		}
 		for (size_t k = 0; f->type == PROTOBUF_C_TYPE_STRING &&
-				   k < *(const size_t *)((const uint8_t *)m + f->quantifier_offset);
+		                   k < *(const size_t *)((const uint8_t *)m + f->quantifier_offset);
 		     k++)
 			put_field(to, f, &(*(char **const *)(const void *)at)[k]);
 	}
@@ -225,7 +225,7 @@ static void put_message(FILE *to, const Record *r)
 		put_exchange(to, r->exchange);
 	else if (r->body_case)
 		put_any(to,
-			*(const ProtobufCMessage *const *)&r->finding); /* the members of a oneof share their place */
+		        *(const ProtobufCMessage *const *)&r->finding); /* the members of a oneof share their place */
 	else
 		fprintf(to, " seq=%" PRIu64, r->seq);
 }

@@ -179,7 +179,7 @@ static enum exception read_body(struct exchange *x, struct lane *l)
 		}
 		/* The end of a body comes by a call of its own. */
 	} while ((step == STEP_ITEM || used) && e == EXCEPTION_NONE && x->answering == PHASE_BODY &&
-		 (whole || !x->blocked));
+	         (whole || !x->blocked));
 	if (e != EXCEPTION_NONE)
 		return e;
 	if (whole && x->here.wire > x->limits.body_max + HTTP1_HEAD_MAX)

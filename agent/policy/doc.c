@@ -102,7 +102,7 @@ static uint32_t add(struct parse *p, struct doc_node node)
 		} else if (known_key(d, open->node, at, node.text)) {
 			/* The tree is whole all the same, so that its other mistakes are found too. */
 			report_mistake(p->report, p->file, node.mark, "key '%s' is there twice",
-				       report_quote(node.text, quoted));
+			               report_quote(node.text, quoted));
 		}
 	}
 	return at;
@@ -133,7 +133,7 @@ static void on_open(struct parse *p, const yaml_event_t *e, enum doc_kind kind)
 	uint32_t at;
 
 	if (kind == DOC_MAP ? decorated(p, e, e->data.mapping_start.anchor, e->data.mapping_start.tag)
-			    : decorated(p, e, e->data.sequence_start.anchor, e->data.sequence_start.tag))
+	                    : decorated(p, e, e->data.sequence_start.anchor, e->data.sequence_start.tag))
 		return;
 	if (p->depth == DOC_DEPTH_MAX) {
 		mistake(p, mark_of(e->start_mark), "nested too deeply");
@@ -195,7 +195,7 @@ static struct mark mark_of_byte(struct slice bytes, size_t offset)
 static void syntax(struct parse *p, const yaml_parser_t *y, struct slice bytes)
 {
 	struct mark at = y->error == YAML_READER_ERROR ? mark_of_byte(bytes, y->problem_offset)
-						       : mark_of(y->problem_mark);
+	                                               : mark_of(y->problem_mark);
 
 	report_mistake(p->report, p->file, at, "not YAML: %s", y->problem ? y->problem : "out of memory");
 	p->bad = true;

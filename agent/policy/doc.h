@@ -18,8 +18,8 @@ struct doc_node {
 	enum doc_kind kind;
 	struct mark mark;
 	struct slice text; /* DOC_TEXT */
-	uint32_t first;	   /* first child, 0: none. In a map keys and values take turns; keys are text, and unique */
-	uint32_t next;	   /* next of the same parent, 0: none */
+	uint32_t first;    /* first child, 0: none. In a map keys and values take turns; keys are text, and unique */
+	uint32_t next;     /* next of the same parent, 0: none */
 };
 
 struct doc {

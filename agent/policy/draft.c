@@ -91,7 +91,7 @@ void draft_keyword(struct draft *d, const char *who, const char *file, struct ma
 	}
 	if (fault != SCAN_FINE) {
 		report_mistake(d->report, file, at, "%s: keyword '%s' %s", who, report_quote(text, quoted),
-			       scan_fault_text[fault]);
+		               scan_fault_text[fault]);
 		return;
 	}
 	if (r->boundary == BOUNDARY_WORD && !(look.word_first && look.word_last)) {

@@ -29,9 +29,9 @@ struct draft_rule {
 
 struct draft {
 	struct policy_report *report;
-	const char *dir;	  /* borrowed; NULL: packs may name no files */
-	struct arena kept;	  /* strings of rules: go over to the ruleset */
-	struct arena texts;	  /* keywords */
+	const char *dir;          /* borrowed; NULL: packs may name no files */
+	struct arena kept;        /* strings of rules: go over to the ruleset */
+	struct arena texts;       /* keywords */
 	struct draft_rule *rules; /* owned */
 	size_t rule_count, rule_room;
 	struct needle *keywords; /* owned; id: index of the rule */

@@ -123,7 +123,7 @@ void draft_list(struct draft *d, const char *who, const char *file, struct mark 
 	report_quote(path, quoted);
 	if (path.len > 4 && slice_is_nocase(slice_from(path, path.len - 4), SLICE(".csv"))) {
 		report_mistake(d->report, file, at,
-			       "%s: keywords_file '%s': CSV lists are not supported by this version", who, quoted);
+		               "%s: keywords_file '%s': CSV lists are not supported by this version", who, quoted);
 		return;
 	}
 	if (d->dir && path.len && path.len < PATH_MAX)

@@ -7,7 +7,7 @@
 #include "policy/draft.h"
 #include "policy/taxonomy.h"
 
-#define ID_MAX	  128
+#define ID_MAX    128
 #define RISKS_MAX 32
 #define WHO_BYTES (REPORT_QUOTE_MAX + 16)
 
@@ -24,23 +24,23 @@ struct key {
 };
 
 static const struct key pack_keys[] = {
-	{ "pack", KEY_TAKEN },	      { "version", KEY_TAKEN },	     { "rules", KEY_TAKEN },
-	{ "note", KEY_REMARK },	      { "description", KEY_REMARK }, { "valid_from", KEY_LATER },
+	{ "pack", KEY_TAKEN },        { "version", KEY_TAKEN },      { "rules", KEY_TAKEN },
+	{ "note", KEY_REMARK },       { "description", KEY_REMARK }, { "valid_from", KEY_LATER },
 	{ "valid_until", KEY_LATER }, { "services", KEY_LATER },     { "models", KEY_LATER },
 	{ "examples", KEY_LATER },    { "signature", KEY_LATER },    { "classifier", KEY_LATER },
 	{ "categories", KEY_LATER },
 };
 
 static const struct key rule_keys[] = {
-	{ "id", KEY_TAKEN },	      { "risk", KEY_TAKEN },	      { "action", KEY_TAKEN },
+	{ "id", KEY_TAKEN },          { "risk", KEY_TAKEN },          { "action", KEY_TAKEN },
 	{ "keywords", KEY_TAKEN },    { "keywords_file", KEY_TAKEN }, { "boundary", KEY_TAKEN },
-	{ "note", KEY_REMARK },	      { "description", KEY_REMARK },  { "gap", KEY_LATER },
-	{ "except", KEY_LATER },      { "near", KEY_LATER },	      { "all_of", KEY_LATER },
-	{ "pattern", KEY_LATER },     { "check", KEY_LATER },	      { "evidence", KEY_LATER },
-	{ "redact", KEY_LATER },      { "shadow", KEY_LATER },	      { "classifier", KEY_LATER },
+	{ "note", KEY_REMARK },       { "description", KEY_REMARK },  { "gap", KEY_LATER },
+	{ "except", KEY_LATER },      { "near", KEY_LATER },          { "all_of", KEY_LATER },
+	{ "pattern", KEY_LATER },     { "check", KEY_LATER },         { "evidence", KEY_LATER },
+	{ "redact", KEY_LATER },      { "shadow", KEY_LATER },        { "classifier", KEY_LATER },
 	{ "suspect", KEY_LATER },     { "examples", KEY_LATER },      { "valid_from", KEY_LATER },
 	{ "valid_until", KEY_LATER }, { "services", KEY_LATER },      { "models", KEY_LATER },
-	{ "fold", KEY_LATER },	      { "pinyin", KEY_LATER },	      { "split", KEY_LATER },
+	{ "fold", KEY_LATER },        { "pinyin", KEY_LATER },        { "split", KEY_LATER },
 };
 
 static const char *const later_actions[] = { "redact", "shadow" };
@@ -71,7 +71,7 @@ static const struct doc_node *value_of(const struct reader *r, const struct doc_
 
 /* `who` is "" or "rule 'id': ". */
 static void check_keys(const struct reader *r, const struct doc_node *map, const char *who, const struct key *keys,
-		       size_t count)
+                       size_t count)
 {
 	char quoted[REPORT_QUOTE_MAX];
 
@@ -94,7 +94,7 @@ static void check_keys(const struct reader *r, const struct doc_node *map, const
 
 /* A text that is there and not empty, or NULL with a mistake. `need`: it is a mistake if it is not there. */
 static const struct doc_node *text_of(const struct reader *r, const struct doc_node *map, const char *who,
-				      const char *key, bool need)
+                                      const char *key, bool need)
 {
 	const struct doc_node *n = value_of(r, map, key);
 
@@ -138,7 +138,7 @@ static const char *id_of(const struct reader *r, const struct doc_node *map, con
 		return NULL;
 	if (!is_id(n->text)) {
 		MISTAKE(r, n->mark, "%s'%s' is '%s': only letters, digits, '.', '_' and '-', at most %d", who, key,
-			report_quote(n->text, quoted), ID_MAX);
+		        report_quote(n->text, quoted), ID_MAX);
 		return NULL;
 	}
 	id = arena_copy(&r->draft->kept, n->text);
@@ -148,7 +148,7 @@ static const char *id_of(const struct reader *r, const struct doc_node *map, con
 }
 
 static void add_risk(const struct reader *r, const char *who, const struct doc_node *n, const char **names,
-		     uint16_t *numbers, size_t *count)
+                     uint16_t *numbers, size_t *count)
 {
 	char quoted[REPORT_QUOTE_MAX];
 	struct slice name;
@@ -206,7 +206,7 @@ static void read_risks(const struct reader *r, const struct doc_node *map, const
 
 /* The place of a text in a table of names; the table's length and a mistake if it is not there. */
 static size_t choice_of(const struct reader *r, const struct doc_node *n, const char *who, const char *key,
-			const char *const *names, size_t count)
+                        const char *const *names, size_t count)
 {
 	char quoted[REPORT_QUOTE_MAX];
 	size_t i = 0;

@@ -62,8 +62,8 @@ static bool put_text(EVP_MD_CTX *c, struct slice s)
 static bool put_rule(EVP_MD_CTX *c, const struct draft *d, const struct draft_rule *r)
 {
 	bool fine = put_text(c, slice_str(r->rule.id)) && put_text(c, slice_str(r->rule.pack)) &&
-		    put_text(c, slice_str(r->version)) && put_text(c, slice_str(action_names[r->rule.action])) &&
-		    put_text(c, slice_str(boundary_names[r->boundary])) && put_number(c, r->rule.risk_count);
+	            put_text(c, slice_str(r->version)) && put_text(c, slice_str(action_names[r->rule.action])) &&
+	            put_text(c, slice_str(boundary_names[r->boundary])) && put_number(c, r->rule.risk_count);
 
 	for (size_t i = 0; i < r->rule.risk_count; i++)
 		fine = fine && put_text(c, slice_str(r->rule.risks[i]));
@@ -121,8 +121,8 @@ static void check_doubles(const struct draft *d)
 			continue;
 		}
 		report_mistake(d->report, at[i]->file, at[i]->mark,
-			       "rule '%s': the id is taken by the rule at %s:%zu:%zu", at[i]->rule.id, at[first]->file,
-			       at[first]->mark.line, at[first]->mark.column);
+		               "rule '%s': the id is taken by the rule at %s:%zu:%zu", at[i]->rule.id, at[first]->file,
+		               at[first]->mark.line, at[first]->mark.column);
 	}
 }
 

@@ -15,9 +15,9 @@
 struct file_ops {
 	int (*open)(int dir, const char *name, int flags);     /* O_CLOEXEC added; new files have mode 0640 */
 	ssize_t (*append)(int fd, const void *at, size_t len); /* may write less; never 0 */
-	int (*reserve)(int fd, uint64_t bytes);		       /* space kept ready; the size stays */
-	int (*sync)(int fd);				       /* data and size */
-	int (*truncate)(int fd, uint64_t size);		       /* gives reserved space back, too */
+	int (*reserve)(int fd, uint64_t bytes);                /* space kept ready; the size stays */
+	int (*sync)(int fd);                                   /* data and size */
+	int (*truncate)(int fd, uint64_t size);                /* gives reserved space back, too */
 	int (*rename)(int dir, const char *from, const char *to);
 	int (*sync_dir)(int dir);
 };

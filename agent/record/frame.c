@@ -5,7 +5,7 @@
 
 #include "record/crc32c.h"
 
-#define TAG_SEQ	      0x09 /* field 1, fixed64 */
+#define TAG_SEQ       0x09 /* field 1, fixed64 */
 #define TAG_TIME      0x11
 #define TAG_BOOTTIME  0x19
 #define TAG_BOOT_ID   0x22

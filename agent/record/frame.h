@@ -12,12 +12,12 @@
 #define TAG_RECORD   0x0A
 #define TAG_HEADER   0x12
 #define TAG_TRAILER  0x1A
-#define TAG_CRC	     0x7D  /* field 15, fixed32: always the last five bytes */
+#define TAG_CRC      0x7D  /* field 15, fixed32: always the last five bytes */
 #define RECORD_MAX   65535 /* a leaf of tlog-tiles */
 #define FRAME_MAX    (1 + 3 + RECORD_MAX)
 #define BOOT_ID_LEN  16
 #define STAMP_LEN    (9 + 9 + 9 + 2 + BOOT_ID_LEN)
-#define CRC_LEN	     5
+#define CRC_LEN      5
 #define RECORD_EXTRA (STAMP_LEN + CRC_LEN)
 
 enum frame_step { FRAME_MORE, FRAME_ITEM, FRAME_BAD };

@@ -16,7 +16,7 @@
 #include "record/record.h"
 
 #define LINE_CAP (8u << 20)
-#define NS	 ((uint64_t)1000000000)
+#define NS       ((uint64_t)1000000000)
 
 static int put(struct buf *b, const char *text)
 {
@@ -77,7 +77,7 @@ static int put_time(struct buf *b, uint64_t unix_nano)
 
 	gmtime_r(&seconds, &tm);
 	return buf_printf(b, "\"%04d-%02d-%02dT%02d:%02d:%02d.%09" PRIu64 "Z\"", tm.tm_year + 1900, tm.tm_mon + 1,
-			  tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, unix_nano % NS);
+	                  tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, unix_nano % NS);
 }
 
 static int put_enum(struct buf *b, const ProtobufCFieldDescriptor *f, int value)
@@ -119,7 +119,7 @@ static int put_value(struct buf *b, const ProtobufCFieldDescriptor *f, const voi
 	case PROTOBUF_C_TYPE_UINT64:
 	case PROTOBUF_C_TYPE_FIXED64:
 		return is_time(f) ? put_time(b, *(const uint64_t *)at)
-				  : buf_printf(b, "%" PRIu64, *(const uint64_t *)at);
+		                  : buf_printf(b, "%" PRIu64, *(const uint64_t *)at);
 	case PROTOBUF_C_TYPE_FLOAT:
 		return put_float(b, *(const float *)at, 9);
 	case PROTOBUF_C_TYPE_DOUBLE:

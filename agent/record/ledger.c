@@ -22,7 +22,7 @@
 #define SEGMENT_BYTES (64ull << 20)
 #define QUEUE_BYTES   (64ull << 20)
 #define BATCH_ROOM    (1u << 20)
-#define NS	      1000000000ull
+#define NS            1000000000ull
 
 struct item {
 	struct item *next;
@@ -142,8 +142,8 @@ static size_t fill_batch(struct ledger *l, struct item *list)
 
 	for (struct item *i = list; i; i = i->next) {
 		struct stamp s = { .seq = l->next_seq++,
-				   .time_unix_nano = i->time_unix_nano,
-				   .boottime_nano = i->boottime_nano };
+			           .time_unix_nano = i->time_unix_nano,
+			           .boottime_nano = i->boottime_nano };
 
 		memcpy(s.boot_id, l->boot_id, BOOT_ID_LEN);
 		i->seq = s.seq;
@@ -367,7 +367,7 @@ static int open_segment(struct ledger *l)
 	l->next_seq = l->stats.next_seq = r.next_seq;
 	if (r.resume)
 		err = segment_resume(&l->segment, l->ops, l->dir, l->origin, r.segment.first_seq, r.size,
-				     l->o.segment_bytes);
+		                     l->o.segment_bytes);
 	else
 		err = segment_create(&l->segment, l->ops, l->dir, l->origin, r.next_seq, l->o.segment_bytes);
 	return err ? err : report_recovery(l, &r);

@@ -17,12 +17,12 @@ struct ledger_reader {
 	int dir, changes;
 	struct segment_name *list;
 	size_t listed;
-	struct segment_name now; /* the open segment */
-	struct walk walk;	 /* fd -1: none open */
-	bool past;		 /* a segment was open: go on behind `now` */
-	bool given_up;		 /* the open segment is damaged */
-	bool looked;		 /* read to its end since a newer one was seen */
-	bool idle;		 /* the last answer was "the end for now" */
+	struct segment_name now;  /* the open segment */
+	struct segment_walk walk; /* fd -1: none open */
+	bool past;                /* a segment was open: go on behind `now` */
+	bool given_up;            /* the open segment is damaged */
+	bool looked;              /* read to its end since a newer one was seen */
+	bool idle;                /* the last answer was "the end for now" */
 	Record *record;
 	struct slice raw;
 	char why[256];
@@ -43,7 +43,7 @@ void ledger_reader_close(struct ledger_reader **at)
 	if (!r)
 		return;
 	forget_record(r);
-	walk_stop(&r->walk);
+	segment_walk_stop(&r->walk);
 	own_close(&r->changes);
 	own_close(&r->dir);
 	free(r->list);
@@ -120,7 +120,7 @@ static const struct segment_name *newer(const struct ledger_reader *r)
 	return NULL;
 }
 
-static int open_walk(const struct ledger_reader *r, struct walk *w, const struct segment_name *name)
+static int open_walk(const struct ledger_reader *r, struct segment_walk *w, const struct segment_name *name)
 {
 	char text[NAME_ROOM];
 	int fd, err;
@@ -129,7 +129,7 @@ static int open_walk(const struct ledger_reader *r, struct walk *w, const struct
 	fd = openat(r->dir, text, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	err = walk_start(w, fd, name->first_seq);
+	err = segment_walk_start(w, fd, name->first_seq);
 	if (err)
 		close(fd);
 	return err;
@@ -139,7 +139,7 @@ static int open_walk(const struct ledger_reader *r, struct walk *w, const struct
 static int enter(struct ledger_reader *r, const struct segment_name *name)
 {
 	forget_record(r);
-	walk_stop(&r->walk);
+	segment_walk_stop(&r->walk);
 	r->now = *name;
 	r->past = true;
 	r->given_up = r->looked = false;
@@ -149,19 +149,19 @@ static int enter(struct ledger_reader *r, const struct segment_name *name)
 /* Whether the segment `next` begins by saying that the open one was left unfinished at this place. */
 static bool excused(const struct ledger_reader *r, const struct segment_name *next)
 {
-	owned(walk_stop) struct walk w = { .fd = -1 };
+	owned(segment_walk_stop) struct segment_walk w = { .fd = -1 };
 	char text[NAME_ROOM];
 	struct slice raw;
 	Record *first;
 	bool named = false;
 
 	segment_name_text(text, &r->now);
-	if (open_walk(r, &w, next) || walk_next(&w, &raw) != WALK_RECORD)
+	if (open_walk(r, &w, next) || segment_walk_next(&w, &raw) != WALK_RECORD)
 		return false;
 	first = record__unpack(NULL, raw.len, raw.at);
 	if (first && first->body_case == RECORD__BODY_RECOVERY)
 		named = first->recovery->kind == RECOVERY__KIND__FAILED && !strcmp(first->recovery->segment, text) &&
-			first->recovery->first_bad_offset <= r->walk.offset;
+		        first->recovery->first_bad_offset <= r->walk.offset;
 	if (first)
 		record__free_unpacked(first, NULL);
 	return named;
@@ -235,7 +235,7 @@ int ledger_next(struct ledger_reader *r, const Record **out)
 		int step = WALK_END, more;
 
 		if (r->walk.fd >= 0 && !r->given_up)
-			step = walk_next(&r->walk, &r->raw);
+			step = segment_walk_next(&r->walk, &r->raw);
 		if (step == WALK_RECORD)
 			return take_record(r, out);
 		if (step < 0)
@@ -251,13 +251,13 @@ int ledger_next(struct ledger_reader *r, const Record **out)
 /* ---- from near the end ---- */
 
 /* Walks over at most n records by their lengths. Returns how many. */
-static uint64_t skip(struct walk *w, uint64_t n)
+static uint64_t skip(struct segment_walk *w, uint64_t n)
 {
 	struct slice raw;
 	uint64_t i = 0;
 
 	w->trust = true;
-	while (i < n && walk_next(w, &raw) == WALK_RECORD)
+	while (i < n && segment_walk_next(w, &raw) == WALK_RECORD)
 		i++;
 	w->trust = false;
 	return i;
@@ -265,7 +265,7 @@ static uint64_t skip(struct walk *w, uint64_t n)
 
 static int count_records(const struct ledger_reader *r, struct segment_name *name)
 {
-	owned(walk_stop) struct walk w = { .fd = -1 };
+	owned(segment_walk_stop) struct segment_walk w = { .fd = -1 };
 	int err;
 
 	if (name->records != UINT64_MAX)

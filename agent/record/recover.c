@@ -55,7 +55,7 @@ static int set_aside(const struct file_ops *ops, int dir, const struct segment_n
 	return err ? err : ops->sync_dir(dir);
 }
 
-static int judge_end(struct recovered *r, const struct file_ops *ops, int dir, int fd, const struct walk *w)
+static int judge_end(struct recovered *r, const struct file_ops *ops, int dir, int fd, const struct segment_walk *w)
 {
 	struct slice rest;
 	char name[NAME_ROOM];
@@ -88,7 +88,7 @@ static int judge_end(struct recovered *r, const struct file_ops *ops, int dir, i
 
 static int walk_newest(struct recovered *r, const struct file_ops *ops, int dir)
 {
-	owned(walk_stop) struct walk w = { .fd = -1 };
+	owned(segment_walk_stop) struct segment_walk w = { .fd = -1 };
 	char name[NAME_ROOM];
 	struct slice record;
 	int fd, step, err;
@@ -97,13 +97,13 @@ static int walk_newest(struct recovered *r, const struct file_ops *ops, int dir)
 	fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	err = walk_start(&w, fd, r->segment.first_seq);
+	err = segment_walk_start(&w, fd, r->segment.first_seq);
 	if (err) {
 		close(fd);
 		return err;
 	}
 	do
-		step = walk_next(&w, &record);
+		step = segment_walk_next(&w, &record);
 	while (step == WALK_RECORD);
 	if (step < 0)
 		return step;

@@ -74,7 +74,7 @@ static int begin(struct segment *s, const struct file_ops *ops, int dir, const c
 }
 
 int segment_create(struct segment *s, const struct file_ops *ops, int dir, const char *origin, uint64_t first_seq,
-		   uint64_t reserve)
+                   uint64_t reserve)
 {
 	char name[NAME_ROOM];
 
@@ -91,7 +91,7 @@ int segment_create(struct segment *s, const struct file_ops *ops, int dir, const
 }
 
 int segment_resume(struct segment *s, const struct file_ops *ops, int dir, const char *origin, uint64_t first_seq,
-		   uint64_t size, uint64_t reserve)
+                   uint64_t size, uint64_t reserve)
 {
 	char name[NAME_ROOM];
 

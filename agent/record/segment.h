@@ -34,11 +34,11 @@ enum walk_step {
 	WALK_BAD,  /* not a Segment from here on: `why` says what */
 };
 
-struct walk {
+struct segment_walk {
 	int fd;
-	bool trust;	   /* do not check CRCs: counting */
-	bool begun;	   /* the header was read */
-	bool sealed;	   /* the trailer was read */
+	bool trust;        /* do not check CRCs: counting */
+	bool begun;        /* the header was read */
+	bool sealed;       /* the trailer was read */
 	uint64_t offset;   /* of the next field in the file */
 	uint64_t expected; /* seq of the next record */
 	const char *why;
@@ -48,11 +48,11 @@ struct walk {
 };
 
 /* Takes the descriptor. -ENOMEM (and the descriptor stays the caller's). */
-int walk_start(struct walk *w, int fd, uint64_t first_seq);
-void walk_stop(struct walk *w);
+int segment_walk_start(struct segment_walk *w, int fd, uint64_t first_seq);
+void segment_walk_stop(struct segment_walk *w);
 /* A step of the walk, or -errno of read(2). *record is borrowed until the next call. After END and TORN call again to
  * see what was added. */
-int walk_next(struct walk *w, struct slice *record);
+int segment_walk_next(struct segment_walk *w, struct slice *record);
 
 /* ---- writing ---- */
 
@@ -65,10 +65,10 @@ struct segment {
 /* Makes the file, reserves space, writes the header, syncs file and folder. On error the half-made file is in *s all
  * the same, to be abandoned. */
 int segment_create(struct segment *s, const struct file_ops *ops, int dir, const char *origin, uint64_t first_seq,
-		   uint64_t reserve);
+                   uint64_t reserve);
 /* Opens a file that recovery found sound up to `size`; size 0: the header is written again. */
 int segment_resume(struct segment *s, const struct file_ops *ops, int dir, const char *origin, uint64_t first_seq,
-		   uint64_t size, uint64_t reserve);
+                   uint64_t size, uint64_t reserve);
 /* Writes all of it. After an error the segment must be abandoned. */
 int segment_write(struct segment *s, const struct file_ops *ops, struct slice bytes);
 int segment_sync(struct segment *s, const struct file_ops *ops);

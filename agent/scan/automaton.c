@@ -36,11 +36,11 @@ struct builder {
 	size_t taken_words;
 	uint32_t cursor[SIZE_CLASSES];
 	uint32_t first_free; /* word of `taken` */
-	uint32_t used;	     /* slots in use end here */
+	uint32_t used;       /* slots in use end here */
 	uint32_t base_max;
 	size_t output_room;
 	struct level now, next;
-	uint16_t *set;	/* owned: symbols of the children of the node at hand */
+	uint16_t *set;  /* owned: symbols of the children of the node at hand */
 	uint32_t *from; /* owned: where their ranges begin, one more than symbols */
 };
 
@@ -321,7 +321,7 @@ static void trim(struct builder *b)
 }
 
 int automaton_build(struct automaton *a, struct word *words, size_t count, const uint16_t *pool, size_t symbols,
-		    uint16_t edge)
+                    uint16_t edge)
 {
 	owned(builder_free) struct builder b = { .a = a, .words = words, .pool = pool, .edge = edge };
 	int error;

@@ -18,8 +18,8 @@
 struct node {
 	uint32_t base;
 	uint32_t check; /* parent */
-	uint32_t fail;	/* longest proper suffix that is a node, leaves passed over */
-	uint32_t out;	/* outputs that end here, 0: none */
+	uint32_t fail;  /* longest proper suffix that is a node, leaves passed over */
+	uint32_t out;   /* outputs that end here, 0: none */
 };
 
 /* Needles that end at one node, and the output of the next shorter suffix. */
@@ -31,9 +31,9 @@ struct output {
 
 struct automaton {
 	struct node *nodes; /* owned, as all below */
-	uint32_t *root;	    /* root's children by symbol; one load instead of a probe, the most frequent step of all */
-	uint32_t *edge;	    /* where a word edge leads, fails followed; NULL if no needle has an edge */
-	uint16_t *hold;	    /* symbols of the node, edges not counted */
+	uint32_t *root;     /* root's children by symbol; one load instead of a probe, the most frequent step of all */
+	uint32_t *edge;     /* where a word edge leads, fails followed; NULL if no needle has an edge */
+	uint16_t *hold;     /* symbols of the node, edges not counted */
 	struct output *outputs;
 	uint32_t *ids;
 	size_t slots, states, output_count, id_count, symbols;
@@ -49,7 +49,7 @@ struct word {
 /* Builds *a from words[0..count), which it sorts; pool holds their symbols, all in 1..symbols. `edge` is the symbol of
  * word edges or 0. Errors: -ENOMEM; -E2BIG if there would be too many nodes. The caller frees in each case. */
 int automaton_build(struct automaton *a, struct word *words, size_t count, const uint16_t *pool, size_t symbols,
-		    uint16_t edge);
+                    uint16_t edge);
 void automaton_free(struct automaton *a);
 
 /* One symbol on. */

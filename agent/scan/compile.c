@@ -45,7 +45,7 @@ static void compile_free(struct compile *c)
 }
 
 static int fold_all(struct compile *c, const struct needle *needles, size_t count, enum scan_fault *fault,
-		    size_t *which)
+                    size_t *which)
 {
 	for (size_t i = 0; i < count; i++) {
 		size_t start = c->pool.len, real;
@@ -63,8 +63,8 @@ static int fold_all(struct compile *c, const struct needle *needles, size_t coun
 			return -EINVAL;
 		}
 		c->words[i] = (struct word){ .start = (uint32_t)start,
-					     .id = needles[i].id,
-					     .len = (uint16_t)(c->pool.len - start) };
+			                     .id = needles[i].id,
+			                     .len = (uint16_t)(c->pool.len - start) };
 		if (real > c->longest)
 			c->longest = real;
 	}
@@ -127,7 +127,7 @@ static const uint16_t *narrow(struct compile *c)
 }
 
 static int compile(struct compile *c, struct scanner *s, const struct needle *needles, size_t count,
-		   enum scan_fault *fault, size_t *which)
+                   enum scan_fault *fault, size_t *which)
 {
 	int error;
 
@@ -142,7 +142,7 @@ static int compile(struct compile *c, struct scanner *s, const struct needle *ne
 		error = fold_table_build(&s->table, c->number, c->used_cp, c->used_count);
 	if (!error)
 		error = automaton_build(&s->automaton, c->words, count, narrow(c), c->used_count,
-					(uint16_t)c->number[FOLD_EDGE]);
+		                        (uint16_t)c->number[FOLD_EDGE]);
 	if (error == -E2BIG) {
 		*fault = SCAN_TOO_MANY;
 		*which = count ? count - 1 : 0;
@@ -154,7 +154,7 @@ static int compile(struct compile *c, struct scanner *s, const struct needle *ne
 }
 
 int scanner_compile(struct scanner **out, const struct needle *needles, size_t count, enum scan_fault *fault,
-		    size_t *which)
+                    size_t *which)
 {
 	owned(compile_free) struct compile c = { 0 };
 	owned(scanner_free) struct scanner *s = calloc(1, sizeof(*s));
@@ -189,8 +189,8 @@ void scanner_stats(const struct scanner *s, struct scanner_stats *out)
 		.symbols = a->symbols,
 		.longest = s->longest,
 		.bytes = sizeof(*s) + a->slots * (sizeof(*a->nodes) + sizeof(*a->hold)) +
-			 (a->edge ? a->slots * sizeof(*a->edge) : 0) + (a->symbols + 1) * sizeof(*a->root) +
-			 a->output_count * sizeof(*a->outputs) + a->id_count * sizeof(*a->ids) +
-			 s->table.block_count * sizeof(*s->table.blocks) + fold_multi_count * sizeof(*s->table.multi),
+		         (a->edge ? a->slots * sizeof(*a->edge) : 0) + (a->symbols + 1) * sizeof(*a->root) +
+		         a->output_count * sizeof(*a->outputs) + a->id_count * sizeof(*a->ids) +
+		         s->table.block_count * sizeof(*s->table.blocks) + fold_multi_count * sizeof(*s->table.multi),
 	};
 }

@@ -35,7 +35,7 @@ enum scan_fault fold_needle(struct fold_pool *p, const struct needle *n, size_t 
 struct fold_table {
 	uint16_t index[FOLD_INDEX];
 	uint32_t (*blocks)[FOLD_BLOCK]; /* owned */
-	uint32_t *multi;		/* owned */
+	uint32_t *multi;                /* owned */
 	size_t block_count;
 };
 

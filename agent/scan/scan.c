@@ -112,7 +112,7 @@ static size_t finish_tail(struct scan_state *st, struct slice bytes, uint32_t *c
 }
 
 static always_inline size_t feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
-				 struct scan_hit *hits, size_t most, const bool edges)
+                                 struct scan_hit *hits, size_t most, const bool edges)
 {
 	const struct node *nodes = s->automaton.nodes;
 	const uint32_t *root = s->automaton.root, *edge = s->automaton.edge;
@@ -195,7 +195,7 @@ static always_inline size_t feed(const struct scanner *s, struct scan_state *st,
 }
 
 size_t scan_feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
-		 struct scan_hit *hits, size_t most)
+                 struct scan_hit *hits, size_t most)
 {
 	if (s->automaton.edge)
 		return feed(s, st, bytes, used, hits, most, true);
@@ -233,7 +233,7 @@ static uint64_t symbols_of(const struct scanner *s, uint32_t entry)
 }
 
 void scan_locate(const struct scanner *s, struct scan_state at, struct slice bytes, uint64_t start, uint64_t end,
-		 size_t *from, size_t *to)
+                 size_t *from, size_t *to)
 {
 	uint64_t before = at.symbols, after;
 

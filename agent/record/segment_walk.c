@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * walk.c - names of segments, and a walk through one of them.
+ * segment_walk.c - names of segments, and a walk through one of them.
  *
  * Reads with pread(2), not through a map: a live segment may be cut by recovery while somebody reads it.
  */
@@ -99,17 +99,17 @@ int segment_list(int dir, struct segment_name **out, size_t *count)
 	return 0;
 }
 
-int walk_start(struct walk *w, int fd, uint64_t first_seq)
+int segment_walk_start(struct segment_walk *w, int fd, uint64_t first_seq)
 {
 	uint8_t *data = malloc(DATA_ROOM);
 
 	if (!data)
 		return -ENOMEM;
-	*w = (struct walk){ .fd = fd, .expected = first_seq, .data = data };
+	*w = (struct segment_walk){ .fd = fd, .expected = first_seq, .data = data };
 	return 0;
 }
 
-void walk_stop(struct walk *w)
+void segment_walk_stop(struct segment_walk *w)
 {
 	own_close(&w->fd);
 	w->fd = -1;
@@ -118,21 +118,21 @@ void walk_stop(struct walk *w)
 }
 
 /* What was read of the file from the next field on. */
-static struct slice ahead(const struct walk *w)
+static struct slice ahead(const struct segment_walk *w)
 {
 	size_t skip = (size_t)(w->offset - w->data_at);
 
 	return (struct slice){ w->data + skip, w->data_len - skip };
 }
 
-static void forget(struct walk *w)
+static void forget(struct segment_walk *w)
 {
 	w->data_at = w->offset;
 	w->data_len = 0;
 }
 
 /* Reads on behind what is there. Returns the bytes added, 0 at the end of the file, or -errno. */
-static ssize_t fill(struct walk *w)
+static ssize_t fill(struct segment_walk *w)
 {
 	struct slice keep = ahead(w);
 	size_t before = keep.len;
@@ -155,7 +155,7 @@ static ssize_t fill(struct walk *w)
 	return (ssize_t)(w->data_len - before);
 }
 
-static bool header_is_right(struct walk *w, struct slice body)
+static bool header_is_right(struct segment_walk *w, struct slice body)
 {
 	SegmentHeader *h = frame_sealed(body) ? segment_header__unpack(NULL, body.len, body.at) : NULL;
 	bool right = h && h->format == SEGMENT_FORMAT && h->first_seq == w->expected;
@@ -168,7 +168,7 @@ static bool header_is_right(struct walk *w, struct slice body)
 }
 
 /* A trailer has no CRC of its own: it must say where it stands. */
-static bool trailer_is_right(const struct walk *w, struct slice body)
+static bool trailer_is_right(const struct segment_walk *w, struct slice body)
 {
 	SegmentTrailer *t = segment_trailer__unpack(NULL, body.len, body.at);
 	bool right = t && t->length == w->offset;
@@ -179,7 +179,7 @@ static bool trailer_is_right(const struct walk *w, struct slice body)
 }
 
 /* Judges a whole field; the offset is not moved yet. */
-static enum walk_step judge(struct walk *w, const struct frame *f)
+static enum walk_step judge(struct segment_walk *w, const struct frame *f)
 {
 	uint64_t seq;
 
@@ -211,7 +211,7 @@ static enum walk_step judge(struct walk *w, const struct frame *f)
 }
 
 /* The file ends inside a field: not written yet, or a length that lies. */
-static enum walk_step judge_rest(struct walk *w)
+static enum walk_step judge_rest(struct segment_walk *w)
 {
 	uint64_t beyond;
 
@@ -222,7 +222,7 @@ static enum walk_step judge_rest(struct walk *w)
 	return WALK_TORN;
 }
 
-int walk_next(struct walk *w, struct slice *record)
+int segment_walk_next(struct segment_walk *w, struct slice *record)
 {
 	bool fresh = false;
 

@@ -18,7 +18,7 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lelf -lz -lpthread
 
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Werror
-CFLAGS  := -std=gnu17 -g -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -Iagent -I. -I$(GEN) $(WARN) $(PKG_CFLAGS)
+CFLAGS  := -std=gnu17 -g -fno-strict-aliasing -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -Iagent -I. -I$(GEN) $(WARN) $(PKG_CFLAGS)
 LDFLAGS :=
 
 HARDEN  := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2 -fcf-protection

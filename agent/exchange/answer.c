@@ -249,6 +249,9 @@ enum order exchange_answer(struct exchange *x, struct lane *l, bool eof)
 	if (e == EXCEPTION_NONE)
 		return decide(x, l);
 	decide(x, l);
+	/* A keyword that only waited for the end of its word was there. */
+	if (!x->blocked && e != EXCEPTION_MEMORY)
+		texts_end(x);
 	if (!x->blocked)
 		return exchange_except(x, e, NULL);
 	/* What was found before weighs more than what went wrong after it. */

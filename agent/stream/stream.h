@@ -306,6 +306,7 @@ struct walk_level {
 	const struct field *rows; /* an object's fields; NULL: unknown territory */
 	const struct field *row;  /* an array's own row, which its items share */
 	uint64_t path;
+	uint64_t seen;     /* bit i: the i-th field of an object's table was there */
 	uint32_t position; /* of the next item of an array */
 	bool array, in_array, outermost;
 };

@@ -105,6 +105,7 @@ static void open_container(struct walk *w, bool array)
 	l->in_array = in_array;
 	l->outermost = array && !in_array;
 	l->position = 0;
+	l->seen = 0;
 	l->path = w->row_path;
 	l->row = array ? row : NULL;
 	l->rows = array ? NULL : row ? row->below : NULL;
@@ -285,6 +286,15 @@ static enum step key_end(struct walk *w, struct leaf *leaf)
 	uint32_t len = w->key_len, raw = w->key_raw;
 
 	w->row = begun ? NULL : row_of(l->rows, w->key, len);
+	if (w->row) {
+		/* Readers differ on which of two values counts; what they make of them over several messages is
+		 * beyond any scanner. */
+		uint64_t bit = 1ull << (w->row - l->rows);
+
+		if (l->seen & bit)
+			return bad(w, "two values for one key");
+		l->seen |= bit;
+	}
 	w->row_path = mix(l->path, w->key, len);
 	w->key_begun = false;
 	w->key_len = 0;

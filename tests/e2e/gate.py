@@ -295,6 +295,7 @@ class Gate:
             'policy': policy,
             'record': {'dir': self.record, 'exchanges': 'all'},
             'log': {'level': 'info'},
+            'control': os.path.join(ground.dir, 'control.sock'),
             'capture': {'pins': os.path.join(ground.pins, 'sluice'), 'cgroup': ground.name + '-gate'},
             **more,
         }

@@ -221,6 +221,18 @@ TEST(cover, closed_dial_reaches_the_server, .timeout = 60)
 	close(ready[1]);
 }
 
+TEST(cover, host_without_ipv6, .timeout = 60)
+{
+	GROUND(g);
+	sys("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6");
+	AGENT_OR_SKIP(a, &g, UNIT(g));
+	SERVER(group(&g, "server", true), { "0.0.0.0", 8000 }, { "::", 8001 });
+	cr_assert(strstr(agent_status(&a), "missing IPv6: "));
+	cr_assert_eq(*ask(NULL, 0, "10.9.0.1", 8000), 'A');
+	cr_assert_eq(*ask(NULL, 0, "10.9.0.1", 8001), 'A');
+	agent_kill(&a);
+}
+
 TEST(cover, nested_cgroups, .timeout = 60)
 {
 	GROUND(g);

@@ -56,7 +56,8 @@ struct ends {
 /* Dials the server that the accepted socket `client` was meant for. On success *fd is the caller's, non-blocking,
  * connect(2) under way (EPOLLOUT tells; SO_ERROR says how it went); *ends and *service (index of the guard) are set.
  * Thread-safe. Errors: -ELOOP when the connection is one of our own dials or was made to a door directly: close it;
- * -errno of socket(2), bind(2), connect(2): the client should see RST, as it would have without us. */
+ * -errno of socket(2), bind(2), connect(2), -ENOENT when the address is no longer guarded, -ENOBUFS when the kernel
+ * side has no room for the dial: the client should see RST, as it would have without us. */
 int capture_dial(struct capture *c, int client, int *fd, struct ends *ends, size_t *service);
 
 /* Looks again for listeners and for what is not covered; call every second or so from one thread. Logs changes. */

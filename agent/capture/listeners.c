@@ -113,11 +113,22 @@ static struct dial tuple_of(const struct capture *c, const struct diag_socket *s
 	return (struct dial){ .server = server->local, .agent = server->remote, .netns = c->netns };
 }
 
+static bool inner_add(struct capture *c, const struct dial *key)
+{
+	struct dial *more = realloc(c->inner, (c->inner_count + 1) * sizeof(*more));
+
+	if (!more)
+		return false;
+	c->inner = more;
+	c->inner[c->inner_count++] = *key;
+	return true;
+}
+
 /* Both ends in the same unit, both older than the guard: the tuple that the callback would have written. */
 static bool keeps_inner(struct capture *c, const struct diag_list *all, const struct diag_socket *server)
 {
 	const struct watched *s = service_in(c, server->cgroup);
-	struct dial key = tuple_of(c, server), *more;
+	struct dial key = tuple_of(c, server);
 
 	for (size_t i = 0; s && i < all->count; i++) {
 		const struct diag_socket *client = &all->at[i];
@@ -125,14 +136,7 @@ static bool keeps_inner(struct capture *c, const struct diag_list *all, const st
 		if (!end_is(&client->local, &server->remote) || !end_is(&client->remote, &server->local) ||
 		    service_in(c, client->cgroup) != s)
 			continue;
-		more = realloc(c->inner, (c->inner_count + 1) * sizeof(*more));
-		if (!more)
-			return false;
-		c->inner = more;
-		if (bpf_map_update_elem(c->maps[MAP_DIALS], &key, &key.agent, BPF_NOEXIST))
-			return false;
-		c->inner[c->inner_count++] = key;
-		return true;
+		return inner_add(c, &key) && !bpf_map_update_elem(c->maps[MAP_DIALS], &key, &key.agent, BPF_ANY);
 	}
 	return false;
 }
@@ -231,5 +235,7 @@ void dials_reconcile(struct capture *c)
 			continue;
 		if (last.netns != c->netns || !has_dialler(&all, &last))
 			bpf_map_delete_elem(c->maps[MAP_DIALS], &last);
+		else
+			inner_add(c, &last); /* it may be one of those; for the others it costs a look */
 	}
 }

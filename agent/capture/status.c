@@ -9,7 +9,7 @@
 #include "base/own.h"
 
 #define LINES_MOST    64
-#define OUTSIDE_EVERY 5 /* audits; /proc is dear */
+#define OUTSIDE_EVERY 5 /* audits; /proc and all sockets are dear */
 #define FORGET_EVERY  60
 #define DESTROY_FIRST 3 /* audits: handshakes that were under way when the gate went up have ended by then */
 
@@ -123,7 +123,8 @@ void capture_audit(struct capture *c)
 		connections_destroy(c);
 	if (c->audits % FORGET_EVERY == 0)
 		places_forget(c);
-	inner_forget(c);
+	if (c->audits % OUTSIDE_EVERY == 0)
+		inner_forget(c);
 	losses_tell(c);
 	c->audits++;
 }

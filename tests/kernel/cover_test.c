@@ -157,9 +157,10 @@ TEST(cover, fence_holds_older_connections, .timeout = 60)
 	struct capture *c = NULL;
 	char why[400] = "", own[200], line[200];
 	int fd, err;
+	pid_t server;
 
 	GROUND(g);
-	SERVER(group(&g, "server", true), { "0.0.0.0", 8000 });
+	server = SERVER(group(&g, "server", true), { "0.0.0.0", 8000 });
 	fd = dial(NULL, 0, "10.9.0.1", 8000);
 	cr_assert(read_line(fd, line, sizeof(line)));
 	snprintf(own, sizeof(own), "/%s/agent", g.below);
@@ -178,6 +179,11 @@ TEST(cover, fence_holds_older_connections, .timeout = 60)
 	cr_assert_eq(write(fd, "text\n", 5), 5);
 	cr_assert_not(read_line(fd, line, sizeof(line)));
 	cr_assert_geq(tally(&g, TALLY_FENCED), 1);
+	/* What the dead server has left in its socket is the unit's text even when the unit's cgroup is gone. */
+	stop(server);
+	cgroup_remove(group(&g, "server", false));
+	cr_assert_not(read_line(fd, line, sizeof(line)));
+	cr_assert_str_empty(line);
 	close(fd);
 	capture_close(&c);
 	join(g.mount);
@@ -219,6 +225,18 @@ TEST(cover, closed_dial_reaches_the_server, .timeout = 60)
 	agent_kill(&a);
 	close(ready[0]);
 	close(ready[1]);
+}
+
+TEST(cover, host_without_ipv6, .timeout = 60)
+{
+	GROUND(g);
+	sys("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6");
+	AGENT_OR_SKIP(a, &g, UNIT(g));
+	SERVER(group(&g, "server", true), { "0.0.0.0", 8000 }, { "::", 8001 });
+	cr_assert(strstr(agent_status(&a), "missing IPv6: "));
+	cr_assert_eq(*ask(NULL, 0, "10.9.0.1", 8000), 'A');
+	cr_assert_eq(*ask(NULL, 0, "10.9.0.1", 8001), 'A');
+	agent_kill(&a);
 }
 
 TEST(cover, nested_cgroups, .timeout = 60)

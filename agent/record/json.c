@@ -37,24 +37,39 @@ static size_t utf8_len(const uint8_t *s)
 	return n;
 }
 
+/* The length of the character at s[0] if it may stand in a JSON string as it is, or 0. */
+static size_t plain_len(const uint8_t *s)
+{
+	size_t n = utf8_len(s);
+
+	if (*s == '"' || *s == '\\' || *s < 0x20 || *s == 0x7F || (s[0] == 0xC2 && s[1] < 0xA0))
+		return 0; /* C1 controls, too: terminals obey them */
+	return n;
+}
+
 static int put_string(struct buf *b, const char *text)
 {
 	const uint8_t *s = (const uint8_t *)(text ? text : "");
 	int err = put(b, "\"");
 
 	while (!err && *s) {
-		size_t n = utf8_len(s);
+		size_t run = 0, n;
 
+		while (s[run] && (n = plain_len(s + run)))
+			run += n;
+		err = buf_add(b, slice_of(s, run));
+		s += run;
+		if (err || !*s)
+			continue;
+		n = utf8_len(s);
 		if (!n)
 			err = put(b, "\xEF\xBF\xBD");
+		else if (n == 2)
+			err = buf_printf(b, "\\u%04x", s[1]); /* U+0080 to U+009F end in their own number */
 		else if (*s == '"' || *s == '\\')
 			err = buf_printf(b, "\\%c", *s);
-		else if (*s < 0x20 || *s == 0x7F)
-			err = buf_printf(b, "\\u%04x", *s);
-		else if (s[0] == 0xC2 && s[1] < 0xA0) /* C1: terminals obey these */
-			err = buf_printf(b, "\\u%04x", s[1]);
 		else
-			err = buf_add(b, slice_of(s, n));
+			err = buf_printf(b, "\\u%04x", *s);
 		s += n ? n : 1;
 	}
 	return err ? err : put(b, "\"");
@@ -63,11 +78,38 @@ static int put_string(struct buf *b, const char *text)
 static int put_hex(struct buf *b, const ProtobufCBinaryData *data)
 {
 	static const char digit[] = "0123456789abcdef";
+	uint8_t *to = buf_want(b, 2 * data->len + 2);
+
+	if (!to)
+		return -ENOMEM;
+	*to++ = '"';
+	for (size_t i = 0; i < data->len; i++) {
+		*to++ = (uint8_t)digit[data->data[i] >> 4];
+		*to++ = (uint8_t)digit[data->data[i] & 15];
+	}
+	*to = '"';
+	buf_added(b, 2 * data->len + 2);
+	return 0;
+}
+
+static int put_unsigned(struct buf *b, uint64_t value)
+{
+	uint8_t text[20];
+	size_t i = sizeof(text);
+
+	do
+		text[--i] = (uint8_t)('0' + value % 10);
+	while (value /= 10);
+	return buf_add(b, slice_of(text + i, sizeof(text) - i));
+}
+
+static int put_name(struct buf *b, const char *name)
+{
 	int err = put(b, "\"");
 
-	for (size_t i = 0; !err && i < data->len; i++)
-		err = buf_add(b, slice_of((char[]){ digit[data->data[i] >> 4], digit[data->data[i] & 15] }, 2));
-	return err ? err : put(b, "\"");
+	if (!err)
+		err = put(b, name);
+	return err ? err : put(b, "\":");
 }
 
 static int put_time(struct buf *b, uint64_t unix_nano)
@@ -111,15 +153,14 @@ static int put_value(struct buf *b, const ProtobufCFieldDescriptor *f, const voi
 		return buf_printf(b, "%" PRId32, *(const int32_t *)at);
 	case PROTOBUF_C_TYPE_UINT32:
 	case PROTOBUF_C_TYPE_FIXED32:
-		return buf_printf(b, "%" PRIu32, *(const uint32_t *)at);
+		return put_unsigned(b, *(const uint32_t *)at);
 	case PROTOBUF_C_TYPE_INT64:
 	case PROTOBUF_C_TYPE_SINT64:
 	case PROTOBUF_C_TYPE_SFIXED64:
 		return buf_printf(b, "%" PRId64, *(const int64_t *)at);
 	case PROTOBUF_C_TYPE_UINT64:
 	case PROTOBUF_C_TYPE_FIXED64:
-		return is_time(f) ? put_time(b, *(const uint64_t *)at)
-		                  : buf_printf(b, "%" PRIu64, *(const uint64_t *)at);
+		return is_time(f) ? put_time(b, *(const uint64_t *)at) : put_unsigned(b, *(const uint64_t *)at);
 	case PROTOBUF_C_TYPE_FLOAT:
 		return put_float(b, *(const float *)at, 9);
 	case PROTOBUF_C_TYPE_DOUBLE:
@@ -205,7 +246,7 @@ static int put_field(struct buf *b, const ProtobufCMessage *m, const ProtobufCFi
 	if (!err && body)
 		err = buf_printf(b, "\"type\":\"%s\",", f->name);
 	if (!err)
-		err = buf_printf(b, "\"%s\":", f->name);
+		err = put_name(b, f->name);
 	if (err)
 		return err;
 	return repeated ? put_repeated(b, f, *(const uint8_t *const *)at, n) : put_value(b, f, at);

@@ -55,6 +55,17 @@ static int set_aside(const struct file_ops *ops, int dir, const struct segment_n
 	return err ? err : ops->sync_dir(dir);
 }
 
+/* Records that are there in full length and not right: their numbers may have been seen, and are not used again. */
+static uint64_t unreadable(struct slice rest)
+{
+	struct frame f;
+	uint64_t n = 0;
+
+	for (; frame_read(rest, &f) == FRAME_ITEM; rest = slice_from(rest, f.used))
+		n += f.tag == TAG_RECORD;
+	return n;
+}
+
 static int judge_end(struct recovered *r, const struct file_ops *ops, int dir, int fd, const struct segment_walk *w)
 {
 	struct slice rest;
@@ -68,6 +79,7 @@ static int judge_end(struct recovered *r, const struct file_ops *ops, int dir, i
 	if (err)
 		return err;
 	damaged = frame_damaged(rest, w->expected, &beyond) || r->segment.corrupt;
+	r->next_seq = damaged ? beyond : w->expected + unreadable(rest);
 	if (map)
 		munmap(map, map_len);
 	r->first_bad = w->offset;
@@ -75,11 +87,9 @@ static int judge_end(struct recovered *r, const struct file_ops *ops, int dir, i
 	r->last_seq = w->expected ? w->expected - 1 : 0;
 	if (damaged) {
 		r->kind = RECOVERY__KIND__CORRUPT;
-		r->next_seq = beyond;
 		return r->segment.corrupt ? 0 : set_aside(ops, dir, &r->segment);
 	}
 	r->kind = RECOVERY__KIND__TORN;
-	r->next_seq = w->expected;
 	r->resume = true;
 	r->size = w->offset;
 	segment_name_text(name, &r->segment);

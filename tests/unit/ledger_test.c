@@ -257,6 +257,40 @@ TEST(ledger, each_flipped_bit_is_noticed)
 	remove_dir(dir);
 }
 
+/* Recovery of the same: no number is used twice, what is whole in front is kept, and it is on record. */
+TEST(ledger, each_flipped_byte_recovers)
+{
+	char dir[64], path[128];
+	struct ledger_options o = { .dir = new_fast_dir(dir), .segment_bytes = 65536 };
+	static uint8_t file[4096];
+	size_t len;
+
+	make(dir, 3);
+	path_of(path, dir, 0);
+	len = read_file(path, file, sizeof(file));
+	for (size_t i = 0; i < len; i++) {
+		struct ledger *l = NULL;
+		uint64_t seq;
+
+		remove_dir(dir);
+		cr_assert_eq(mkdir(dir, 0700), 0);
+		file[i] ^= 0x04;
+		write_file(path, file, len);
+		file[i] ^= 0x04;
+		read_all(dir, &found);
+		size_t before = found.n;
+
+		cr_assert_eq(ledger_open(&l, &o), 0);
+		cr_assert_eq(append_wait(l, "after", &seq), 0);
+		ledger_close(&l);
+		read_all(dir, &found);
+		cr_assert(found.in_order && found.recoveries == 1, "byte %zu", i);
+		cr_assert_gt(seq, 3, "byte %zu: seq %llu", i, (unsigned long long)seq);
+		cr_assert_eq(found.n, before + 1);
+	}
+	remove_dir(dir);
+}
+
 TEST(ledger, a_damaged_segment_is_set_aside)
 {
 	char dir[64], path[128];

@@ -62,9 +62,11 @@ static ssize_t side_read(struct worker *w, struct side *s, struct lane *l)
 
 	if (!to)
 		return -ENOBUFS;
+	if (space > SCRATCH_BYTES)
+		space = SCRATCH_BYTES;
 	first = l->buf.room - l->buf.end < space ? l->buf.room - l->buf.end : space;
 	v[0] = (struct iovec){ to, first };
-	v[1] = (struct iovec){ w->scratch, space - first < SCRATCH_BYTES ? space - first : SCRATCH_BYTES };
+	v[1] = (struct iovec){ w->scratch, space - first };
 	n = readv(s->watch.fd, v, v[1].iov_len ? 2 : 1);
 	if (n < 0) {
 		if (errno == EAGAIN || errno == EINTR) {
@@ -213,7 +215,7 @@ static bool pump_up(struct flow *f)
 	struct side *c = &f->client, *s = &f->server;
 	bool moved = false;
 
-	for (int i = 0; i < READS_A_TURN && c->readable && !c->eof && lane_sendable(&f->up).len < UP_HIGH; i++) {
+	for (int i = 0; i < READS_A_TURN && c->readable && !c->eof && f->up.cleared < UP_HIGH; i++) {
 		ssize_t n = side_read(f->worker, c, &f->up);
 
 		if (n == -ENOBUFS)
@@ -346,7 +348,7 @@ static void pump(struct flow *f)
 	if (f->state != FLOW_OPEN)
 		return;
 	/* More is there, and it had its share: the others first. */
-	if (f->client.readable && !f->client.eof && lane_sendable(&f->up).len < UP_HIGH &&
+	if (f->client.readable && !f->client.eof && f->up.cleared < UP_HIGH &&
 	    buf_len(&f->up.buf) < f->up.buf.cap)
 		loop_again(f->worker->loop, &f->client.watch);
 	if (f->server.readable && !f->server.eof && f->down.cleared < DOWN_HIGH)

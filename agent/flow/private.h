@@ -6,10 +6,10 @@
 
 #include "flow/flow.h"
 
-#define SCRATCH_BYTES 65536  /* what one read(2) may bring beyond the lane's room */
+#define SCRATCH_BYTES 65536  /* what one read(2) may bring */
 #define UP_HIGH       262144 /* unsent bytes at which the client is no longer read */
 #define DOWN_HIGH     262144 /* unsent bytes at which the server is no longer read */
-#define READS_A_TURN  8      /* of one side, before the others have their turn */
+#define READS_A_TURN  4      /* of one side, before its bytes are looked at and the others have their turn */
 
 struct worker {
 	struct worker_options o;

@@ -76,6 +76,7 @@ static int grow(struct builder *b, size_t want)
 	struct node *nodes;
 	uint64_t *taken;
 	uint16_t *hold;
+	uint32_t *out;
 
 	if (want <= a->slots)
 		return 0;
@@ -92,6 +93,11 @@ static int grow(struct builder *b, size_t want)
 		return -ENOMEM;
 	a->hold = hold;
 	memset(hold + a->slots, 0, (slots - a->slots) * sizeof(*hold));
+	out = realloc(a->out, slots * sizeof(*out));
+	if (!out)
+		return -ENOMEM;
+	a->out = out;
+	memset(out + a->slots, 0, (slots - a->slots) * sizeof(*out));
 	if (b->edge) {
 		uint32_t *edge = realloc(a->edge, slots * sizeof(*edge));
 
@@ -182,14 +188,15 @@ static int add_output(struct builder *b, uint32_t node, uint32_t low, uint32_t c
 		if (!a->output_count)
 			a->outputs[a->output_count++] = (struct output){ 0 };
 	}
-	a->outputs[a->output_count] = (struct output){ low, count, a->nodes[node].out, real };
-	a->nodes[node].out = (uint32_t)a->output_count++;
+	a->outputs[a->output_count] = (struct output){ low, count, a->out[node], real };
+	a->out[node] = (uint32_t)a->output_count++;
+	a->nodes[node].fail |= NODE_OUT;
 	return 0;
 }
 
 static uint32_t rest(const struct automaton *a, uint32_t node)
 {
-	return a->nodes[node].base == NODE_LEAF ? a->nodes[node].fail : node;
+	return a->nodes[node].base == NODE_LEAF ? a->nodes[node].fail & ~NODE_OUT : node;
 }
 
 static uint16_t symbol_at(const struct builder *b, uint32_t word, size_t depth)
@@ -210,11 +217,15 @@ static int add_child(struct builder *b, const struct range *r, size_t i, size_t 
 		fail = NODE_ROOT;
 		a->root[symbol] = slot;
 	} else {
-		fail = automaton_step(a->nodes, a->root, a->nodes[r->node].fail, symbol);
+		fail = automaton_step(a->nodes, a->root, a->nodes[r->node].fail & ~NODE_OUT, symbol);
 	}
 	take(b, slot);
 	a->states++;
-	a->nodes[slot] = (struct node){ ends == high ? NODE_LEAF : 0, r->node, rest(a, fail), a->nodes[fail].out };
+	a->nodes[slot] = (struct node){ ends == high ? NODE_LEAF : 0, r->node, rest(a, fail), 0 };
+	a->nodes[r->node].some |= 1u << (symbol & 31);
+	a->out[slot] = a->out[fail];
+	if (a->out[slot])
+		a->nodes[slot].fail |= NODE_OUT;
 	if (ends > low) {
 		int error = add_output(b, slot, low, ends - low, real);
 
@@ -256,7 +267,7 @@ static int expand(struct builder *b, const struct range *r, size_t depth)
 			a->edge[r->node] = base + b->edge;
 			return 0;
 		}
-	a->edge[r->node] = r->node == NODE_ROOT ? NODE_ROOT : a->edge[a->nodes[r->node].fail];
+	a->edge[r->node] = r->node == NODE_ROOT ? NODE_ROOT : a->edge[a->nodes[r->node].fail & ~NODE_OUT];
 	return 0;
 }
 
@@ -313,6 +324,8 @@ static void trim(struct builder *b)
 		a->nodes = at;
 	if ((at = realloc(a->hold, slots * sizeof(*a->hold))))
 		a->hold = at;
+	if ((at = realloc(a->out, slots * sizeof(*a->out))))
+		a->out = at;
 	if (a->edge && (at = realloc(a->edge, slots * sizeof(*a->edge))))
 		a->edge = at;
 	if (a->outputs && (at = realloc(a->outputs, a->output_count * sizeof(*a->outputs))))
@@ -353,6 +366,7 @@ void automaton_free(struct automaton *a)
 	free(a->nodes);
 	free(a->root);
 	free(a->edge);
+	free(a->out);
 	free(a->hold);
 	free(a->outputs);
 	free(a->ids);

@@ -231,8 +231,9 @@ static hs_database_t *compile_vectorscan(char **grams, const size_t *lens, size_
 	return db;
 }
 
-static void bench(const char *script_name, const struct text *t, size_t count, bool edges, int rounds)
+static void bench(enum script script, const struct text *t, size_t count, bool edges, int rounds)
 {
+	static const char *const names[] = { "zh", "en", "mixed" };
 	static const size_t chunks[] = { 16, 65536 };
 	size_t *lens = malloc(count * sizeof(*lens)), ours = 0, theirs = 0;
 	char **grams = make_grams(t, count, lens);
@@ -251,10 +252,12 @@ static void bench(const char *script_name, const struct text *t, size_t count, b
 			if ((x = run_vectorscan(db, scratch, t, chunks[c], &theirs)) > b)
 				b = x;
 		}
-		printf("scan %s-%zuk%s-%zu %.0f %.0f %.2f\n", script_name, count / 1000, edges ? "-edges" : "",
+		printf("scan %s-%zuk%s-%zu %.0f %.0f %.2f\n", names[script], count / 1000, edges ? "-edges" : "",
 		       chunks[c], a, b, a / b);
 		fflush(stdout);
-		if (!edges && ours != theirs)
+		/* Chinese folds: traditional characters of the text are found too, which Vectorscan is not asked for.
+		 */
+		if (!edges && script == EN && ours != theirs)
 			fprintf(stderr, "scan_bench: %zu matches, Vectorscan %zu\n", ours, theirs);
 	}
 	hs_free_scratch(scratch);
@@ -285,7 +288,6 @@ static void bench_compile(const struct text *t, size_t count)
 
 int main(int argc, char **argv)
 {
-	static const char *const names[] = { "zh", "en", "mixed" };
 	bool quick = argc > 1 && !strcmp(argv[1], "--quick"), compile_only = argc > 1 && !strcmp(argv[1], "--compile");
 
 	for (int k = ZH; k <= MIXED; k++) {
@@ -296,11 +298,11 @@ int main(int argc, char **argv)
 			for (size_t n = 1000; n <= 1000000; n *= 10)
 				bench_compile(&t, n);
 		} else {
-			bench(names[k], &t, 10000, false, quick ? 2 : 5);
+			bench((enum script)k, &t, 10000, false, quick ? 2 : 5);
 			if (k != ZH)
-				bench(names[k], &t, 10000, true, quick ? 2 : 5);
+				bench((enum script)k, &t, 10000, true, quick ? 2 : 5);
 			if (!quick)
-				bench(names[k], &t, 100000, false, 3);
+				bench((enum script)k, &t, 100000, false, 3);
 		}
 		free(t.at);
 		free(t.units);

@@ -348,8 +348,7 @@ static void pump(struct flow *f)
 	if (f->state != FLOW_OPEN)
 		return;
 	/* More is there, and it had its share: the others first. */
-	if (f->client.readable && !f->client.eof && f->up.cleared < UP_HIGH &&
-	    buf_len(&f->up.buf) < f->up.buf.cap)
+	if (f->client.readable && !f->client.eof && f->up.cleared < UP_HIGH && buf_len(&f->up.buf) < f->up.buf.cap)
 		loop_again(f->worker->loop, &f->client.watch);
 	if (f->server.readable && !f->server.eof && f->down.cleared < DOWN_HIGH)
 		loop_again(f->worker->loop, &f->server.watch);

@@ -13,6 +13,7 @@
 
 #define SLOTS_MAX    (1u << 28) /* 4 GiB of nodes */
 #define SIZE_CLASSES 24
+#define RUN_MAX      16 /* nodes of an unbranched end of a word that are put side by side */
 #define CHECK_FREE   UINT32_MAX
 #define CHECK_ROOT   (UINT32_MAX - 1)
 
@@ -20,6 +21,7 @@
 struct range {
 	uint32_t low, high, node;
 	uint16_t real; /* depth without edges */
+	uint16_t run;  /* slots kept right behind the node for those that follow it */
 };
 
 struct level {
@@ -35,6 +37,7 @@ struct builder {
 	uint64_t *taken; /* owned: one bit a slot */
 	size_t taken_words;
 	uint32_t cursor[SIZE_CLASSES];
+	uint32_t run_cursor[RUN_MAX + 1];
 	uint32_t first_free; /* word of `taken` */
 	uint32_t used;       /* slots in use end here */
 	uint32_t base_max;
@@ -76,6 +79,7 @@ static int grow(struct builder *b, size_t want)
 	struct node *nodes;
 	uint64_t *taken;
 	uint16_t *hold;
+	uint32_t *out;
 
 	if (want <= a->slots)
 		return 0;
@@ -92,6 +96,11 @@ static int grow(struct builder *b, size_t want)
 		return -ENOMEM;
 	a->hold = hold;
 	memset(hold + a->slots, 0, (slots - a->slots) * sizeof(*hold));
+	out = realloc(a->out, slots * sizeof(*out));
+	if (!out)
+		return -ENOMEM;
+	a->out = out;
+	memset(out + a->slots, 0, (slots - a->slots) * sizeof(*out));
 	if (b->edge) {
 		uint32_t *edge = realloc(a->edge, slots * sizeof(*edge));
 
@@ -151,6 +160,29 @@ static int find_base(struct builder *b, size_t n, uint32_t *out)
 	return 0;
 }
 
+/* Where `n` slots side by side are free. From the first symbol on, so that no base is below 0. */
+static int find_run(struct builder *b, size_t n, uint32_t *out)
+{
+	uint32_t at = b->run_cursor[n] > b->a->symbols ? b->run_cursor[n] : (uint32_t)b->a->symbols;
+	uint64_t ends;
+	int error;
+
+	for (;; at += 64 - RUN_MAX) {
+		error = grow(b, (size_t)at + b->a->symbols + 192);
+		if (error)
+			return error;
+		ends = ~taken64(b, at);
+		for (size_t i = 1; i < n; i++)
+			ends &= ends >> 1;
+		if (ends)
+			break;
+	}
+	at += (uint32_t)__builtin_ctzll(ends);
+	b->run_cursor[n] = at;
+	*out = at;
+	return 0;
+}
+
 static int push(struct level *l, struct range r)
 {
 	if (l->len == l->room) {
@@ -182,14 +214,15 @@ static int add_output(struct builder *b, uint32_t node, uint32_t low, uint32_t c
 		if (!a->output_count)
 			a->outputs[a->output_count++] = (struct output){ 0 };
 	}
-	a->outputs[a->output_count] = (struct output){ low, count, a->nodes[node].out, real };
-	a->nodes[node].out = (uint32_t)a->output_count++;
+	a->outputs[a->output_count] = (struct output){ low, count, a->out[node], real };
+	a->out[node] = (uint32_t)a->output_count++;
+	a->nodes[node].fail |= NODE_OUT;
 	return 0;
 }
 
 static uint32_t rest(const struct automaton *a, uint32_t node)
 {
-	return a->nodes[node].base == NODE_LEAF ? a->nodes[node].fail : node;
+	return a->nodes[node].base == NODE_LEAF ? a->nodes[node].fail & ~NODE_OUT : node;
 }
 
 static uint16_t symbol_at(const struct builder *b, uint32_t word, size_t depth)
@@ -198,7 +231,7 @@ static uint16_t symbol_at(const struct builder *b, uint32_t word, size_t depth)
 }
 
 /* Makes the child of r by set[i]; it is at `depth`, and its place is free. */
-static int add_child(struct builder *b, const struct range *r, size_t i, size_t depth)
+static int add_child(struct builder *b, const struct range *r, size_t i, size_t depth, uint16_t run)
 {
 	struct automaton *a = b->a;
 	uint16_t symbol = b->set[i], real = r->real + (symbol != b->edge);
@@ -210,24 +243,57 @@ static int add_child(struct builder *b, const struct range *r, size_t i, size_t 
 		fail = NODE_ROOT;
 		a->root[symbol] = slot;
 	} else {
-		fail = automaton_step(a->nodes, a->root, a->nodes[r->node].fail, symbol);
+		fail = automaton_step(a->nodes, a->root, a->nodes[r->node].fail & ~NODE_OUT, symbol);
 	}
 	take(b, slot);
 	a->states++;
-	a->nodes[slot] = (struct node){ ends == high ? NODE_LEAF : 0, r->node, rest(a, fail), a->nodes[fail].out };
+	a->nodes[slot] = (struct node){ ends == high ? NODE_LEAF : 0, r->node, rest(a, fail), 0 };
+	a->nodes[r->node].some |= 1u << (symbol & 31);
+	a->out[slot] = a->out[fail];
+	if (a->out[slot])
+		a->nodes[slot].fail |= NODE_OUT;
 	if (ends > low) {
 		int error = add_output(b, slot, low, ends - low, real);
 
 		if (error)
 			return error;
 	}
-	return ends == high ? 0 : push(&b->next, (struct range){ ends, high, slot, real });
+	return ends == high ? 0 : push(&b->next, (struct range){ ends, high, slot, real, run });
+}
+
+/* The base of the node, whose n children are in b->set; *run: slots kept behind the child. The end of a word that no
+ * other shares is a chain of nodes with one child; side by side they cost a cache line for four, not one each. */
+static int place(struct builder *b, const struct range *r, size_t n, size_t depth, uint32_t *base, uint16_t *run)
+{
+	size_t left = b->words[r->low].len - depth;
+	uint32_t at;
+	int error;
+
+	*run = 0;
+	if (r->run) {
+		*run = r->run - 1;
+		*base = r->node + 1 - b->set[0];
+		return 0;
+	}
+	if (r->high - r->low > 1 || left < 2)
+		return find_base(b, n, base);
+	if (left > RUN_MAX)
+		left = RUN_MAX;
+	error = find_run(b, left, &at);
+	if (error)
+		return error;
+	for (size_t i = 0; i < left; i++)
+		take(b, at + (uint32_t)i);
+	*run = (uint16_t)(left - 1);
+	*base = at - b->set[0];
+	return 0;
 }
 
 static int expand(struct builder *b, const struct range *r, size_t depth)
 {
 	struct automaton *a = b->a;
 	uint32_t base;
+	uint16_t run;
 	size_t n = 0;
 	int error;
 
@@ -240,7 +306,7 @@ static int expand(struct builder *b, const struct range *r, size_t depth)
 		}
 	}
 	b->from[n] = r->high;
-	error = find_base(b, n, &base);
+	error = place(b, r, n, depth, &base, &run);
 	if (error)
 		return error;
 	if (base > b->base_max)
@@ -248,7 +314,7 @@ static int expand(struct builder *b, const struct range *r, size_t depth)
 	a->nodes[r->node].base = base;
 	a->hold[r->node] = r->real;
 	for (size_t i = 0; i < n && !error; i++)
-		error = add_child(b, r, i, depth + 1);
+		error = add_child(b, r, i, depth + 1, run);
 	if (error || !b->edge)
 		return error;
 	for (size_t i = 0; i < n; i++)
@@ -256,7 +322,7 @@ static int expand(struct builder *b, const struct range *r, size_t depth)
 			a->edge[r->node] = base + b->edge;
 			return 0;
 		}
-	a->edge[r->node] = r->node == NODE_ROOT ? NODE_ROOT : a->edge[a->nodes[r->node].fail];
+	a->edge[r->node] = r->node == NODE_ROOT ? NODE_ROOT : a->edge[a->nodes[r->node].fail & ~NODE_OUT];
 	return 0;
 }
 
@@ -297,7 +363,7 @@ static int start(struct builder *b, const struct word *words, size_t count)
 	take(b, NODE_ROOT);
 	a->nodes[NODE_ROOT] = (struct node){ .check = CHECK_ROOT };
 	a->states = 1;
-	return count ? push(&b->now, (struct range){ 0, (uint32_t)count, NODE_ROOT, 0 }) : 0;
+	return count ? push(&b->now, (struct range){ 0, (uint32_t)count, NODE_ROOT, 0, 0 }) : 0;
 }
 
 /* Gives back what the doubling took too much. */
@@ -313,6 +379,8 @@ static void trim(struct builder *b)
 		a->nodes = at;
 	if ((at = realloc(a->hold, slots * sizeof(*a->hold))))
 		a->hold = at;
+	if ((at = realloc(a->out, slots * sizeof(*a->out))))
+		a->out = at;
 	if (a->edge && (at = realloc(a->edge, slots * sizeof(*a->edge))))
 		a->edge = at;
 	if (a->outputs && (at = realloc(a->outputs, a->output_count * sizeof(*a->outputs))))
@@ -353,6 +421,7 @@ void automaton_free(struct automaton *a)
 	free(a->nodes);
 	free(a->root);
 	free(a->edge);
+	free(a->out);
 	free(a->hold);
 	free(a->outputs);
 	free(a->ids);

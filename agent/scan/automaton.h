@@ -15,11 +15,14 @@
 #define NODE_ROOT 0u
 #define NODE_LEAF UINT32_MAX /* as base */
 
+#define NODE_OUT (1u << 31) /* in fail: something ends here */
+
 struct node {
 	uint32_t base;
 	uint32_t check; /* parent */
-	uint32_t fail;  /* longest proper suffix that is a node, leaves passed over */
-	uint32_t out;   /* outputs that end here, 0: none */
+	uint32_t fail;  /* longest proper suffix that is a node, leaves passed over; and NODE_OUT */
+	uint32_t some;  /* bit c % 32 is set if there may be a child by symbol c. Most steps miss, and this bit spares
+	                 * them  the slot of a stranger, which is a cache line */
 };
 
 /* Needles that end at one node, and the output of the next shorter suffix. */
@@ -33,6 +36,7 @@ struct automaton {
 	struct node *nodes; /* owned, as all below */
 	uint32_t *root;     /* root's children by symbol; one load instead of a probe, the most frequent step of all */
 	uint32_t *edge;     /* where a word edge leads, fails followed; NULL if no needle has an edge */
+	uint32_t *out;      /* outputs that end at the node, 0: none */
 	uint16_t *hold;     /* symbols of the node, edges not counted */
 	struct output *outputs;
 	uint32_t *ids;
@@ -58,11 +62,15 @@ static inline uint32_t automaton_step(const struct node *nodes, const uint32_t *
 	if (!symbol)
 		return NODE_ROOT;
 	while (node != NODE_ROOT) {
-		uint32_t to = nodes[node].base + symbol;
+		const struct node *n = &nodes[node];
 
-		if (nodes[to].check == node)
-			return to;
-		node = nodes[node].fail;
+		if (n->some >> (symbol & 31) & 1) {
+			uint32_t to = n->base + symbol;
+
+			if (nodes[to].check == node)
+				return to;
+		}
+		node = n->fail & ~NODE_OUT;
 	}
 	return root[symbol];
 }

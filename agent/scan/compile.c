@@ -188,7 +188,7 @@ void scanner_stats(const struct scanner *s, struct scanner_stats *out)
 		.states = a->states,
 		.symbols = a->symbols,
 		.longest = s->longest,
-		.bytes = sizeof(*s) + a->slots * (sizeof(*a->nodes) + sizeof(*a->hold)) +
+		.bytes = sizeof(*s) + a->slots * (sizeof(*a->nodes) + sizeof(*a->out) + sizeof(*a->hold)) +
 		         (a->edge ? a->slots * sizeof(*a->edge) : 0) + (a->symbols + 1) * sizeof(*a->root) +
 		         a->output_count * sizeof(*a->outputs) + a->id_count * sizeof(*a->ids) +
 		         s->table.block_count * sizeof(*s->table.blocks) + fold_multi_count * sizeof(*s->table.multi),

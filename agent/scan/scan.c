@@ -35,7 +35,7 @@ struct sink {
 /* Delivers what ends at the place, then leaves a leaf. False: no room. */
 static bool deliver(const struct automaton *a, struct sink *k, struct place *p)
 {
-	for (uint32_t o = a->nodes[p->node].out; o; o = a->outputs[o].next) {
+	for (uint32_t o = a->out[p->node]; o; o = a->outputs[o].next) {
 		const struct output *out = &a->outputs[o];
 
 		for (uint32_t i = 0; i < out->count; i++, k->seen++) {
@@ -50,7 +50,7 @@ static bool deliver(const struct automaton *a, struct sink *k, struct place *p)
 		}
 	}
 	if (a->nodes[p->node].base == NODE_LEAF)
-		p->node = a->nodes[p->node].fail;
+		p->node = a->nodes[p->node].fail & ~NODE_OUT;
 	return true;
 }
 
@@ -164,12 +164,12 @@ static always_inline size_t feed(const struct scanner *s, struct scan_state *st,
 
 			if (edges && word != in_word) {
 				to = edge[node];
-				waited = nodes[to].out;
+				waited = nodes[to].fail & NODE_OUT;
 			}
 			/* A leaf must be left before the next step; only the careful path does that. */
 			if (!edges || likely(!waited)) {
 				to = automaton_step(nodes, root, to, TEXT_SYMBOL(entry));
-				if (likely(!nodes[to].out)) {
+				if (likely(!(nodes[to].fail & NODE_OUT))) {
 					node = to;
 					symbols++;
 					in_word = word;

@@ -97,6 +97,28 @@ static void make_text(struct text *t, enum script script)
 	}
 }
 
+static int by_text(const void *x, const void *y)
+{
+	return strcmp(*(char *const *)x, *(char *const *)y);
+}
+
+/* Vectorscan reports one of two equal literals: each is kept once. */
+static size_t drop_doubles(char **grams, size_t count, size_t *lens)
+{
+	size_t n = 0;
+
+	qsort(grams, count, sizeof(*grams), by_text);
+	for (size_t i = 0; i < count; i++) {
+		if (n && !strcmp(grams[n - 1], grams[i])) {
+			free(grams[i]);
+			continue;
+		}
+		lens[n] = strlen(grams[i]);
+		grams[n++] = grams[i];
+	}
+	return n;
+}
+
 /* n-grams of the text, one byte (a letter, or the end of a Han character) changed. */
 static char **make_grams(const struct text *t, size_t count, size_t *lens)
 {
@@ -209,13 +231,15 @@ static hs_database_t *compile_vectorscan(char **grams, const size_t *lens, size_
 	return db;
 }
 
-static void bench(const char *script_name, const struct text *t, size_t count, bool edges, int rounds)
+static void bench(enum script script, const struct text *t, size_t count, bool edges, int rounds)
 {
+	static const char *const names[] = { "zh", "en", "mixed" };
 	static const size_t chunks[] = { 16, 65536 };
 	size_t *lens = malloc(count * sizeof(*lens)), ours = 0, theirs = 0;
 	char **grams = make_grams(t, count, lens);
-	owned(scanner_free) struct scanner *s = compile(grams, lens, count, edges);
-	hs_database_t *db = compile_vectorscan(grams, lens, count);
+	size_t kinds = drop_doubles(grams, count, lens);
+	owned(scanner_free) struct scanner *s = compile(grams, lens, kinds, edges);
+	hs_database_t *db = compile_vectorscan(grams, lens, kinds);
 	hs_scratch_t *scratch = NULL;
 
 	hs_alloc_scratch(db, &scratch);
@@ -228,15 +252,17 @@ static void bench(const char *script_name, const struct text *t, size_t count, b
 			if ((x = run_vectorscan(db, scratch, t, chunks[c], &theirs)) > b)
 				b = x;
 		}
-		printf("scan %s-%zuk%s-%zu %.0f %.0f %.2f\n", script_name, count / 1000, edges ? "-edges" : "",
+		printf("scan %s-%zuk%s-%zu %.0f %.0f %.2f\n", names[script], count / 1000, edges ? "-edges" : "",
 		       chunks[c], a, b, a / b);
 		fflush(stdout);
-		if (!edges && ours != theirs)
+		/* Chinese folds: traditional characters of the text are found too, which Vectorscan is not asked for.
+		 */
+		if (!edges && script == EN && ours != theirs)
 			fprintf(stderr, "scan_bench: %zu matches, Vectorscan %zu\n", ours, theirs);
 	}
 	hs_free_scratch(scratch);
 	hs_free_database(db);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < kinds; i++)
 		free(grams[i]);
 	free(grams);
 	free(lens);
@@ -262,7 +288,6 @@ static void bench_compile(const struct text *t, size_t count)
 
 int main(int argc, char **argv)
 {
-	static const char *const names[] = { "zh", "en", "mixed" };
 	bool quick = argc > 1 && !strcmp(argv[1], "--quick"), compile_only = argc > 1 && !strcmp(argv[1], "--compile");
 
 	for (int k = ZH; k <= MIXED; k++) {
@@ -273,11 +298,11 @@ int main(int argc, char **argv)
 			for (size_t n = 1000; n <= 1000000; n *= 10)
 				bench_compile(&t, n);
 		} else {
-			bench(names[k], &t, 10000, false, quick ? 2 : 5);
+			bench((enum script)k, &t, 10000, false, quick ? 2 : 5);
 			if (k != ZH)
-				bench(names[k], &t, 10000, true, quick ? 2 : 5);
+				bench((enum script)k, &t, 10000, true, quick ? 2 : 5);
 			if (!quick)
-				bench(names[k], &t, 100000, false, 3);
+				bench((enum script)k, &t, 100000, false, 3);
 		}
 		free(t.at);
 		free(t.units);

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The automaton against a slow reference that shares nothing with it but the fold data: fold the text, put in the
+ * edges, look at every place for every needle. And against Vectorscan, where nothing folds.
+ */
+#include "tests/lib/test.h"
+
+#include <errno.h>
+#include <hs/hs.h>
+
+#include "base/own.h"
+#include "scan/scan.h"
+#include "tests/lib/scan_reference.h"
+
+static struct scanner *compiled(const struct needle *needles, size_t count)
+{
+	struct scanner *s = NULL;
+	enum scan_fault fault = SCAN_FINE;
+	size_t which = 0;
+
+	cr_assert_eq(scanner_compile(&s, needles, count, &fault, &which), 0, "needle %zu %s", which,
+		     scan_fault_text[fault]);
+	return s;
+}
+
+/* All hits of a text fed in pieces of `piece` bytes, with room for `most` hits a call. */
+static size_t hits_in_pieces(const struct scanner *s, struct slice text, size_t piece, size_t most,
+			     struct scan_hit *hits)
+{
+	struct scan_state st = { 0 };
+	size_t n = 0;
+
+	while (text.len) {
+		size_t len = text.len < piece ? text.len : piece, used;
+
+		n += scan_feed(s, &st, slice_of(text.at, len), &used, hits + n, most);
+		text = slice_from(text, used);
+	}
+	return n + scan_end(s, &st, hits + n, 64);
+}
+
+static bool same_hits(const struct scan_hit *a, const struct scan_hit *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (a[i].needle != b[i].needle || a[i].start != b[i].start || a[i].end != b[i].end)
+			return false;
+	return true;
+}
+
+static size_t count_hits(const char *keyword, bool edges, const char *text)
+{
+	struct needle n = { slice_str(keyword), 0, edges, edges };
+	owned(scanner_free) struct scanner *s = compiled(&n, 1);
+	struct scan_hit hits[64];
+
+	return hits_in_pieces(s, slice_str(text), SIZE_MAX, 64, hits);
+}
+
+TEST(scan, word_edges)
+{
+	cr_expect_eq(count_hits("ass", true, "class assassin ass-like ASS"), 2);
+	cr_expect_eq(count_hits("ass", false, "class assassin"), 3);
+	cr_expect_eq(count_hits("ass", true, "ass"), 1);
+	cr_expect_eq(count_hits("sarin", true, "沙林sarin毒气"), 1);
+	cr_expect_eq(count_hits("sarin", true, "sarin1"), 0);
+	cr_expect_eq(count_hits("sarin", true, "sarin١"), 0);
+	cr_expect_eq(count_hits("sarin", true, "sarin_x"), 1);
+	cr_expect_eq(count_hits("sarin", true, "sari\xcc\x81n\xe2\x80\x8b"), 1);
+	cr_expect_eq(count_hits("sarin", true, "sarin\xe2\x80\x8bs"), 0);
+	cr_expect_eq(count_hits("沙林", true, "a沙林b"), 1);
+	cr_expect_eq(count_hits("沙林x", true, "a沙林x"), 1);
+	cr_expect_eq(count_hits("沙林x", true, "a沙林xy"), 0);
+	cr_expect_eq(count_hits("-x-", true, "a-x-b"), 1);
+	cr_expect_eq(count_hits("яд", true, "ряд"), 0);
+	cr_expect_eq(count_hits("яд", true, "Яд."), 1);
+	cr_expect_eq(count_hits("kg", true, "5㎏"), 0);
+	cr_expect_eq(count_hits("kg", true, "㎏"), 1);
+}
+
+TEST(scan, hit_at_the_very_end)
+{
+	struct needle n = { SLICE("sarin"), 7, true, true };
+	owned(scanner_free) struct scanner *s = compiled(&n, 1);
+	struct scan_state st = { 0 };
+	struct scan_hit hit;
+	size_t used;
+
+	cr_expect_eq(scan_feed(s, &st, SLICE("a sarin"), &used, &hit, 1), 0);
+	cr_expect_eq(used, 7);
+	cr_expect_eq(scan_hold(s, &st), 5);
+	cr_expect_eq(scan_end(s, &st, &hit, 1), 1);
+	cr_expect_eq(hit.needle, 7);
+	cr_expect_eq(hit.start, 2);
+	cr_expect_eq(hit.end, 7);
+	cr_expect_eq(scan_hold(s, &st), 0);
+	cr_expect_eq(st.symbols, 7);
+	cr_expect_eq(st.in_word, 0);
+}
+
+TEST(scan, disguises)
+{
+	static const char *const texts[] = {
+		"sarin",
+		"SaRiN",
+		"ｓａｒｉｎ",
+		"s\xe2\x80\x8b"
+		"a\xc2\xadr\xef\xb8\x8fi\xcd\x8fn",
+		"𝓼𝓪𝓻𝓲𝓷",
+		"ⓢⓐⓡⓘⓝ",
+		"śàŗïñ",
+		"s\xf3\xa0\x81\xa1"
+		"arin",
+		"s\xe3\x85\xa4"
+		"a\xe1\x85\x9frin",
+		"\xe2\x80\xae"
+		"sarin",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		cr_expect_eq(count_hits("sarin", true, texts[i]), 1, "%s", texts[i]);
+	cr_expect_eq(count_hits("沙林毒气", true, "沙林毒氣"), 1);
+	cr_expect_eq(count_hits("沙林毒氣", true, "沙林毒气"), 1);
+	cr_expect_eq(count_hits("2026", false, "２０２٦"), 1);
+	cr_expect_eq(count_hits("ガス", false, "ｶﾞｽ"), 1);
+	cr_expect_eq(count_hits("strasse", true, "STRAẞE"), 1);
+	cr_expect_eq(count_hits("office", true, "oﬃce"), 1);
+	cr_expect_eq(count_hits("한국", true, "대한국민"), 1);
+}
+
+TEST(scan, offsets_point_into_the_text)
+{
+	/* F U+200B U+00DF o in front; the needle begins with a full-width letter and has a soft hyphen inside. */
+	static const char text[] = "f\xe2\x80\x8b\xc3\x9f \xef\xbd\x93"
+				   "ari\xc2\xad\xe2\x80\x8bn\xe2\x80\x8b, o\xef\xac\x83"
+				   "ce";
+	struct needle n[] = { { SLICE("sarin"), 0, true, true }, { SLICE("fi"), 1, false, false } };
+	owned(scanner_free) struct scanner *s = compiled(n, 2);
+	struct scan_state st = { 0 };
+	struct scan_hit hits[4];
+	size_t used, from, to;
+
+	cr_assert_eq(scan_feed(s, &st, SLICE(text), &used, hits, 4), 2);
+	scan_locate(s, (struct scan_state){ 0 }, SLICE(text), hits[0].start, hits[0].end, &from, &to);
+	cr_expect_eq(from, 7);
+	cr_expect_eq(to, 7 + 3 + 3 + 2 + 3 + 1);
+	scan_locate(s, (struct scan_state){ 0 }, SLICE(text), hits[1].start, hits[1].end, &from, &to);
+	cr_expect_eq(from, strlen(text) - 5);
+	cr_expect_eq(to, strlen(text) - 2);
+	/* not reached; begun before */
+	scan_locate(s, (struct scan_state){ 0 }, SLICE("abc"), 1, 9, &from, &to);
+	cr_expect_eq(from, 1);
+	cr_expect_eq(to, 3);
+	scan_locate(s, (struct scan_state){ .symbols = 5 }, SLICE("abc"), 3, 6, &from, &to);
+	cr_expect_eq(from, 0);
+	cr_expect_eq(to, 1);
+	/* a character cut by the pieces: its part here */
+	scan_locate(s, (struct scan_state){ .tail_len = 2, .tail = { 0xe6, 0xb2 } }, SLICE("\x99x"), 0, 1, &from, &to);
+	cr_expect_eq(from, 0);
+	cr_expect_eq(to, 1);
+}
+
+TEST(scan, not_utf8)
+{
+	/* Unicode 15, table 3-8, and a needle of U+FFFD to count the parts. */
+	static const char *const texts[] = { "\xc0\xaf\xe0\x80\xbf\xf0\x81\x82"
+					     "A",
+					     "\xed\xa0\x80\xed\xbf\xbf\xed\xaf"
+					     "A",
+					     "\xf4\x91\x92\x93\xff"
+					     "A\x80\xbf"
+					     "B",
+					     "\xe1\x80\xe2\xf0\x91\x92\xf1\xbf"
+					     "A" };
+	static const size_t parts[] = { 8, 8, 7, 4 };
+	struct needle n = { SLICE("\xef\xbf\xbd"), 0, false, false };
+	owned(scanner_free) struct scanner *s = compiled(&n, 1);
+	struct scan_hit hits[64];
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		for (size_t piece = 1; piece < 12; piece++)
+			cr_expect_eq(hits_in_pieces(s, slice_str(texts[i]), piece, 64, hits), parts[i], "%zu", i);
+	cr_expect_eq(hits_in_pieces(s, SLICE("a\xe6\xb2"), 64, 64, hits), 1);
+}
+
+TEST(scan, faults)
+{
+	static char big[SCAN_NEEDLE_MAX + 1];
+	struct needle n[3] = { { SLICE("a"), 0, 0, 0 }, { SLICE("\xff"), 0, 0, 0 }, { SLICE(""), 0, 0, 0 } };
+	enum scan_fault fault;
+	struct scanner *s = NULL;
+	struct scan_look look;
+	size_t which;
+
+	memset(big, 'a', sizeof(big));
+	cr_expect_eq(scanner_compile(&s, n, 3, &fault, &which), -EINVAL);
+	cr_expect_eq(fault, SCAN_NOT_UTF8);
+	cr_expect_eq(which, 1);
+	cr_expect_eq(scanner_compile(&s, n + 2, 1, &fault, &which), -EINVAL);
+	cr_expect_eq(fault, SCAN_EMPTY);
+	n[0].text = slice_of(big, sizeof(big));
+	cr_expect_eq(scanner_compile(&s, n, 1, &fault, &which), -EINVAL);
+	cr_expect_eq(fault, SCAN_TOO_LONG);
+	cr_expect_null(s);
+	cr_expect_eq(scan_look(SLICE("\xe6\xb2"), &look), SCAN_NOT_UTF8);
+	cr_expect_eq(scan_look(SLICE("\xef\xbf\xbd"), &look), SCAN_FINE);
+	cr_expect_eq(scan_look(SLICE("Straße 沙"), &look), SCAN_FINE);
+	cr_expect_eq(look.symbols, 9);
+	cr_expect(look.word_first && !look.word_last);
+	n[0].text = slice_of(big, SCAN_NEEDLE_MAX);
+	n[0].edge_before = n[0].edge_after = true;
+	s = compiled(n, 1);
+	scanner_free(&s);
+}
+
+TEST(scan, no_needles)
+{
+	owned(scanner_free) struct scanner *s = compiled(NULL, 0);
+	struct scan_hit hits[64];
+	struct scanner_stats stats;
+
+	cr_expect_eq(hits_in_pieces(s, SLICE("anything at all, 沙林"), 3, 1, hits), 0);
+	scanner_stats(s, &stats);
+	cr_expect_eq(stats.states, 1);
+	cr_expect_eq(stats.needles, 0);
+}
+
+TEST(scan, hold_leaves_a_finished_needle)
+{
+	struct needle n[] = { { SLICE("abcd"), 0, 0, 0 }, { SLICE("cdx"), 1, 0, 0 } };
+	owned(scanner_free) struct scanner *s = compiled(n, 2);
+	struct scan_state st = { 0 };
+	struct scan_hit hits[4];
+	size_t used;
+
+	cr_expect_eq(scan_feed(s, &st, SLICE("zabcd"), &used, hits, 4), 1);
+	cr_expect_eq(scan_hold(s, &st), 2);
+	cr_expect_eq(scan_feed(s, &st, SLICE("y"), &used, hits, 4), 0);
+	cr_expect_eq(scan_hold(s, &st), 0);
+}
+
+/* Random texts and needles over few letters, so that everything overlaps; every cut in two, byte by byte, every room.
+ */
+TEST(scan, equals_reference_under_every_cut, .timeout = 300)
+{
+	uint64_t seed = 20261121;
+
+	for (int round = 0; round < 4000; round++) {
+		struct reference_case c;
+		struct scan_hit got[REFERENCE_HITS], want[REFERENCE_HITS];
+		size_t n;
+
+		reference_random(&c, &seed);
+		owned(scanner_free) struct scanner *s = compiled(c.needles, c.count);
+		n = reference_hits(&c, want);
+		for (size_t most = 1; most < 4; most++)
+			for (size_t piece = 1; piece < 5; piece++) {
+				size_t m = hits_in_pieces(s, c.text, piece, most, got);
+
+				cr_assert_eq(m, n, "round %d, pieces of %zu, room %zu: %zu hits, %zu expected", round,
+					     piece, most, m, n);
+				cr_assert(same_hits(got, want, n), "round %d", round);
+			}
+		EACH_CUT (at, c.text.len) {
+			struct scan_state st = { 0 }, before;
+			size_t used, m = scan_feed(s, &st, slice_of(c.text.at, at), &used, got, REFERENCE_HITS), from,
+				     to;
+
+			cr_assert_eq(scan_hold(s, &st), reference_hold(&c, at), "round %d, cut %zu: hold %zu, not %zu",
+				     round, at, scan_hold(s, &st), reference_hold(&c, at));
+			before = st;
+			m += scan_feed(s, &st, slice_from(c.text, at), &used, got + m, REFERENCE_HITS - m);
+			m += scan_end(s, &st, got + m, REFERENCE_HITS - m);
+			cr_assert_eq(m, n, "round %d, cut %zu", round, at);
+			cr_assert(same_hits(got, want, n), "round %d, cut %zu", round, at);
+			for (size_t i = 0; i < n; i++) {
+				size_t rf, rt;
+
+				reference_locate(&c, &want[i], &rf, &rt);
+				scan_locate(s, before, slice_from(c.text, at), want[i].start, want[i].end, &from, &to);
+				cr_assert_eq(from, rf < at ? 0 : rf - at, "round %d, cut %zu", round, at);
+				cr_assert_eq(to, rt < at ? 0 : rt - at, "round %d, cut %zu", round, at);
+			}
+		}
+	}
+}
+
+struct bag {
+	size_t n;
+	struct scan_hit at[4096];
+};
+
+static int on_match(unsigned id, unsigned long long from, unsigned long long to, unsigned flags, void *bag)
+{
+	struct bag *b = bag;
+
+	(void)from, (void)flags;
+	cr_assert_lt(b->n, ARRAY_LEN(b->at));
+	b->at[b->n++] = (struct scan_hit){ id, 0, to };
+	return 0;
+}
+
+static int by_end(const void *x, const void *y)
+{
+	const struct scan_hit *a = x, *b = y;
+
+	if (a->end != b->end)
+		return a->end < b->end ? -1 : 1;
+	return a->needle < b->needle ? -1 : a->needle > b->needle;
+}
+
+/* Han characters that fold to themselves, all three bytes long: ends in symbols are ends in bytes by three. */
+TEST(scan, equals_vectorscan, .timeout = 300)
+{
+	static const char han[] = "一丁七三上下不且世丘丙";
+	uint64_t seed = 4;
+
+	for (int round = 0; round < 150; round++) {
+		enum { NEEDLES = 40, TEXT = 300 };
+		char words[NEEDLES][3 * 8 + 1], text[3 * TEXT];
+		const char *at[NEEDLES];
+		size_t lens[NEEDLES], letters = 2 + reference_rnd(&seed, 9), used;
+		unsigned flags[NEEDLES] = { 0 }, ids[NEEDLES], count = 0;
+		struct needle needles[NEEDLES];
+		static struct bag ours, theirs;
+		hs_database_t *db = NULL;
+		hs_scratch_t *scratch = NULL;
+		hs_compile_error_t *error = NULL;
+		struct scan_state st = { 0 };
+
+		for (unsigned i = 0; i < NEEDLES; i++) {
+			size_t len = 1 + reference_rnd(&seed, 8), k = 0;
+
+			for (size_t j = 0; j < len; j++)
+				memcpy(words[count] + 3 * j, han + 3 * reference_rnd(&seed, letters), 3);
+			words[count][3 * len] = 0;
+			while (k < count && strcmp(words[k], words[count]))
+				k++;
+			if (k < count)
+				continue; /* Vectorscan reports one of two equal literals */
+			at[count] = words[count];
+			lens[count] = 3 * len;
+			ids[count] = count;
+			needles[count] = (struct needle){ slice_of(words[count], 3 * len), count, false, false };
+			count++;
+		}
+		for (size_t j = 0; j < TEXT; j++)
+			memcpy(text + 3 * j, han + 3 * reference_rnd(&seed, letters), 3);
+		owned(scanner_free) struct scanner *s = compiled(needles, count);
+		ours.n = scan_feed(s, &st, slice_of(text, sizeof(text)), &used, ours.at, ARRAY_LEN(ours.at));
+		cr_assert_eq(used, sizeof(text));
+		for (size_t i = 0; i < ours.n; i++)
+			ours.at[i] = (struct scan_hit){ ours.at[i].needle, 0, 3 * ours.at[i].end };
+		theirs.n = 0;
+		cr_assert_eq(hs_compile_lit_multi(at, flags, ids, lens, count, HS_MODE_BLOCK, NULL, &db, &error), 0);
+		cr_assert_eq(hs_alloc_scratch(db, &scratch), 0);
+		cr_assert_eq(hs_scan(db, text, sizeof(text), 0, scratch, on_match, &theirs), 0);
+		hs_free_scratch(scratch);
+		hs_free_database(db);
+		qsort(ours.at, ours.n, sizeof(ours.at[0]), by_end);
+		qsort(theirs.at, theirs.n, sizeof(theirs.at[0]), by_end);
+		cr_assert_eq(ours.n, theirs.n, "round %d: %zu, Vectorscan %zu", round, ours.n, theirs.n);
+		cr_assert(same_hits(ours.at, theirs.at, ours.n), "round %d", round);
+	}
+}
+
+TEST(scan, many_needles_of_one_place)
+{
+	enum { COUNT = 300 };
+	struct needle n[COUNT];
+	struct scan_hit hits[COUNT + 64];
+
+	for (uint32_t i = 0; i < COUNT; i++)
+		n[i] = (struct needle){ i % 2 ? SLICE("ab") : SLICE("b"), i, false, false };
+	owned(scanner_free) struct scanner *s = compiled(n, COUNT);
+	cr_assert_eq(hits_in_pieces(s, SLICE("xab"), 1, 7, hits), COUNT);
+	for (uint32_t i = 0; i < COUNT; i++) {
+		cr_assert_eq(hits[i].needle, i < COUNT / 2 ? 2 * i + 1 : 2 * (i - COUNT / 2));
+		cr_assert_eq(hits[i].start, i < COUNT / 2 ? 1 : 2);
+	}
+}

@@ -225,6 +225,8 @@ enum order exchange_answer(struct exchange *x, struct lane *l, bool eof)
 
 	if (x->answering == PHASE_CUT)
 		return ORDER_CUT;
+	if (x->started)
+		x->report.coverage.in = l->base + buf_len(&l->buf) - x->start;
 	if (buf_len(&l->buf) > l->parsed) {
 		if (x->asking == PHASE_HEAD)
 			return exchange_except(x, EXCEPTION_ANSWER_UNEXPECTED, "an answer before a request");
@@ -238,9 +240,10 @@ enum order exchange_answer(struct exchange *x, struct lane *l, bool eof)
 		x->started = buf_len(&l->buf) > l->parsed;
 	}
 	step = read_heads(x, l, &e);
-	if (step == STEP_ITEM && x->answering == PHASE_BODY && !x->blocked)
+	/* What is held whole is read to its end: a refusal has as many choices as the answer had. */
+	if (step == STEP_ITEM && x->answering == PHASE_BODY && (!x->blocked || !x->report.streamed))
 		e = read_body(x, l);
-	if (e == EXCEPTION_NONE && eof && x->answering != PHASE_DONE && !x->blocked) {
+	if (e == EXCEPTION_NONE && eof && x->answering != PHASE_DONE) {
 		e = answer_ended(x);
 		x->answering = PHASE_DONE;
 	}

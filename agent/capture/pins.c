@@ -99,7 +99,7 @@ int pins_cgroup(struct capture *c, const char *name, int prog, int attach_type, 
 	owned(own_free) char *path = NULL;
 	owned(own_close) int dir = -1;
 	owned(own_close) int link = -1;
-	struct bpf_link_info info;
+	struct bpf_link_info info = {};
 	uint64_t id;
 	int err = pin_path(c, name, &path);
 
@@ -121,7 +121,7 @@ int pins_netns(struct capture *c, const char *name, int prog)
 	owned(own_free) char *path = NULL;
 	owned(own_close) int ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	owned(own_close) int link = -1;
-	struct bpf_link_info info;
+	struct bpf_link_info info = {};
 	struct stat st;
 	int err = pin_path(c, name, &path);
 
@@ -224,7 +224,7 @@ void pins_sweep_dialled(struct capture *c)
 
 	while (d && (entry = readdir(d))) {
 		owned(own_free) char *path = NULL;
-		struct bpf_link_info info;
+		struct bpf_link_info info = {};
 
 		if (strncmp(entry->d_name, "link_dialled_", 13) ||
 		    asprintf(&path, "%s/%s", c->pins, entry->d_name) < 0) {

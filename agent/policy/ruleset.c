@@ -157,7 +157,8 @@ static int compile(struct ruleset **out, struct draft *d)
 
 	if (!r)
 		return -ENOMEM;
-	qsort(d->rules, d->rule_count, sizeof(*d->rules), by_id);
+	if (d->rule_count)
+		qsort(d->rules, d->rule_count, sizeof(*d->rules), by_id);
 	error = number_needles(r, d);
 	if (!error)
 		error = digest(d, r->digest);

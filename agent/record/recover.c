@@ -68,7 +68,7 @@ static uint64_t unreadable(struct slice rest)
 
 static int judge_end(struct recovered *r, const struct file_ops *ops, int dir, int fd, const struct segment_walk *w)
 {
-	struct slice rest;
+	struct slice rest = {};
 	char name[NAME_ROOM];
 	void *map = NULL;
 	size_t map_len = 0;

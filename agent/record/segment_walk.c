@@ -68,7 +68,7 @@ int segment_list(int dir, struct segment_name **out, size_t *count)
 	d = fdopendir(fd);
 	if (!d)
 		return -errno;
-	fd = -1;
+	(void)TAKE_FD(fd);
 	for (;;) {
 		struct segment_name name;
 		struct dirent *e;

@@ -123,7 +123,7 @@ $(B)/unit/%: tests/unit/%.c tests/lib/test.h $(LIB)
 	$(call say,TEST,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(filter %.o,$^) $(LIB) $(PKG_LIBS) -lcriterion $(TEST_LIBS)
 
-EVENTS_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard agent/cli/events*.c))
+EVENTS_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard agent/cli/events*.c) agent/cli/globals.c)
 $(B)/unit/events_test: $(EVENTS_OBJ)
 
 $(B)/kernel/%: tests/kernel/%.c tests/lib/test.h $(LIB)

@@ -8,6 +8,8 @@
  */
 #include "cli/events.h"
 
+#include "cli/cli.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -238,8 +240,8 @@ static int choose_dir(struct events *e)
 	owned(own_free) char *inner = NULL;
 	struct stat st;
 
-	if (!e->o.dir)
-		e->o.dir = strdup(RECORD_DIR);
+	if (!e->o.dir && cli_record_dir(&e->o.dir))
+		return EVENTS_ERROR;
 	if (!e->o.dir || asprintf(&inner, "%s/ledger", e->o.dir) < 0) {
 		fprintf(stderr, "events: out of memory\n");
 		return EVENTS_ERROR;

@@ -37,8 +37,6 @@ int events_print(FILE *to, enum event_output how, bool utc, const Record *r, str
 
 enum event_status { EVENTS_FOUND, EVENTS_NOTHING, EVENTS_ERROR, EVENTS_DAMAGED };
 
-#define RECORD_DIR "/var/lib/sluice/record"
-
 struct event_options {
 	char *dir; /* owned; NULL: not given */
 	bool follow, reverse, utc, help;

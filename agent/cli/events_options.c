@@ -35,7 +35,7 @@ static const struct option_row {
 	[OPT_LINES] = { 'n', "lines", "N", "the last N that match; all" },
 	[OPT_REVERSE] = { 'r', "reverse", NULL, "newest first" },
 	[OPT_OUTPUT] = { 'o', "output", "FORM", "short, json, pb, cat" },
-	[OPT_DIRECTORY] = { 'D', "directory", "DIR", "the record's folder, or a copy (" RECORD_DIR ")" },
+	[OPT_DIRECTORY] = { 'D', "directory", "DIR", "the record's folder, or a copy (as the configuration says)" },
 	[OPT_UTC] = { 0, "utc", NULL, "times in UTC" },
 	[OPT_QUIET] = { 'q', "quiet", NULL, "no remarks" },
 	[OPT_NO_PAGER] = { 0, "no-pager", NULL, "accepted; there is none" },

@@ -8,8 +8,6 @@
 #include "base/own.h"
 #include "cli/cli.h"
 
-struct cli_globals cli_globals;
-
 struct command {
 	const char *name;
 	int (*run)(int argc, char **argv); /* NULL: known, but not in this version */

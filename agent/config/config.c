@@ -481,7 +481,7 @@ static int fill_defaults(struct config *c)
 		const char *value;
 	} defaults[] = {
 		{ offsetof(struct config, policy), "/etc/sluice/policy.d" },
-		{ offsetof(struct config, record_dir), "/var/lib/sluice/record" },
+		{ offsetof(struct config, record_dir), CONFIG_RECORD_DIR },
 		{ offsetof(struct config, control), "/run/sluice/control.sock" },
 		{ offsetof(struct config, pins), "/sys/fs/bpf/sluice" },
 		{ offsetof(struct config, own_cgroup), "sluice" },

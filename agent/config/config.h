@@ -13,7 +13,8 @@
 
 #include "base/log.h"
 
-#define CONFIG_FILE "/etc/sluice/sluice.yaml"
+#define CONFIG_FILE       "/etc/sluice/sluice.yaml"
+#define CONFIG_RECORD_DIR "/var/lib/sluice/record"
 
 struct config_service {
 	char *name;

@@ -206,16 +206,19 @@ size_t scan_end(const struct scanner *s, struct scan_state *st, struct scan_hit 
 {
 	struct sink k = { hits, most, .done = st->done };
 	struct place at = { st->symbols, st->node, st->in_word };
-	bool room = true;
 
 	if (st->tail_len) {
-		room = careful(s, &k, &at, fold_text(&s->table, UTF8_REPLACEMENT));
-		if (!room)
-			at.symbols++;
+		if (!careful(s, &k, &at, fold_text(&s->table, UTF8_REPLACEMENT))) {
+			st->done = k.done;
+			return k.n;
+		}
+		*st = (struct scan_state){ .symbols = at.symbols, .node = at.node, .in_word = at.in_word };
 	}
 	k.seen = 0;
-	if (room && at.in_word && s->automaton.edge)
-		cross_edge(&s->automaton, &k, &at);
+	if (at.in_word && s->automaton.edge && !cross_edge(&s->automaton, &k, &at)) {
+		st->done = k.done;
+		return k.n;
+	}
 	*st = (struct scan_state){ .symbols = at.symbols };
 	return k.n;
 }

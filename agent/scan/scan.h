@@ -80,9 +80,8 @@ struct scan_hit {
 size_t scan_feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
                  struct scan_hit *hits, size_t most);
 
-/* The text is over: a cut character counts as U+FFFD, and a word edge at the end is resolved. Returns hits as scan_feed
- * (`most` >= 1; loses hits beyond `most` of needles that end at the same place). Afterwards st is at the start of a
- * text, its symbol count going on. */
+/* The text is over: resolves a word edge at its end; a cut character counts as U+FFFD. Returns hits as scan_feed: call
+ * again as long as it returns `most` (>= 1). Afterwards st is at the start of a text, its symbol count going on. */
 size_t scan_end(const struct scanner *s, struct scan_state *st, struct scan_hit *hits, size_t most);
 
 /* Symbols at the end of the text that could still become part of a hit; 0: nothing must be held. A cut UTF-8 character

@@ -97,6 +97,33 @@ TEST(scan, hit_at_the_very_end)
 	cr_expect_eq(st.in_word, 0);
 }
 
+/* However many needles end where the text ends, and however little room there is, none is lost. */
+TEST(scan, many_hits_at_the_very_end)
+{
+	enum { MANY = 300 };
+	struct needle needles[MANY];
+	owned(scanner_free) struct scanner *s = NULL;
+
+	for (uint32_t i = 0; i < MANY; i++)
+		needles[i] = (struct needle){ SLICE("weasel"), i, true, true };
+	s = compiled(needles, MANY);
+	for (size_t room = 1; room <= MANY + 1; room += room < 4 ? 1 : 99) {
+		struct scan_state st = { 0 };
+		struct scan_hit hits[MANY + 1];
+		uint8_t seen[MANY] = { 0 };
+		size_t used, n;
+
+		cr_assert_eq(scan_feed(s, &st, SLICE("a weasel"), &used, hits, room), 0);
+		do {
+			n = scan_end(s, &st, hits, room);
+			for (size_t i = 0; i < n; i++)
+				seen[hits[i].needle]++;
+		} while (n == room);
+		for (size_t i = 0; i < MANY; i++)
+			cr_assert_eq(seen[i], 1, "needle %zu with room for %zu", i, room);
+	}
+}
+
 TEST(scan, disguises)
 {
 	static const char *const texts[] = {

@@ -104,5 +104,6 @@ enum tally {
 	TALLY_FAMILY,      /* LSM: socket family refused */
 	TALLY_OLD_SOCKET,  /* LSM: send on a socket of another cgroup refused */
 	TALLY_SIDE_DOOR,   /* LSM: outside client of a guarded Unix socket refused */
+	TALLY_OPEN_TOLD,   /* the agent: how many of OPEN_PASSED are on record */
 	TALLY_COUNT
 };

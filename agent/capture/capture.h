@@ -75,13 +75,16 @@ struct capture_status {
 	size_t address_count;
 	char (*uncovered)[192]; /* owned, "service: what and why" */
 	size_t uncovered_count;
-	char (*missing)[128]; /* owned, features this kernel lacks */
+	char (*missing)[192]; /* owned, features this kernel lacks */
 	size_t missing_count;
 	const char *tally_names[CAPTURE_TALLIES];
 	uint64_t tallies[CAPTURE_TALLIES];
 	size_t tally_count;
 	size_t dials; /* entries of the dials map */
 };
+
+/* Connections of fail_open services that passed unread since this was asked last, over restarts: for the record. */
+uint64_t capture_open_passed(struct capture *c);
 
 /* Fills *out, which the caller frees with capture_status_free(). */
 int capture_status(struct capture *c, struct capture_status *out);

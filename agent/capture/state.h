@@ -64,6 +64,7 @@ struct route {
 struct lines {
 	char (*at)[LINE];
 	size_t count;
+	size_t more; /* that did not fit */
 };
 
 struct capture {

@@ -27,6 +27,7 @@ static const char *const tally_names[] = {
 	[TALLY_FAMILY] = "family_refused",
 	[TALLY_OLD_SOCKET] = "old_socket_refused",
 	[TALLY_SIDE_DOOR] = "side_door_refused",
+	[TALLY_OPEN_TOLD] = "open_passed_recorded",
 };
 _Static_assert(ARRAY_LEN(tally_names) == TALLY_COUNT && TALLY_COUNT <= CAPTURE_TALLIES, "a tally has no name or place");
 
@@ -39,8 +40,12 @@ void lines_add(struct lines *l, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
-	if (l->count >= LINES_MOST || lines_have(l, line))
+	if (lines_have(l, line))
 		return;
+	if (l->count >= LINES_MOST) {
+		l->more++;
+		return;
+	}
 	more = realloc(l->at, (l->count + 1) * sizeof(*l->at));
 	if (!more)
 		return;
@@ -176,17 +181,31 @@ static int texts(struct capture *c, struct capture_status *out)
 	int err = 0;
 
 	pthread_mutex_lock(&c->seen);
-	out->uncovered = calloc(c->uncovered.count + 1, sizeof(*out->uncovered));
+	out->uncovered = calloc(c->uncovered.count + 2, sizeof(*out->uncovered));
 	out->missing = calloc(c->missing.count + 1, sizeof(*out->missing));
 	if (!out->uncovered || !out->missing)
 		err = -ENOMEM;
 	for (size_t i = 0; !err && i < c->uncovered.count; i++)
 		snprintf(out->uncovered[out->uncovered_count++], sizeof(*out->uncovered), "%s", c->uncovered.at[i]);
+	if (!err && c->uncovered.more)
+		snprintf(out->uncovered[out->uncovered_count++], sizeof(*out->uncovered), "and %zu more",
+		         c->uncovered.more);
 	for (size_t i = 0; !err && i < c->missing.count; i++)
-		snprintf(out->missing[out->missing_count++], sizeof(*out->missing), "%.*s",
-		         (int)sizeof(*out->missing) - 1, c->missing.at[i]);
+		snprintf(out->missing[out->missing_count++], sizeof(*out->missing), "%s", c->missing.at[i]);
 	pthread_mutex_unlock(&c->seen);
 	return err;
+}
+
+uint64_t capture_open_passed(struct capture *c)
+{
+	uint32_t passed = TALLY_OPEN_PASSED, told = TALLY_OPEN_TOLD;
+	uint64_t now = 0, before = 0;
+
+	if (bpf_map_lookup_elem(c->maps[MAP_TALLY], &passed, &now) ||
+	    bpf_map_lookup_elem(c->maps[MAP_TALLY], &told, &before) || now <= before)
+		return 0;
+	bpf_map_update_elem(c->maps[MAP_TALLY], &told, &now, BPF_ANY);
+	return now - before;
 }
 
 int capture_status(struct capture *c, struct capture_status *ret)

@@ -1,0 +1,62 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""readme_test - what README and the shipped examples show is what the programs take. Needs no root."""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+failed = False
+
+
+def ok(name, good, why=''):
+    global failed
+    failed |= not good
+    print('%s - %s' % ('ok' if good else 'not ok', name))
+    if not good:
+        print('# %s' % why)
+
+
+def run(*args, text=None):
+    return subprocess.run(args, input=text, capture_output=True, timeout=60, text=True)
+
+
+def program(name):
+    return os.path.join(TOP, 'build', name)
+
+
+def with_policy(config, policy):
+    return re.sub(r'^policy:.*$', 'policy: %s' % policy, config, flags=re.M)
+
+
+readme = open(os.path.join(TOP, 'README.md'), encoding='utf-8').read()
+config, pack = re.findall(r'```yaml\n(.*?)```', readme, re.S)
+with tempfile.TemporaryDirectory() as folder:
+    policy = os.path.join(folder, 'policy.d')
+    os.mkdir(policy)
+    with open(os.path.join(policy, 'weapons.yaml'), 'w', encoding='utf-8') as file:
+        file.write(pack)
+    got = run(program('sluicectl'), 'policy', 'check', '-p', policy)
+    ok('the pack of the README is good', got.returncode == 0, got.stderr)
+    got = run(program('sluicectl'), 'scan', '-p', policy, '--json', text='on the Synthesis of SARIN, and more\n')
+    ok('it finds what it says', got.returncode == 0 and '"start":7,"end":25' in got.stdout, got.stdout + got.stderr)
+    got = run(program('sluicectl'), 'scan', '-p', policy, text='nothing\n')
+    ok('and nothing else', got.returncode == 1 and not got.stdout, got.stdout)
+    for name, text in (('README', config), ('packaging/sluice.yaml', open(os.path.join(TOP, 'packaging/sluice.yaml')).read())):
+        file = os.path.join(folder, 'sluice.yaml')
+        with open(file, 'w', encoding='utf-8') as out:
+            out.write(with_policy(text, policy))
+        got = run(program('sluiced'), '--check', '-c', file)
+        ok('the configuration of %s is good' % name, got.returncode == 0, got.stderr)
+    got = run(program('sluicectl'), 'policy', 'check', '-p', os.path.join(TOP, 'packaging/policy.d'))
+    ok('the shipped packs are good', got.returncode == 0, got.stderr)
+
+targets = run('make', '-s', '-C', TOP, 'help').stdout
+for name in sorted(set(re.findall(r'\bmake ([a-z-]+)', readme))):
+    ok('make %s is a target' % name, re.search(r'^\s+%s\s' % name, targets, re.M), targets)
+listed = run(program('sluicectl'), '--help').stdout
+for name in sorted(set(re.findall(r'\bsluicectl ([a-z]+)', readme))):
+    ok('sluicectl %s is a command' % name, re.search(r'^\s+%s\s' % name, listed, re.M), listed)
+sys.exit(failed)

@@ -90,7 +90,8 @@ static void enter_value(struct walk *w)
 		return;
 	w->row = l->row;
 	w->row_path = l->path;
-	if (l->outermost)
+	/* Which choice it is says more than its place. */
+	if (l->outermost && !(l->row && l->row->items != ITEMS_PLAIN))
 		w->row_path = mix(l->path, &l->position, sizeof(l->position));
 	l->position++;
 }
@@ -202,6 +203,8 @@ static enum step give(struct walk *w, struct leaf *leaf, struct slice text, uint
 		l.channel = role == ROLE_TEXT ? row->channel : role == ROLE_LABEL ? CHANNEL_LABEL : CHANNEL_OTHER;
 	if (l.channel == CHANNEL_OTHER)
 		l.path = w->row_path;
+	else if (role == ROLE_TEXT)
+		l.path = row->variant;
 	l.choice = w->choice_depth ? w->choice : 0;
 	l.sub = w->sub_depth ? w->sub : 0;
 	if (must_wait(w))

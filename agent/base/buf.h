@@ -29,7 +29,7 @@ static inline size_t buf_len(const struct buf *b)
 
 static inline struct slice buf_slice(const struct buf *b)
 {
-	return (struct slice){ b->data + b->start, b->end - b->start };
+	return (struct slice){ b->data ? b->data + b->start : NULL, b->end - b->start }; /* NULL + 0 is undefined */
 }
 
 /* Room for `want` bytes behind the queue. Returns where they go, or NULL if the cap or memory forbids it.

@@ -242,7 +242,7 @@ static enum exception read_answer(struct exchange *x, struct lane *l, bool eof)
 
 enum order exchange_answer(struct exchange *x, struct lane *l, bool eof)
 {
-	bool came = buf_len(&l->buf) > l->parsed;
+	bool came = buf_len(&l->buf) > l->parsed, whole;
 	enum exception e;
 
 	if (x->answering == PHASE_CUT)
@@ -260,9 +260,10 @@ enum order exchange_answer(struct exchange *x, struct lane *l, bool eof)
 		                                                  : "an answer before a request");
 	}
 	e = read_answer(x, l, eof);
+	/* What is behind a complete answer is not of it; behind one that is cut, all is thrown away. */
+	whole = e == EXCEPTION_NONE && x->answering == PHASE_DONE && !x->blocked;
 	if (x->started)
-		x->report.coverage.in =
-			l->base + (x->answering == PHASE_DONE ? l->parsed : buf_len(&l->buf)) - x->start;
+		x->report.coverage.in = l->base + (whole ? l->parsed : buf_len(&l->buf)) - x->start;
 	if (e == EXCEPTION_NONE)
 		return decide(x, l);
 	decide(x, l);

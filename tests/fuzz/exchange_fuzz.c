@@ -187,8 +187,9 @@ static bool letter(uint8_t c)
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c >= 0x80;
 }
 
-/* Does the text hold the keyword as a word? Plain ASCII: folding has tests of its own. */
-static bool holds(const uint8_t *at, size_t len, const char *word)
+/* Does the text hold the keyword as a word? Plain ASCII: folding has tests of its own. Where an answer was cut, a word
+ * at the end may have gone on in what was withheld: then it was not the keyword. */
+static bool holds(const uint8_t *at, size_t len, bool whole, const char *word)
 {
 	size_t n = strlen(word);
 
@@ -197,7 +198,7 @@ static bool holds(const uint8_t *at, size_t len, const char *word)
 
 		for (size_t k = 0; k < n && same; k++)
 			same = ascii_lower(at[i + k]) == (uint8_t)word[k];
-		if (same && (i + n == len || !letter(at[i + n])))
+		if (same && (i + n == len ? whole : !letter(at[i + n])))
 			return true;
 	}
 	return false;
@@ -226,10 +227,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fprintf(stderr, "%s\n%s\n", whole.report, cut.report);
 	MUST(!strcmp(whole.report, cut.report));
 	if (stream && request == requests[0]) {
+		bool all = whole.talk.released == answer.len;
+
 		listen(slice_of(whole.talk.out, whole.talk.released));
 		for (size_t i = 0; i < 2; i++) {
-			MUST(!holds(heard[i], heard_len[i], "forbidden-alpha"));
-			MUST(!holds(heard[i], heard_len[i], "brown weasel"));
+			MUST(!holds(heard[i], heard_len[i], all, "forbidden-alpha"));
+			MUST(!holds(heard[i], heard_len[i], all, "brown weasel"));
 		}
 	}
 	return 0;

@@ -31,7 +31,7 @@ static inline struct slice slice_str(const char *text)
 /* Without the first n bytes; n <= s.len. */
 static inline struct slice slice_from(struct slice s, size_t n)
 {
-	return (struct slice){ n ? s.at + n : s.at, s.len - n };
+	return (struct slice){ s.at + n, s.len - n };
 }
 
 static inline bool slice_is(struct slice s, struct slice other)

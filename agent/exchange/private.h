@@ -169,10 +169,13 @@ enum exception texts_end(struct exchange *x);
 /* Nothing but framing since the last unit's end: it goes with it. */
 void unit_extend(struct exchange *x);
 
-/* ---- body.c: bodies become texts ---- */
+/* ---- media.c: what an answer says it is ---- */
 
 enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum http1_framing framing,
                             enum exception *exception);
+
+/* ---- body.c: bodies become texts ---- */
+
 void body_begin(struct exchange *x);
 /* Content of the body, framing taken off. */
 enum exception body_data(struct exchange *x, struct slice data);

@@ -327,6 +327,7 @@ struct walk {
 
 	uint8_t key[64]; /* the key under way, as long as it may be one we know */
 	uint32_t key_len, key_raw;
+	uint64_t key_path; /* of its value: the path of the object, and the key so far */
 	bool key_begun;
 	struct slice key_rest;
 

@@ -267,6 +267,9 @@ static enum step give_key(struct leaf *leaf, struct slice text, uint32_t raw, bo
 
 static enum step key_piece(struct walk *w, const struct json_item *item, struct leaf *leaf)
 {
+	if (!w->key_raw)
+		w->key_path = w->level[w->depth].path;
+	w->key_path = mix(w->key_path, item->text.at, item->text.len);
 	w->key_raw += item->raw;
 	if (!w->key_begun && w->key_len + item->text.len <= sizeof(w->key)) {
 		memcpy(w->key + w->key_len, item->text.at, item->text.len);
@@ -298,7 +301,7 @@ static enum step key_end(struct walk *w, struct leaf *leaf)
 			return bad(w, "two values for one key");
 		l->seen |= bit;
 	}
-	w->row_path = mix(l->path, w->key, len);
+	w->row_path = raw ? w->key_path : l->path;
 	w->key_begun = false;
 	w->key_len = 0;
 	w->key_raw = 0;

@@ -303,6 +303,16 @@ TEST(exchange, unknown_text_of_choices_is_kept_apart)
 	       BLOCKED);
 }
 
+/* Keys too long to be known tell texts apart like any other. */
+TEST(exchange, long_keys_are_read_to_their_end)
+{
+#define LONG "0123456789012345678901234567890123456789012345678901234567890123456789"
+	EXPECT(ANY,
+	       STREAM "data: {\"" LONG "a\":\"FORBIDDEN-\",\"" LONG "b\":\"x \"}\n\ndata: {\"" LONG
+	              "a\":\"ALPHA \"}\n\n",
+	       BLOCKED);
+}
+
 /* ---- JSON in JSON ---- */
 
 TEST(exchange, tool_arguments_are_read_without_their_escapes_too)

@@ -27,9 +27,10 @@ static inline size_t buf_len(const struct buf *b)
 	return b->end - b->start;
 }
 
+/* Never NULL, so that slice_from() may be asked for what is behind nothing. */
 static inline struct slice buf_slice(const struct buf *b)
 {
-	return (struct slice){ b->data + b->start, b->end - b->start };
+	return b->data ? (struct slice){ b->data + b->start, b->end - b->start } : SLICE("");
 }
 
 /* Room for `want` bytes behind the queue. Returns where they go, or NULL if the cap or memory forbids it.

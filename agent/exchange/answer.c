@@ -30,22 +30,31 @@ static enum exception fault_exception(enum http1_fault fault)
 	}
 }
 
-/* Field values are text that a client may show. */
+/* What stands in a head may be shown by a client: the status line is a text, and so is each field. */
 static enum exception scan_head(struct exchange *x, const struct http1_head *h, struct slice head)
 {
-	enum exception e = EXCEPTION_NONE;
-	uint64_t text = 0;
+	uint32_t first = h->field_count ? h->fields[0].name.at : h->len;
+	enum exception e = text_alone(x, CHANNEL_HEADER, slice_of(head.at, first), true, true);
+	uint64_t text = first;
 
 	for (uint32_t i = 0; i < h->field_count && e == EXCEPTION_NONE; i++) {
-		struct slice value = slice_of(head.at + h->fields[i].value.at, h->fields[i].value.len);
+		const struct http1_field *f = &h->fields[i];
+		uint32_t len = f->value.at + f->value.len - f->name.at;
 
-		text += value.len;
-		e = text_alone(x, CHANNEL_HEADER, value, true, true);
+		text += len;
+		e = text_alone(x, CHANNEL_HEADER, slice_of(head.at + f->name.at, len), true, true);
 	}
 	x->here.wire += h->len;
 	x->here.scanned += text;
 	x->here.structural += h->len - text;
 	return e;
+}
+
+/* An API that answers in JSON and events does not answer in text, but for what went wrong. */
+static bool out_of_place(const struct exchange *x)
+{
+	return (x->kind == BODY_TEXT || x->kind == BODY_LIVE) && x->report.dialect->ending != ENDING_GENERIC &&
+	       x->report.status < 300;
 }
 
 static enum exception head_read(struct exchange *x, struct slice head)
@@ -69,6 +78,8 @@ static enum exception head_read(struct exchange *x, struct slice head)
 	x->answer_close |= framing == HTTP1_UNTIL_CLOSE;
 	http1_body_start(&x->body, framing, h->length);
 	x->kind = body_kind_of(h, head, framing, &e);
+	if (e == EXCEPTION_NONE && out_of_place(x))
+		e = EXCEPTION_CONTENT_TYPE;
 	if (e != EXCEPTION_NONE)
 		return e;
 	x->report.streamed = x->kind == BODY_EVENTS || x->kind == BODY_LIVE;
@@ -133,7 +144,8 @@ static enum exception body_item(struct exchange *x, const struct http1_body_item
 	case HTTP1_CHUNK:
 		x->here.left = x->body.left;
 		x->here.in_chunk = x->body.left > 0;
-		return EXCEPTION_NONE;
+		/* Behind the last chunk there are only trailers: a line that has not ended has ended now. */
+		return x->body.left ? EXCEPTION_NONE : body_line_end(x);
 	case HTTP1_CHUNK_END:
 		x->here.in_chunk = false;
 		unit_extend(x);
@@ -180,13 +192,7 @@ static enum exception read_body(struct exchange *x, struct lane *l)
 		/* The end of a body comes by a call of its own. */
 	} while ((step == STEP_ITEM || used) && e == EXCEPTION_NONE && x->answering == PHASE_BODY &&
 	         (whole || !x->blocked));
-	if (e != EXCEPTION_NONE)
-		return e;
-	if (whole && x->here.wire > x->limits.body_max + HTTP1_HEAD_MAX)
-		return EXCEPTION_BODY_TOO_LARGE;
-	if (!whole && !x->blocked && x->here.wire - x->cleared.wire > x->limits.event_max)
-		return EXCEPTION_EVENT_TOO_LARGE;
-	return EXCEPTION_NONE;
+	return e;
 }
 
 /* The server has sent its last byte, and the answer is not complete by its framing. */
@@ -208,6 +214,7 @@ static enum exception answer_ended(struct exchange *x)
 	return e;
 }
 
+/* How far the lane may be sent, and how it goes on. */
 static enum order decide(struct exchange *x, struct lane *l)
 {
 	if (x->blocked && (x->report.streamed || x->answering != PHASE_BODY))
@@ -218,37 +225,45 @@ static enum order decide(struct exchange *x, struct lane *l)
 	return x->answering == PHASE_DONE ? ORDER_DONE : ORDER_PUMP;
 }
 
-enum order exchange_answer(struct exchange *x, struct lane *l, bool eof)
+/* Reads what came. What blocks ends the reading, but of a body that is held whole. */
+static enum exception read_answer(struct exchange *x, struct lane *l, bool eof)
 {
 	enum exception e = EXCEPTION_NONE;
-	enum step step;
+	enum step step = read_heads(x, l, &e);
 
-	if (x->answering == PHASE_CUT)
-		return ORDER_CUT;
-	if (x->started)
-		x->report.coverage.in = l->base + buf_len(&l->buf) - x->start;
-	if (buf_len(&l->buf) > l->parsed) {
-		if (x->asking == PHASE_HEAD)
-			return exchange_except(x, EXCEPTION_ANSWER_UNEXPECTED, "an answer before a request");
-		if (x->answering == PHASE_DONE)
-			return exchange_except(x, EXCEPTION_ANSWER_UNEXPECTED, "bytes behind an answer");
-	}
-	if (x->answering == PHASE_DONE)
-		return ORDER_DONE;
-	if (!x->started) {
-		x->start = l->base + l->parsed;
-		x->started = buf_len(&l->buf) > l->parsed;
-	}
-	step = read_heads(x, l, &e);
-	/* What is held whole is read to its end: a refusal has as many choices as the answer had. */
-	if (step == STEP_ITEM && x->answering == PHASE_BODY && (!x->blocked || !x->report.streamed))
+	if (step == STEP_ITEM && x->answering == PHASE_BODY && !stopped(x))
 		e = read_body(x, l);
-	if (e == EXCEPTION_NONE && eof && x->answering != PHASE_DONE) {
+	if (e == EXCEPTION_NONE && eof && x->answering != PHASE_DONE && !stopped(x)) {
 		e = answer_ended(x);
 		x->answering = PHASE_DONE;
 	}
-	if (x->started)
+	return e;
+}
+
+enum order exchange_answer(struct exchange *x, struct lane *l, bool eof)
+{
+	bool came = buf_len(&l->buf) > l->parsed, whole;
+	enum exception e;
+
+	if (x->answering == PHASE_CUT)
+		return ORDER_CUT;
+	if (x->answering == PHASE_DONE && !came)
+		return ORDER_DONE;
+	if (!x->started) {
+		x->start = l->base + l->parsed;
+		x->started = came;
+	}
+	if (came && (x->asking == PHASE_HEAD || x->answering == PHASE_DONE)) {
 		x->report.coverage.in = l->base + buf_len(&l->buf) - x->start;
+		return exchange_except(x, EXCEPTION_ANSWER_UNEXPECTED,
+		                       x->answering == PHASE_DONE ? "bytes behind an answer"
+		                                                  : "an answer before a request");
+	}
+	e = read_answer(x, l, eof);
+	/* What is behind a complete answer is not of it; behind one that is cut, all is thrown away. */
+	whole = e == EXCEPTION_NONE && x->answering == PHASE_DONE && !x->blocked;
+	if (x->started)
+		x->report.coverage.in = l->base + (whole ? l->parsed : buf_len(&l->buf)) - x->start;
 	if (e == EXCEPTION_NONE)
 		return decide(x, l);
 	decide(x, l);

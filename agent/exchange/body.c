@@ -11,85 +11,6 @@ static void advance(struct exchange *x, size_t n, size_t text)
 		x->here.left -= n;
 }
 
-/* ---- what the answer is ---- */
-
-static bool media_is(struct slice type, const char *media)
-{
-	return slice_is_nocase(type, slice_str(media));
-}
-
-static bool ends_in(struct slice s, struct slice tail)
-{
-	return s.len > tail.len && slice_is_nocase(slice_from(s, s.len - tail.len), tail);
-}
-
-static struct slice trim(struct slice s)
-{
-	while (s.len && (s.at[0] == ' ' || s.at[0] == '\t'))
-		s = slice_from(s, 1);
-	while (s.len && (s.at[s.len - 1] == ' ' || s.at[s.len - 1] == '\t'))
-		s.len--;
-	return s;
-}
-
-static struct slice until(struct slice s, uint8_t c)
-{
-	const uint8_t *at = s.len ? memchr(s.at, c, s.len) : NULL;
-
-	return at ? slice_of(s.at, (size_t)(at - s.at)) : s;
-}
-
-/* A charset parameter other than UTF-8 or its subset is text that we would misread. */
-static bool charset_readable(struct slice params)
-{
-	while (params.len) {
-		struct slice one = until(params, ';'), name = trim(until(one, '=')), value;
-
-		params = slice_from(params, one.len < params.len ? one.len + 1 : one.len);
-		if (!slice_is_nocase(name, SLICE("charset")))
-			continue;
-		value = trim(slice_from(one, until(one, '=').len < one.len ? until(one, '=').len + 1 : one.len));
-		if (value.len > 1 && value.at[0] == '"' && value.at[value.len - 1] == '"')
-			value = slice_of(value.at + 1, value.len - 2);
-		if (!slice_is_nocase(value, SLICE("utf-8")) && !slice_is_nocase(value, SLICE("utf8")) &&
-		    !slice_is_nocase(value, SLICE("us-ascii")))
-			return false;
-	}
-	return true;
-}
-
-enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum http1_framing framing,
-                            enum exception *exception)
-{
-	struct slice value = slice_of(head.at + h->content_type.at, h->content_type.len), type = until(value, ';');
-
-	*exception = EXCEPTION_NONE;
-	if (framing == HTTP1_NO_BODY || (framing == HTTP1_LENGTH && !h->length))
-		return BODY_NONE;
-	if (h->status == 206) {
-		*exception = EXCEPTION_PARTIAL_CONTENT;
-		return BODY_NONE;
-	}
-	if (h->encoded) {
-		*exception = EXCEPTION_CONTENT_ENCODING;
-		return BODY_NONE;
-	}
-	if (!charset_readable(slice_from(value, type.len < value.len ? type.len + 1 : type.len))) {
-		*exception = EXCEPTION_CHARSET;
-		return BODY_NONE;
-	}
-	type = trim(type);
-	if (media_is(type, "text/event-stream"))
-		return BODY_EVENTS;
-	if (media_is(type, "application/json") || media_is(type, "text/json") || ends_in(type, SLICE("+json")))
-		return BODY_JSON;
-	if ((type.len > 5 && slice_is_nocase(slice_of(type.at, 5), SLICE("text/"))) ||
-	    media_is(type, "application/javascript"))
-		return framing == HTTP1_LENGTH ? BODY_TEXT : BODY_LIVE;
-	*exception = EXCEPTION_CONTENT_TYPE;
-	return BODY_NONE;
-}
-
 /* ---- JSON ---- */
 
 /* What a refusal will repeat, and which choices there are. */
@@ -127,6 +48,7 @@ static enum exception tapped(struct exchange *x, const struct leaf *leaf)
 	if (to && leaf->string) {
 		if (leaf->begin)
 			x->tap_at = 0;
+		x->tap_open = !leaf->end;
 		for (size_t i = 0; i < leaf->text.len && x->tap_at + 1 < room; i++)
 			to[x->tap_at++] = (char)leaf->text.at[i];
 		to[x->tap_at] = '\0';
@@ -186,7 +108,7 @@ static enum exception json_data(struct exchange *x, struct slice data)
 			return unparsable(x, x->walk.why);
 		if (step == STEP_ITEM)
 			e = leaf_read(x, &leaf);
-	} while (step == STEP_ITEM && e == EXCEPTION_NONE);
+	} while (step == STEP_ITEM && e == EXCEPTION_NONE && !stopped(x));
 	account(x);
 	return e;
 }
@@ -203,7 +125,7 @@ static enum exception json_end(struct exchange *x)
 			return unparsable(x, x->walk.why);
 		if (step == STEP_ITEM)
 			e = leaf_read(x, &leaf);
-	} while (step == STEP_ITEM && e == EXCEPTION_NONE);
+	} while (step == STEP_ITEM && e == EXCEPTION_NONE && !stopped(x));
 	account(x);
 	return e;
 }
@@ -328,6 +250,9 @@ static enum exception event_item(struct exchange *x, const struct sse_item *item
 			x->here.structural -= item->text.len;
 		return payload(x, item->text);
 	case SSE_FIELD:
+		/* JSON by lines under a false name: a reader of lines would put their texts together. */
+		if (!x->field_open && item->text.at[0] == '{')
+			return unparsable(x, "a line that is JSON and not a field");
 		advance(x, used, item->text.len);
 		x->here.scanned += item->text.len;
 		e = text_alone(x, CHANNEL_LABEL, item->text, !x->field_open, false);
@@ -351,37 +276,76 @@ static enum exception event_item(struct exchange *x, const struct sse_item *item
 	}
 }
 
+/* No more than may be held is read ahead of what is cleared, however it came. */
 static enum exception events_data(struct exchange *x, struct slice data)
 {
 	enum exception e = EXCEPTION_NONE;
 	struct sse_item item;
-	enum step step;
-	size_t used;
 
-	while (e == EXCEPTION_NONE && !x->blocked) {
-		step = sse_feed(&x->sse, data, &used, &item);
+	while (e == EXCEPTION_NONE && !x->blocked && data.len) {
+		uint64_t held = x->here.wire - x->cleared.wire;
+		struct slice in = data;
+		enum step step;
+		size_t used;
+
+		if (held >= x->limits.event_max)
+			return EXCEPTION_EVENT_TOO_LARGE;
+		if (in.len > x->limits.event_max - held)
+			in.len = x->limits.event_max - held;
+		step = sse_feed(&x->sse, in, &used, &item);
 		if (!x->unit_open && used && !(step == STEP_ITEM && item.kind == SSE_LF))
 			event_begin(x);
 		if (step == STEP_ITEM)
-			e = event_item(x, &item, data, used);
+			e = event_item(x, &item, in, used);
 		else
 			advance(x, used, 0);
 		data = slice_from(data, used);
-		if (step != STEP_ITEM)
-			break;
 	}
 	return e;
 }
 
 /* ---- text ---- */
 
-static enum exception text_whole(struct exchange *x, struct slice data)
+/* Is what calls itself text something else? Its readers would put its parts together in other ways than we do. One
+ * byte at a time, until it is clear. */
+static bool is_no_text(struct exchange *x, uint8_t c)
+{
+	static const struct slice others[] = { SLICE("{"),    SLICE("data:"), SLICE("event:"),
+		                               SLICE("\xff"), SLICE("\xfe"),  { (const uint8_t *)"", 1 } };
+	struct slice lead;
+
+	if (x->lead_len == sizeof(x->lead) || (!x->lead_len && (c == ' ' || c == '\t' || c == '\r' || c == '\n')))
+		return false;
+	x->lead[x->lead_len++] = c;
+	lead = slice_of(x->lead, x->lead_len);
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		if (slice_is(lead, others[i]))
+			return true;
+	if (slice_is(lead, SLICE("\xef\xbb\xbf")))
+		x->lead_len = 0;
+	return false;
+}
+
+static enum exception text_piece(struct exchange *x, struct slice data)
 {
 	struct leaf leaf = { .channel = CHANNEL_TEXT, .string = true, .text = data };
 
+	for (size_t i = 0; i < data.len && x->lead_len < sizeof(x->lead); i++)
+		if (is_no_text(x, data.at[i])) {
+			x->report.detail = "what calls itself text is not";
+			return EXCEPTION_CONTENT_TYPE;
+		}
 	advance(x, data.len, data.len);
 	x->here.scanned += data.len;
 	return text_feed(x, &leaf);
+}
+
+static bool mid_character(const struct exchange *x)
+{
+	for (size_t i = 0; i < x->text_count; i++)
+		if (x->texts[i].state.tail_len)
+			return true;
+	return false;
 }
 
 /* A character at a time: each is a unit. Bytes that are not UTF-8 stand for themselves. */
@@ -390,10 +354,12 @@ static enum exception text_live(struct exchange *x, struct slice data)
 	enum exception e = EXCEPTION_NONE;
 
 	for (size_t i = 0; i < data.len && e == EXCEPTION_NONE && !x->blocked; i++) {
+		if (x->here.wire - x->cleared.wire >= x->limits.event_max)
+			return EXCEPTION_EVENT_TOO_LARGE;
 		if (!x->unit_open)
 			unit_begin(x);
-		e = text_whole(x, slice_of(data.at + i, 1));
-		if (e == EXCEPTION_NONE && !x->texts[0].state.tail_len)
+		e = text_piece(x, slice_of(data.at + i, 1));
+		if (e == EXCEPTION_NONE && !x->blocked && !mid_character(x))
 			e = unit_end(x);
 	}
 	return e;
@@ -407,8 +373,29 @@ void body_begin(struct exchange *x)
 		sse_start(&x->sse);
 	if (x->kind == BODY_JSON)
 		json_begin(x);
-	if (x->kind == BODY_JSON || x->kind == BODY_TEXT)
-		x->unit_open = true; /* from the first byte of the answer, where x->unit stands */
+	if (x->kind == BODY_JSON || x->kind == BODY_TEXT) {
+		/* The head is part of it; what came before the head is sent. */
+		x->unit = x->cleared;
+		x->unit_open = true;
+	}
+}
+
+/* A body that is held whole: as much of it as may be held. */
+static enum exception whole_data(struct exchange *x, struct slice data)
+{
+	uint64_t most = x->limits.body_max + HTTP1_HEAD_MAX, room = most > x->here.wire ? most - x->here.wire : 0;
+	bool fits = data.len <= room;
+	enum exception e;
+
+	if (!fits)
+		data.len = room;
+	if (x->kind == BODY_TEXT) {
+		e = text_piece(x, data);
+	} else {
+		advance(x, data.len, data.len);
+		e = json_data(x, data);
+	}
+	return e == EXCEPTION_NONE && !fits ? EXCEPTION_BODY_TOO_LARGE : e;
 }
 
 enum exception body_data(struct exchange *x, struct slice data)
@@ -417,10 +404,8 @@ enum exception body_data(struct exchange *x, struct slice data)
 	case BODY_EVENTS:
 		return events_data(x, data);
 	case BODY_JSON:
-		advance(x, data.len, data.len);
-		return json_data(x, data);
 	case BODY_TEXT:
-		return text_whole(x, data);
+		return whole_data(x, data);
 	case BODY_LIVE:
 		return text_live(x, data);
 	default:
@@ -428,10 +413,20 @@ enum exception body_data(struct exchange *x, struct slice data)
 	}
 }
 
+enum exception body_line_end(struct exchange *x)
+{
+	bool open = x->field_open;
+
+	x->field_open = false;
+	return open ? text_alone(x, CHANNEL_LABEL, SLICE(""), false, true) : EXCEPTION_NONE;
+}
+
 enum exception body_end(struct exchange *x)
 {
-	enum exception e = EXCEPTION_NONE;
+	enum exception e = body_line_end(x);
 
+	if (e != EXCEPTION_NONE || stopped(x))
+		return e;
 	/* An event without its empty line at the end of a complete body: lax readers read it, so it is read. */
 	if (x->kind == BODY_EVENTS && x->unit_open)
 		e = event_end(x);

@@ -8,8 +8,27 @@
 /* Room for a refusal beyond what the lane may hold. */
 #define REFUSAL_MAX 65536
 
+/* What the server said is repeated only if it was read to its end and holds nothing that any rule knows. */
+static void keep_clean(struct exchange *x, char *text, size_t room)
+{
+	struct scan_state state = {};
+	struct scan_hit hit;
+	size_t used, len = strlen(text);
+	bool clean = len + 1 < room && !scan_feed(x->scanner, &state, slice_of(text, len), &used, &hit, 1) &&
+	             !scan_end(x->scanner, &state, &hit, 1);
+
+	if (!clean)
+		*text = '\0';
+}
+
 static void fill(struct exchange *x, struct refusal *r, uint32_t *indexes)
 {
+	/* Which one is under way does not matter: the answer is cut in the middle of its frame. */
+	if (x->tap_open)
+		x->report.id[0] = x->report.model[0] = x->fingerprint_text[0] = '\0';
+	keep_clean(x, x->report.id, sizeof(x->report.id));
+	keep_clean(x, x->report.model, sizeof(x->report.model));
+	keep_clean(x, x->fingerprint_text, sizeof(x->fingerprint_text));
 	*r = (struct refusal){
 		.ending = x->report.dialect->ending,
 		.exception = x->blocked ? EXCEPTION_NONE : x->report.exception,

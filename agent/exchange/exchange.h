@@ -27,7 +27,7 @@ struct lane {
 /* Bytes that may be sent now. */
 static inline struct slice lane_sendable(const struct lane *l)
 {
-	return slice_of(l->buf.data + l->buf.start, l->cleared);
+	return slice_of(buf_slice(&l->buf).at, l->cleared);
 }
 
 static inline void lane_sent(struct lane *l, size_t n)

@@ -20,15 +20,26 @@ struct point {
 /* The state of a text before a unit touched it. */
 struct mark {
 	uint64_t symbols;
+	bool cut; /* inside a character or an escape */
 	struct point point;
 };
 
-/* One text as the reader will see it. */
+/* Bytes of a decoded string that may become an escape of the JSON in it. */
+struct unescape {
+	uint8_t len;
+	uint8_t bytes[12];
+};
+
+/* One text as the reader will see it. A text in which a backslash occurs has a twin, read without its escapes: it may
+ * be JSON, as tool arguments are. */
 struct text {
 	enum channel channel;
 	uint32_t choice, sub;
 	uint64_t path;
 	struct scan_state state;
+	bool is_twin;
+	uint32_t twin; /* place of its twin, 0: none; the first text is never one */
+	struct unescape escapes;
 	bool touched;       /* in this unit */
 	struct mark *marks; /* owned; units that hold a symbol which may be part of a hit, oldest first */
 	uint32_t mark_first, mark_end, mark_room;
@@ -74,8 +85,7 @@ struct exchange {
 	struct walk *request_walk; /* owned; NULL: nothing to learn from the request */
 	bool request_seen, begun;
 	bool to_head, http10;
-	uint8_t tap_len;
-	char tap[24]; /* a tapped number or literal of the request */
+	size_t model_len; /* of the request's model, so far */
 
 	/* answer */
 	enum phase answering;
@@ -93,6 +103,8 @@ struct exchange {
 	struct sse sse;
 	enum payload payload;
 	uint8_t end_mark; /* bytes of "[DONE]" matched */
+	uint8_t lead_len;
+	uint8_t lead[6]; /* the first bytes of a text that are not blank */
 	struct walk walk;
 	uint64_t walk_structural; /* of walk.structural, already in here.structural */
 	struct scan_state one;    /* the text by itself that is under way */
@@ -106,15 +118,42 @@ struct exchange {
 
 	struct finding *findings; /* owned */
 	size_t finding_count, finding_room;
+	uint64_t found_at[FINDINGS_MAX]; /* of each: the step of its last hit */
+	uint64_t step;                   /* of reading: hits of one step are one place in the text */
 
 	/* what a refusal repeats */
 	char fingerprint_text[128];
 	uint64_t created, usage[3];
 	bool has_usage;
 	size_t tap_at;
+	bool tap_open; /* a string that is to be repeated is under way */
 };
 
-/* ---- text.c: texts, holds, hits ---- */
+/* Reading stops at a hit that blocks, where the answer goes out while it comes. What is held whole is read on. */
+static inline bool stopped(const struct exchange *x)
+{
+	return x->blocked && x->report.streamed;
+}
+
+/* ---- reading.c: pieces of text meet the scanner ---- */
+
+#define READINGS_MAX 3
+#define UNESCAPE_MAX 12
+
+/* One way to read a text. Borrows both. */
+struct reading {
+	struct scan_state *state;
+	struct unescape *escapes; /* NULL: as it is */
+};
+
+/* Feeds `bytes` to all readings side by side. Stops behind the byte that blocks, if stopped(). */
+enum exception readings_feed(struct exchange *x, struct reading *readings, size_t count, struct slice bytes,
+                             enum channel channel, uint32_t choice);
+enum exception reading_end(struct exchange *x, struct reading *r, enum channel channel, uint32_t choice);
+/* Takes one byte, gives those that are plain now: escapes as UTF-8, all that is none as it is. */
+size_t unescape_byte(struct unescape *u, uint8_t c, uint8_t out[UNESCAPE_MAX]);
+
+/* ---- text.c: texts and what of them is held ---- */
 
 /* A piece of a text that goes on over units, or of one by itself (`alone`). 0, or the exception. */
 enum exception text_feed(struct exchange *x, const struct leaf *leaf);
@@ -130,11 +169,16 @@ enum exception texts_end(struct exchange *x);
 /* Nothing but framing since the last unit's end: it goes with it. */
 void unit_extend(struct exchange *x);
 
-/* ---- body.c: bodies become texts ---- */
+/* ---- media.c: what an answer says it is ---- */
 
 enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum http1_framing framing,
                             enum exception *exception);
+
+/* ---- body.c: bodies become texts ---- */
+
 void body_begin(struct exchange *x);
 /* Content of the body, framing taken off. */
 enum exception body_data(struct exchange *x, struct slice data);
 enum exception body_end(struct exchange *x);
+/* A line that is no data is over, if one is under way. */
+enum exception body_line_end(struct exchange *x);

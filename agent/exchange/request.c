@@ -163,8 +163,12 @@ static void learn(struct exchange *x, struct slice data)
 	do {
 		step = walk_feed(x->request_walk, data, &used, &leaf);
 		data = slice_from(data, used);
-		if (step == STEP_ITEM && leaf.tap == TAP_MODEL && leaf.string && !x->report.model[0] && leaf.begin)
-			copy_shown(x->report.model, sizeof(x->report.model), leaf.text);
+		if (step == STEP_ITEM && leaf.tap == TAP_MODEL && leaf.string) {
+			size_t room = sizeof(x->report.model) - x->model_len;
+
+			copy_shown(x->report.model + x->model_len, room, leaf.text);
+			x->model_len = strlen(x->report.model);
+		}
 	} while (step == STEP_ITEM);
 	if (step == STEP_BAD) {
 		walk_free(x->request_walk);

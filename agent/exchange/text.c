@@ -12,7 +12,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define HITS_A_CALL 16
+/* Most symbols that one character or escape gives; a mark inside of one may be that far from where it ends. */
+#define CUT_SYMBOLS 18
 
 static bool goes_on(enum channel channel)
 {
@@ -25,103 +26,34 @@ static bool is_prose(enum channel channel)
 	return channel >= CHANNEL_CONTENT && channel <= CHANNEL_TOOL_ARGUMENTS;
 }
 
-/* ---- hits ---- */
-
-static enum exception found(struct exchange *x, const struct scan_hit *hit, enum channel channel, uint32_t choice)
-{
-	const struct rule *rule = ruleset_rule(x->rules, hit->needle);
-	uint32_t keyword = ruleset_keyword(x->rules, hit->needle);
-	struct finding *f;
-
-	if (rule->action == ACTION_BLOCK && !x->blocked)
-		x->blocked = rule;
-	for (size_t i = 0; i < x->finding_count; i++) {
-		f = &x->findings[i];
-		if (f->rule == rule && f->keyword == keyword && f->channel == channel && f->choice == choice) {
-			/* The same place may be read twice, as part of a longer text and by itself. */
-			if (f->last_offset != hit->start) {
-				f->repeat++;
-				f->last_offset = hit->start;
-			}
-			return EXCEPTION_NONE;
-		}
-	}
-	if (x->finding_count == FINDINGS_MAX) {
-		x->report.findings_lost++;
-		return EXCEPTION_NONE;
-	}
-	if (x->finding_count == x->finding_room) {
-		size_t room = x->finding_room ? 2 * x->finding_room : 4;
-		struct finding *more = realloc(x->findings, room * sizeof(*more));
-
-		if (!more)
-			return EXCEPTION_MEMORY;
-		x->findings = more;
-		x->finding_room = room;
-	}
-	x->findings[x->finding_count++] = (struct finding){
-		.rule = rule,
-		.keyword = keyword,
-		.channel = channel,
-		.choice = choice,
-		.offset = hit->start,
-		.length = (uint32_t)(hit->end - hit->start),
-		.wire = x->unit.wire,
-		.last_offset = hit->start,
-	};
-	return EXCEPTION_NONE;
-}
-
-static enum exception found_all(struct exchange *x, const struct scan_hit *hits, size_t n, enum channel channel,
-                                uint32_t choice)
-{
-	enum exception e = EXCEPTION_NONE;
-
-	for (size_t i = 0; i < n && e == EXCEPTION_NONE; i++)
-		e = found(x, &hits[i], channel, choice);
-	return e;
-}
-
-static enum exception feed(struct exchange *x, struct scan_state *state, struct slice bytes, enum channel channel,
-                           uint32_t choice)
-{
-	struct scan_hit hits[HITS_A_CALL];
-	enum exception e = EXCEPTION_NONE;
-	size_t n, used;
-
-	do {
-		n = scan_feed(x->scanner, state, bytes, &used, hits, HITS_A_CALL);
-		bytes = slice_from(bytes, used);
-		e = found_all(x, hits, n, channel, choice);
-	} while (e == EXCEPTION_NONE && bytes.len);
-	return e;
-}
-
-static enum exception end(struct exchange *x, struct scan_state *state, enum channel channel, uint32_t choice)
-{
-	struct scan_hit hits[SCAN_NEEDLE_MAX];
-	size_t n = scan_end(x->scanner, state, hits, SCAN_NEEDLE_MAX);
-
-	return found_all(x, hits, n, channel, choice);
-}
-
 /* ---- texts ---- */
 
-static struct text *text_of(struct exchange *x, enum channel channel, uint32_t choice, uint32_t sub, uint64_t path)
+static void forget_marks(struct exchange *x, struct text *t)
 {
-	struct text *t;
+	if (t->mark_first != t->mark_end)
+		x->holding--;
+	t->mark_first = t->mark_end = 0;
+}
 
-	for (size_t i = 0; i < x->text_count; i++) {
-		size_t at = (x->last_text + i) % x->text_count;
+/* A text of which nothing may become part of a hit is as good as new. */
+static bool spent(const struct exchange *x, const struct text *t)
+{
+	return t->channel == CHANNEL_OTHER && !t->twin && !t->is_twin && !t->state.tail_len &&
+	       !scan_hold(x->scanner, &t->state);
+}
 
-		t = &x->texts[at];
-		if (t->channel == channel && t->choice == choice && t->sub == sub && t->path == path) {
-			x->last_text = at;
-			return t;
+static struct text *new_text(struct exchange *x)
+{
+	if (x->text_count == TEXTS_MAX) {
+		for (size_t i = 0; i < x->text_count; i++) {
+			if (!spent(x, &x->texts[i]))
+				continue;
+			forget_marks(x, &x->texts[i]);
+			free(x->texts[i].marks);
+			return &x->texts[i];
 		}
-	}
-	if (x->text_count == TEXTS_MAX)
 		return NULL;
+	}
 	if (x->text_count == x->text_room) {
 		size_t room = x->text_room ? 2 * x->text_room : 4;
 		struct text *more = realloc(x->texts, room * sizeof(*more));
@@ -131,10 +63,34 @@ static struct text *text_of(struct exchange *x, enum channel channel, uint32_t c
 		x->texts = more;
 		x->text_room = room;
 	}
-	x->last_text = x->text_count++;
-	t = &x->texts[x->last_text];
-	*t = (struct text){ .channel = channel, .choice = choice, .sub = sub, .path = path };
+	return &x->texts[x->text_count++];
+}
+
+static struct text *text_of(struct exchange *x, const struct leaf *leaf)
+{
+	struct text *t;
+
+	for (size_t i = 0; i < x->text_count; i++) {
+		size_t at = (x->last_text + i) % x->text_count;
+
+		t = &x->texts[at];
+		if (t->channel == leaf->channel && t->choice == leaf->choice && t->sub == leaf->sub &&
+		    t->path == leaf->path && !t->is_twin) {
+			x->last_text = at;
+			return t;
+		}
+	}
+	t = new_text(x);
+	if (!t)
+		return NULL;
+	*t = (struct text){ .channel = leaf->channel, .choice = leaf->choice, .sub = leaf->sub, .path = leaf->path };
+	x->last_text = (size_t)(t - x->texts);
 	return t;
+}
+
+static bool is_cut(const struct text *t)
+{
+	return t->state.tail_len || t->escapes.len;
 }
 
 static bool touch(struct exchange *x, struct text *t)
@@ -163,16 +119,32 @@ static bool touch(struct exchange *x, struct text *t)
 	}
 	if (t->mark_first == t->mark_end)
 		x->holding++;
-	t->marks[t->mark_end++] = (struct mark){ t->state.symbols, x->unit };
+	t->marks[t->mark_end++] = (struct mark){ t->state.symbols, is_cut(t), x->unit };
 	t->touched = true;
 	return true;
 }
 
-static void forget_marks(struct exchange *x, struct text *t)
+/* The reading of t without escapes. It begins as t is now, before the first backslash. */
+static bool make_twin(struct exchange *x, size_t at)
 {
-	if (t->mark_first != t->mark_end)
-		x->holding--;
-	t->mark_first = t->mark_end = 0;
+	struct text *t = x->text_count < TEXTS_MAX ? new_text(x) : NULL, *of = &x->texts[at];
+	uint32_t live = of->mark_end - of->mark_first;
+
+	if (!t)
+		return false;
+	*t = *of;
+	t->is_twin = true;
+	t->mark_first = 0;
+	t->mark_end = 0;
+	t->mark_room = live;
+	t->marks = malloc(live * sizeof(*t->marks));
+	if (!t->marks)
+		return false;
+	memcpy(t->marks, of->marks + of->mark_first, live * sizeof(*t->marks));
+	t->mark_end = live;
+	x->holding++;
+	of->twin = (uint32_t)(t - x->texts);
+	return true;
 }
 
 static struct choice *choice_of(struct exchange *x, uint32_t index)
@@ -208,17 +180,47 @@ enum exception text_choice(struct exchange *x, uint32_t index, bool finish)
 
 enum exception text_alone(struct exchange *x, enum channel channel, struct slice bytes, bool begin, bool finish)
 {
+	struct reading one = { .state = &x->one };
 	enum exception e;
 
 	if (begin)
 		x->one = (struct scan_state){};
-	e = bytes.len ? feed(x, &x->one, bytes, channel, 0) : EXCEPTION_NONE;
-	return e == EXCEPTION_NONE && finish ? end(x, &x->one, channel, 0) : e;
+	e = readings_feed(x, &one, 1, bytes, channel, 0);
+	return e == EXCEPTION_NONE && finish && !stopped(x) ? reading_end(x, &one, channel, 0) : e;
+}
+
+/* A piece of a text that goes on. Nobody knows how strings of CHANNEL_OTHER are put together: they are read by
+ * themselves, too. */
+static enum exception go_on(struct exchange *x, const struct leaf *leaf, struct text *t)
+{
+	struct reading readings[READINGS_MAX] = { { .state = &t->state } };
+	size_t count = 1;
+
+	if (!touch(x, t))
+		return EXCEPTION_MEMORY;
+	if (!t->twin && memchr(leaf->text.at, '\\', leaf->text.len)) {
+		size_t at = (size_t)(t - x->texts);
+
+		if (!make_twin(x, at))
+			return EXCEPTION_TOO_MANY_TEXTS;
+		t = &x->texts[at];
+		readings[0].state = &t->state;
+	}
+	if (t->twin) {
+		struct text *twin = &x->texts[t->twin];
+
+		if (!touch(x, twin))
+			return EXCEPTION_MEMORY;
+		readings[count++] = (struct reading){ &twin->state, &twin->escapes };
+	}
+	if (leaf->channel == CHANNEL_OTHER)
+		readings[count++] = (struct reading){ .state = &x->one };
+	return readings_feed(x, readings, count, leaf->text, leaf->channel, leaf->choice);
 }
 
 enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 {
-	enum exception e;
+	enum exception e = EXCEPTION_NONE;
 	struct text *t;
 
 	if (!goes_on(leaf->channel))
@@ -230,20 +232,16 @@ enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 			return EXCEPTION_TOO_MANY_TEXTS;
 		if (c->finished && leaf->text.len)
 			return EXCEPTION_TEXT_AFTER_FINISH;
-	} else if (leaf->channel == CHANNEL_OTHER) {
-		/* Nobody knows how its pieces are put together: they are read by themselves, too. */
-		e = text_alone(x, leaf->channel, leaf->text, leaf->begin, leaf->end);
-		if (e != EXCEPTION_NONE)
-			return e;
+	} else if (leaf->channel == CHANNEL_OTHER && leaf->begin) {
+		x->one = (struct scan_state){};
 	}
-	if (!leaf->text.len)
-		return EXCEPTION_NONE;
-	t = text_of(x, leaf->channel, leaf->choice, leaf->sub, leaf->path);
-	if (!t)
-		return EXCEPTION_TOO_MANY_TEXTS;
-	if (!touch(x, t))
-		return EXCEPTION_MEMORY;
-	return feed(x, &t->state, leaf->text, leaf->channel, leaf->choice);
+	if (leaf->text.len) {
+		t = text_of(x, leaf);
+		e = t ? go_on(x, leaf, t) : EXCEPTION_TOO_MANY_TEXTS;
+	}
+	if (e == EXCEPTION_NONE && leaf->channel == CHANNEL_OTHER && leaf->end && !stopped(x))
+		e = reading_end(x, &(struct reading){ .state = &x->one }, leaf->channel, leaf->choice);
+	return e;
 }
 
 /* ---- units ---- */
@@ -252,6 +250,12 @@ void unit_begin(struct exchange *x)
 {
 	x->unit = x->edge;
 	x->unit_open = true;
+}
+
+/* A symbol from which on all lie in the unit of the mark, their first byte too. */
+static uint64_t begins(const struct mark *m)
+{
+	return m->symbols + (m->cut ? CUT_SYMBOLS : 0);
 }
 
 /* Forgets the marks of units that are no longer needed. A cut UTF-8 character is held with its unit. */
@@ -263,12 +267,19 @@ static void settle(struct exchange *x, struct text *t)
 	t->touched = false;
 	if (hold > x->report.max_hold)
 		x->report.max_hold = (uint32_t)hold;
-	if (!hold && !t->state.tail_len) {
+	if (!hold && !is_cut(t)) {
 		forget_marks(x, t);
 		return;
 	}
-	while (t->mark_end - t->mark_first > 1 && t->marks[t->mark_first + 1].symbols <= from)
+	while (t->mark_end - t->mark_first > 1 && begins(&t->marks[t->mark_first + 1]) <= from)
 		t->mark_first++;
+}
+
+static enum exception text_end(struct exchange *x, struct text *t)
+{
+	struct reading r = { &t->state, t->is_twin ? &t->escapes : NULL };
+
+	return reading_end(x, &r, t->channel, t->choice);
 }
 
 static enum exception finish_choices(struct exchange *x)
@@ -289,7 +300,7 @@ static enum exception finish_choices(struct exchange *x)
 
 			if (!is_prose(t->channel) || t->choice != choice->index)
 				continue;
-			e = end(x, &t->state, t->channel, t->choice);
+			e = text_end(x, t);
 			if (!x->blocked)
 				forget_marks(x, t);
 		}
@@ -353,7 +364,7 @@ enum exception texts_end(struct exchange *x)
 	enum exception e = EXCEPTION_NONE;
 
 	for (size_t i = 0; i < x->text_count && e == EXCEPTION_NONE; i++) {
-		e = end(x, &x->texts[i].state, x->texts[i].channel, x->texts[i].choice);
+		e = text_end(x, &x->texts[i]);
 		forget_marks(x, &x->texts[i]);
 	}
 	if (e == EXCEPTION_NONE && !covered(x))

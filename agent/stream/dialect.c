@@ -11,6 +11,11 @@
 	{                                                                                                              \
 		.key = name, .role = ROLE_TEXT, .channel = of                                                          \
 	}
+/* A text apart from others of its channel: servers send the same words under old and new names side by side. */
+#define TEXT_APART(name, of, n)                                                                                        \
+	{                                                                                                              \
+		.key = name, .role = ROLE_TEXT, .channel = of, .variant = n                                            \
+	}
 #define LABEL(name)                                                                                                    \
 	{                                                                                                              \
 		.key = name, .role = ROLE_LABEL                                                                        \
@@ -39,6 +44,13 @@ static const struct field openai_function[] = {
 	{},
 };
 
+/* From before there were tools. */
+static const struct field openai_function_call[] = {
+	TEXT_APART("name", CHANNEL_TOOL_NAME, 1),
+	TEXT_APART("arguments", CHANNEL_TOOL_ARGUMENTS, 1),
+	{},
+};
+
 static const struct field openai_tool_call[] = {
 	{ .key = "index", .role = ROLE_TOOL },           LABEL("id"), LABEL("type"),
 	{ .key = "function", .below = openai_function }, {},
@@ -48,16 +60,16 @@ static const struct field openai_tool_call[] = {
 static const struct field openai_content_part[] = {
 	LABEL("type"),
 	TEXT("text", CHANNEL_CONTENT),
-	TEXT("refusal", CHANNEL_REFUSAL),
-	TEXT("thinking", CHANNEL_REASONING),
+	TEXT_APART("refusal", CHANNEL_REFUSAL, 1),
+	TEXT_APART("thinking", CHANNEL_REASONING, 2),
 	{},
 };
 
 #define OPENAI_TEXTS(tool_items)                                                                                       \
 	LABEL("role"),                                                                                                 \
 		{ .key = "content", .role = ROLE_TEXT, .channel = CHANNEL_CONTENT, .below = openai_content_part },     \
-		TEXT("reasoning_content", CHANNEL_REASONING), TEXT("reasoning", CHANNEL_REASONING),                    \
-		TEXT("refusal", CHANNEL_REFUSAL), { .key = "function_call", .below = openai_function },                \
+		TEXT("reasoning_content", CHANNEL_REASONING), TEXT_APART("reasoning", CHANNEL_REASONING, 1),           \
+		TEXT("refusal", CHANNEL_REFUSAL), { .key = "function_call", .below = openai_function_call },           \
 	{                                                                                                              \
 		.key = "tool_calls", .items = tool_items, .below = openai_tool_call                                    \
 	}
@@ -140,9 +152,23 @@ static const struct field openai_request[] = {
 	{},
 };
 
+/* ---- whatever is in no other table: choices are told apart, all strings are text ---- */
+
+static const struct field generic_choice[] = { { .key = "index", .role = ROLE_CHOICE }, {} };
+static const struct field generic_message[] = {
+	{ .key = "choices", .items = ITEMS_CHOICES, .below = generic_choice },
+	{},
+};
+
+static const struct field generic_whole_choice[] = { { .key = "index" }, {} };
+static const struct field generic_whole[] = {
+	{ .key = "choices", .items = ITEMS_CHOICES_PLACED, .below = generic_whole_choice },
+	{},
+};
+
 static const struct dialect dialects[] = {
 	{ "openai.chat", "/chat/completions", ENDING_OPENAI_CHAT, openai_request, openai_chunk, openai_whole },
-	{ "generic", NULL, ENDING_GENERIC, NULL, NULL, NULL },
+	{ "generic", NULL, ENDING_GENERIC, NULL, generic_message, generic_whole },
 };
 
 const struct dialect *dialect_of(struct slice method, struct slice path)

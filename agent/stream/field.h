@@ -26,6 +26,7 @@ struct field {
 	const char *key;
 	enum role role;
 	enum channel channel; /* ROLE_TEXT */
+	uint8_t variant;      /* keys of one channel that servers may send side by side are texts of their own */
 	enum tap tap;
 	enum items items;          /* when the value is an array of objects */
 	const struct field *below; /* fields of the object, or of each object of the array */

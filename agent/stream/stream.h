@@ -294,7 +294,8 @@ struct leaf {
 	enum tap tap;
 	bool string, begin, end;
 	uint32_t choice, sub; /* of the choice and the tool call; 0 if there is none */
-	uint64_t path;        /* CHANNEL_OTHER: which string, as a hash without the inner array positions */
+	uint64_t path;        /* CHANNEL_OTHER: which string, as a hash without the inner array positions; of a text
+	                       * that a table knows: which of the keys that carry such text */
 	struct slice text;
 	uint32_t raw; /* bytes of the message that `text` stands for; the others are structural */
 };
@@ -326,6 +327,7 @@ struct walk {
 
 	uint8_t key[64]; /* the key under way, as long as it may be one we know */
 	uint32_t key_len, key_raw;
+	uint64_t key_path; /* of its value: the path of the object, and the key so far */
 	bool key_begun;
 	struct slice key_rest;
 

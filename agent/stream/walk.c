@@ -90,7 +90,8 @@ static void enter_value(struct walk *w)
 		return;
 	w->row = l->row;
 	w->row_path = l->path;
-	if (l->outermost)
+	/* Which choice it is says more than its place. */
+	if (l->outermost && !(l->row && l->row->items != ITEMS_PLAIN))
 		w->row_path = mix(l->path, &l->position, sizeof(l->position));
 	l->position++;
 }
@@ -202,6 +203,8 @@ static enum step give(struct walk *w, struct leaf *leaf, struct slice text, uint
 		l.channel = role == ROLE_TEXT ? row->channel : role == ROLE_LABEL ? CHANNEL_LABEL : CHANNEL_OTHER;
 	if (l.channel == CHANNEL_OTHER)
 		l.path = w->row_path;
+	else if (role == ROLE_TEXT)
+		l.path = row->variant;
 	l.choice = w->choice_depth ? w->choice : 0;
 	l.sub = w->sub_depth ? w->sub : 0;
 	if (must_wait(w))
@@ -264,6 +267,9 @@ static enum step give_key(struct leaf *leaf, struct slice text, uint32_t raw, bo
 
 static enum step key_piece(struct walk *w, const struct json_item *item, struct leaf *leaf)
 {
+	if (!w->key_raw)
+		w->key_path = w->level[w->depth].path;
+	w->key_path = mix(w->key_path, item->text.at, item->text.len);
 	w->key_raw += item->raw;
 	if (!w->key_begun && w->key_len + item->text.len <= sizeof(w->key)) {
 		memcpy(w->key + w->key_len, item->text.at, item->text.len);
@@ -295,7 +301,7 @@ static enum step key_end(struct walk *w, struct leaf *leaf)
 			return bad(w, "two values for one key");
 		l->seen |= bit;
 	}
-	w->row_path = mix(l->path, w->key, len);
+	w->row_path = raw ? w->key_path : l->path;
 	w->key_begun = false;
 	w->key_len = 0;
 	w->key_raw = 0;

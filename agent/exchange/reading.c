@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reading.c - pieces of text meet the scanner, and what was found is kept.
+ *
+ * The same bytes may be read in several ways: as part of a longer text, by themselves, and without their escapes. All
+ * readings go side by side, so that what is found first never depends on how the bytes came.
+ */
+#include "exchange/private.h"
+
+#include <stdlib.h>
+
+#define HITS_A_CALL 16
+
+/* ---- hits ---- */
+
+/* Counts a hit of what was found before. The same place may be met by several readings. */
+static void found_again(struct exchange *x, struct finding *f, uint64_t *step, uint64_t offset)
+{
+	if (*step == x->step || f->last_offset == offset)
+		return;
+	*step = x->step;
+	f->repeat++;
+	f->last_offset = offset;
+}
+
+static enum exception found(struct exchange *x, const struct scan_hit *hit, enum channel channel, uint32_t choice)
+{
+	const struct rule *rule = ruleset_rule(x->rules, hit->needle);
+	uint32_t keyword = ruleset_keyword(x->rules, hit->needle);
+
+	if (rule->action == ACTION_BLOCK && !x->blocked)
+		x->blocked = rule;
+	for (size_t i = 0; i < x->finding_count; i++) {
+		struct finding *f = &x->findings[i];
+
+		if (f->rule == rule && f->keyword == keyword && f->channel == channel && f->choice == choice) {
+			found_again(x, f, &x->found_at[i], hit->start);
+			return EXCEPTION_NONE;
+		}
+	}
+	if (x->finding_count == FINDINGS_MAX) {
+		x->report.findings_lost++;
+		return EXCEPTION_NONE;
+	}
+	if (x->finding_count == x->finding_room) {
+		size_t room = x->finding_room ? 2 * x->finding_room : 4;
+		struct finding *more = realloc(x->findings, room * sizeof(*more));
+
+		if (!more)
+			return EXCEPTION_MEMORY;
+		x->findings = more;
+		x->finding_room = room;
+	}
+	x->found_at[x->finding_count] = x->step;
+	x->findings[x->finding_count++] = (struct finding){
+		.rule = rule,
+		.keyword = keyword,
+		.channel = channel,
+		.choice = choice,
+		.offset = hit->start,
+		.length = (uint32_t)(hit->end - hit->start),
+		.wire = x->unit.wire,
+		.last_offset = hit->start,
+	};
+	return EXCEPTION_NONE;
+}
+
+static enum exception found_all(struct exchange *x, const struct scan_hit *hits, size_t n, enum channel channel,
+                                uint32_t choice)
+{
+	enum exception e = EXCEPTION_NONE;
+
+	for (size_t i = 0; i < n && e == EXCEPTION_NONE; i++)
+		e = found(x, &hits[i], channel, choice);
+	return e;
+}
+
+/* ---- escapes of JSON in a string that was decoded already ---- */
+
+static int hex_digit(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = ascii_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The UTF-16 unit of the \uXXXX at p, or -1. */
+static int32_t unit_at(const uint8_t *p)
+{
+	int32_t unit = 0;
+
+	for (int i = 2; i < 6; i++)
+		unit = unit << 4 | hex_digit(p[i]);
+	return unit;
+}
+
+static bool is_high(int32_t unit)
+{
+	return unit >= 0xd800 && unit < 0xdc00;
+}
+
+static bool is_low(int32_t unit)
+{
+	return unit >= 0xdc00 && unit < 0xe000;
+}
+
+/* More bytes may still make an escape of what waits. */
+static bool may_become(const struct unescape *u)
+{
+	for (size_t i = 0; i < u->len; i++) {
+		size_t at = i % 6;
+
+		if (at == 0 ? u->bytes[i] != '\\' : at == 1 ? u->bytes[i] != 'u' : hex_digit(u->bytes[i]) < 0)
+			return false;
+	}
+	return u->len < 6 || (u->len < 12 && is_high(unit_at(u->bytes)));
+}
+
+/* The character that the waiting bytes stand for, 0 if they are no escape. */
+static uint32_t meaning(const struct unescape *u)
+{
+	static const uint8_t meant[256] = {
+		['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+		['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t',
+	};
+	int32_t unit, low;
+
+	if (u->bytes[0] != '\\' || u->len < 2)
+		return 0;
+	if (u->len == 2)
+		return meant[u->bytes[1]];
+	for (size_t i = 0; i < u->len; i++)
+		if (i % 6 > 1 && hex_digit(u->bytes[i]) < 0)
+			return 0;
+	unit = u->len % 6 ? 0 : unit_at(u->bytes);
+	if (u->len == 6)
+		return is_low(unit) ? 0 : (uint32_t)unit;
+	low = u->len == 12 && u->bytes[6] == '\\' && u->bytes[7] == 'u' ? unit_at(u->bytes + 6) : 0;
+	return is_low(low) ? 0x10000 + ((uint32_t)(unit - 0xd800) << 10) + (uint32_t)(low - 0xdc00) : 0;
+}
+
+static size_t put_utf8(uint8_t *out, uint32_t c)
+{
+	static const uint8_t lead[] = { 0, 0x00, 0xc0, 0xe0, 0xf0 };
+	size_t len = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+
+	for (size_t i = len - 1; i > 0; i--, c >>= 6)
+		out[i] = (uint8_t)(0x80 | (c & 0x3f));
+	out[0] = (uint8_t)(lead[len] | c);
+	return len;
+}
+
+size_t unescape_byte(struct unescape *u, uint8_t c, uint8_t out[UNESCAPE_MAX])
+{
+	struct unescape odd;
+	uint32_t meant;
+	size_t n = 1;
+
+	u->bytes[u->len++] = c;
+	if (may_become(u))
+		return 0;
+	meant = meaning(u);
+	if (meant) {
+		u->len = 0;
+		return put_utf8(out, meant);
+	}
+	/* No escape: the first byte stands for itself, and the others may begin another one. */
+	odd = *u;
+	u->len = 0;
+	out[0] = odd.bytes[0];
+	for (size_t i = 1; i < odd.len; i++)
+		n += unescape_byte(u, odd.bytes[i], out + n);
+	return n;
+}
+
+/* ---- readings ---- */
+
+/* Where hits go. */
+struct sink {
+	struct exchange *x;
+	enum channel channel;
+	uint32_t choice;
+	bool look; /* only whether there are any */
+	bool hit;
+};
+
+static enum exception scan(struct sink *to, struct scan_state *state, struct slice bytes)
+{
+	struct scan_hit hits[HITS_A_CALL];
+	enum exception e = EXCEPTION_NONE;
+	size_t n, used;
+
+	while (e == EXCEPTION_NONE && bytes.len && !(to->look && to->hit)) {
+		n = scan_feed(to->x->scanner, state, bytes, &used, hits, HITS_A_CALL);
+		bytes = slice_from(bytes, used);
+		to->hit |= n > 0;
+		if (!to->look)
+			e = found_all(to->x, hits, n, to->channel, to->choice);
+	}
+	return e;
+}
+
+static enum exception read_on(struct sink *to, struct reading *r, struct slice bytes)
+{
+	enum exception e = EXCEPTION_NONE;
+	uint8_t plain[256];
+	size_t n = 0;
+
+	if (!r->escapes)
+		return scan(to, r->state, bytes);
+	for (size_t i = 0; i < bytes.len && e == EXCEPTION_NONE; i++) {
+		n += unescape_byte(r->escapes, bytes.at[i], plain + n);
+		if (n + UNESCAPE_MAX > sizeof(plain) || i + 1 == bytes.len) {
+			e = scan(to, r->state, slice_of(plain, n));
+			n = 0;
+		}
+	}
+	return e;
+}
+
+/* Does `bytes` hit in any reading? Leaves them behind `bytes` if not, as they were otherwise. */
+static bool hits_nothing(struct sink *to, struct reading *readings, size_t count, struct slice bytes)
+{
+	struct scan_state states[READINGS_MAX];
+	struct unescape escapes[READINGS_MAX];
+
+	to->look = true;
+	to->hit = false;
+	for (size_t i = 0; i < count; i++) {
+		states[i] = *readings[i].state;
+		if (readings[i].escapes)
+			escapes[i] = *readings[i].escapes;
+	}
+	for (size_t i = 0; i < count && !to->hit; i++)
+		read_on(to, &readings[i], bytes);
+	to->look = false;
+	if (!to->hit)
+		return true;
+	for (size_t i = 0; i < count; i++) {
+		*readings[i].state = states[i];
+		if (readings[i].escapes)
+			*readings[i].escapes = escapes[i];
+	}
+	return false;
+}
+
+enum exception readings_feed(struct exchange *x, struct reading *readings, size_t count, struct slice bytes,
+                             enum channel channel, uint32_t choice)
+{
+	struct sink to = { .x = x, .channel = channel, .choice = choice };
+	enum exception e = EXCEPTION_NONE;
+
+	if (!bytes.len || hits_nothing(&to, readings, count, bytes))
+		return EXCEPTION_NONE;
+	for (size_t at = 0; at < bytes.len && e == EXCEPTION_NONE && !stopped(x); at++) {
+		x->step++;
+		for (size_t i = 0; i < count && e == EXCEPTION_NONE; i++)
+			e = read_on(&to, &readings[i], slice_of(bytes.at + at, 1));
+	}
+	return e;
+}
+
+enum exception reading_end(struct exchange *x, struct reading *r, enum channel channel, uint32_t choice)
+{
+	struct sink to = { .x = x, .channel = channel, .choice = choice };
+	struct scan_hit hits[SCAN_NEEDLE_MAX];
+	enum exception e = EXCEPTION_NONE;
+	size_t n;
+
+	x->step++;
+	if (r->escapes) {
+		e = scan(&to, r->state, slice_of(r->escapes->bytes, r->escapes->len));
+		r->escapes->len = 0;
+	}
+	n = scan_end(x->scanner, r->state, hits, SCAN_NEEDLE_MAX);
+	return e == EXCEPTION_NONE ? found_all(x, hits, n, channel, choice) : e;
+}

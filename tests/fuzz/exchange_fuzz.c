@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * exchange_fuzz.c - whole answers through decode, scan and enforce.
+ *
+ * Input: one byte of options, one that seeds the cuts, then the answer as a server would send it; or, by an option, the
+ * events of a stream one a line, each the content of a delta, so that text is met more often than framing.
+ *
+ * Must hold: however the answer is cut, the client gets the same and the report says the same; what is released is what
+ * the server sent; coverage adds up; and content of a choice that was released is no text that a rule blocks.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/lib/talk.h"
+
+#define MUST(what)                                                                                                     \
+	do {                                                                                                           \
+		if (!(what)) {                                                                                         \
+			fprintf(stderr, "%s\n", #what);                                                                \
+			abort();                                                                                       \
+		}                                                                                                      \
+	} while (0)
+
+#define ANSWER_MAX (1u << 16)
+
+static struct ruleset *rules;
+static const char *const requests[] = {
+	"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
+	"POST /generate HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
+	"HEAD / HTTP/1.1\r\nhost: a\r\n\r\n",
+	"POST /v1/chat/completions HTTP/1.0\r\nhost: a\r\ncontent-length: 13\r\n\r\n{\"model\":\"m\"}",
+};
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc, (void)argv;
+	rules = talk_rules(TALK_PACK);
+	MUST(rules);
+	return 0;
+}
+
+/* ---- one run ---- */
+
+struct result {
+	struct talk talk;
+	char report[1u << 14];
+};
+
+static void write_report(struct result *r, struct exchange *x)
+{
+	const struct exchange_report *p = exchange_report(x);
+	const struct coverage *c = &p->coverage;
+	int len = snprintf(r->report, sizeof(r->report), "%d %d %d %u %u %lu %lu %lu %lu %zu %lu %s %s", p->verdict,
+	                   p->exception, r->talk.how, p->max_hold, p->events, c->in, c->scanned, c->structural,
+	                   c->withheld, p->finding_count, p->findings_lost, p->id, p->model);
+
+	MUST(c->in == c->scanned + c->structural + c->withheld);
+	MUST(c->released == c->scanned + c->structural);
+	MUST(c->released == r->talk.released);
+	for (size_t i = 0; i < p->finding_count && len < (int)sizeof(r->report) - 200; i++) {
+		const struct finding *f = &p->findings[i];
+
+		len += snprintf(r->report + len, sizeof(r->report) - (size_t)len, "|%s %d %u %lu %u %lu %u",
+		                f->rule->id, f->channel, f->choice, f->offset, f->length, f->wire, f->repeat);
+	}
+}
+
+/* Pieces of `seed`-chosen length; 0: whole. */
+static void run(struct result *r, const char *request, struct slice answer, uint32_t seed)
+{
+	static const struct exchange_limits limits = { .body_max = 4096, .event_max = 2048 };
+	struct talk *t = &r->talk;
+	size_t at = 0;
+
+	talk_begin(t, rules, &limits, slice_str(request));
+	t->how = CONCLUDE_KEEP;
+	while (at < answer.len) {
+		size_t n = answer.len - at;
+
+		if (seed) {
+			seed = seed * 1664525u + 1013904223u;
+			n = (seed >> 16) % 23 + 1;
+		}
+		if (n > answer.len - at)
+			n = answer.len - at;
+		talk_feed(t, slice_of(answer.at + at, n), false);
+		at += n;
+	}
+	talk_feed(t, SLICE(""), true);
+	talk_conclude(t);
+	MUST(t->released <= answer.len && !memcmp(t->out, answer.at, t->released));
+	write_report(r, t->x);
+	talk_end(t);
+}
+
+/* ---- streams of deltas ---- */
+
+static uint8_t answer_bytes[ANSWER_MAX];
+static uint8_t heard[4][ANSWER_MAX]; /* by choice */
+static size_t heard_len[4];
+
+static size_t put(size_t at, const char *text)
+{
+	size_t n = strlen(text);
+
+	if (at + n > ANSWER_MAX - 64)
+		return at;
+	memcpy(answer_bytes + at, text, n);
+	return at + n;
+}
+
+/* Each line of `in` is a delta: its first byte says of which choice and how it is written, the rest is its text. */
+static size_t write_stream(struct slice in, bool chunked)
+{
+	size_t at = put(0, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n");
+
+	at = put(at, chunked ? "transfer-encoding: chunked\r\n\r\n" : "\r\n");
+	while (in.len && at < ANSWER_MAX / 2) {
+		const uint8_t *end = memchr(in.at, '\n', in.len);
+		struct slice line = slice_of(in.at, end ? (size_t)(end - in.at) : in.len);
+		char event[16384], size[16];
+		int n = 0;
+
+		in = slice_from(in, line.len < in.len ? line.len + 1 : line.len);
+		if (!line.len || line.len > 1024)
+			continue;
+		n += snprintf(event, sizeof(event), "data: {\"choices\":[{%.*s\"delta\":{\"content\":\"",
+		              line.at[0] & 4 ? 0 : 10, line.at[0] & 1 ? "\"index\":1," : "\"index\":0,");
+		for (size_t i = 1; i < line.len; i++) {
+			uint8_t c = line.at[i];
+
+			if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\' || line.at[0] & 8)
+				n += snprintf(event + n, sizeof(event) - (size_t)n, "\\u%04x", c);
+			else
+				event[n++] = (char)c;
+		}
+		n += snprintf(event + n, sizeof(event) - (size_t)n, "\"}%s}]}\n\n",
+		              !(line.at[0] & 4) ? ""
+		              : line.at[0] & 1  ? ",\"index\":1"
+		                                : ",\"index\":0");
+		snprintf(size, sizeof(size), "%x\r\n", n);
+		at = chunked ? put(at, size) : at;
+		at = put(at, event);
+		at = chunked ? put(at, "\r\n") : at;
+	}
+	return chunked ? put(at, "0\r\n\r\n") : at;
+}
+
+/* What a naive reader hears of a stream of write_stream(): good only for what that writes. */
+static void listen(struct slice released)
+{
+	static const char head[] = "\"content\":\"";
+
+	memset(heard_len, 0, sizeof(heard_len));
+	while (released.len) {
+		const uint8_t *event = memmem(released.at, released.len, "data: {", 7), *end, *p;
+		uint8_t *to;
+		size_t choice, n;
+
+		if (!event)
+			return;
+		end = memmem(event, (size_t)(released.at + released.len - event), "\n\n", 2);
+		p = memmem(event, (size_t)(released.at + released.len - event), head, sizeof(head) - 1);
+		if (!end || !p)
+			return;
+		choice = memmem(event, (size_t)(end - event), "\"index\":1", 9) ? 1 : 0;
+		to = heard[choice] + heard_len[choice];
+		for (n = 0, p += sizeof(head) - 1; p < end && *p != '"'; n++) {
+			unsigned c;
+
+			if (*p == '\\' && sscanf((const char *)p, "\\u%04x", &c) == 1)
+				p += 6;
+			else
+				c = *p++;
+			to[n] = (uint8_t)c;
+		}
+		heard_len[choice] += n;
+		released = slice_from(released, (size_t)(end - released.at));
+	}
+}
+
+static bool letter(uint8_t c)
+{
+	c = ascii_lower(c);
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c >= 0x80;
+}
+
+/* Does the text hold the keyword as a word? Plain ASCII: folding has tests of its own. Where an answer was cut, a word
+ * at the end may have gone on in what was withheld: then it was not the keyword. */
+static bool holds(const uint8_t *at, size_t len, bool whole, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (size_t i = 0; i + n <= len; i++) {
+		bool same = !i || !letter(at[i - 1]);
+
+		for (size_t k = 0; k < n && same; k++)
+			same = ascii_lower(at[i + k]) == (uint8_t)word[k];
+		if (same && (i + n == len ? whole : !letter(at[i + n])))
+			return true;
+	}
+	return false;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct result whole, cut;
+	const char *request;
+	struct slice answer;
+	bool stream;
+
+	if (size < 2 || size > 8192)
+		return 0;
+	request = requests[data[0] & 3];
+	stream = data[0] & 4;
+	answer = slice_of(data + 2, size - 2);
+	if (stream)
+		answer = slice_of(answer_bytes, write_stream(answer, data[0] & 8));
+	run(&whole, request, answer, 0);
+	run(&cut, request, answer, data[1] + 1u);
+	MUST(whole.talk.len == cut.talk.len && whole.talk.released == cut.talk.released);
+	MUST(!memcmp(whole.talk.out, cut.talk.out, whole.talk.len));
+	if (strcmp(whole.report, cut.report))
+		fprintf(stderr, "%s\n%s\n", whole.report, cut.report);
+	MUST(!strcmp(whole.report, cut.report));
+	if (stream && request == requests[0]) {
+		bool all = whole.talk.released == answer.len;
+
+		listen(slice_of(whole.talk.out, whole.talk.released));
+		for (size_t i = 0; i < 2; i++) {
+			MUST(!holds(heard[i], heard_len[i], all, "forbidden-alpha"));
+			MUST(!holds(heard[i], heard_len[i], all, "brown weasel"));
+		}
+	}
+	return 0;
+}

@@ -2,17 +2,23 @@
 /* config.c - a table of keys, each with the function that reads its value. */
 #include "config/config.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <yaml.h>
 
 #include "base/own.h"
 
 #define RETAIN_FLOOR_DAYS 184 /* six calendar months, the longest of them */
 #define MISTAKES_MAX      50
+#define SOCKET_PATH_MAX   (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
+
+/* What the name of a field is made of (RFC 9110 5.6.2). */
+#define FIELD_NAME "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 struct reader {
 	const char *file;
@@ -68,6 +74,8 @@ static void text(struct reader *r, const yaml_node_t *n, const char *what, char 
 	}
 	free(*to);
 	*to = strdup(value);
+	if (!*to)
+		wrong(r, n, "%s: out of memory", what);
 }
 
 /* A whole number with one of the given units, each a letter or word and what it multiplies by. */
@@ -87,13 +95,13 @@ static bool number(struct reader *r, const yaml_node_t *n, const char *what, con
 		return false;
 	errno = 0;
 	got = strtoull(value, &end, 10);
-	if (end == value || errno || value[0] == '-' || value[0] == '+' || value[0] == ' ') {
+	if (value[0] < '0' || value[0] > '9' || errno) {
 		wrong(r, n, "%s must be a whole number, not '%.64s'", what, value);
 		return false;
 	}
 	for (; units && units->name; units++)
-		if (!strcmp(end, units->name) && got <= UINT64_MAX / units->times) {
-			got *= units->times;
+		if (!strcmp(end, units->name)) {
+			got = got <= UINT64_MAX / units->times ? got * units->times : UINT64_MAX;
 			end = "";
 			break;
 		}
@@ -200,6 +208,7 @@ static void service_ports(struct reader *r, yaml_node_t *n)
 	}
 	count = (size_t)(n->data.sequence.items.top - n->data.sequence.items.start);
 	free(r->service->ports);
+	r->service->port_count = 0;
 	r->service->ports = calloc(count, sizeof(*r->service->ports));
 	if (!r->service->ports)
 		return;
@@ -320,7 +329,11 @@ static void identity_headers(struct reader *r, yaml_node_t *n)
 	for (size_t i = 0; r->config->identity_headers && i < count; i++) {
 		yaml_node_t *item = yaml_document_get_node(&r->doc, n->data.sequence.items.start[i]);
 
-		text(r, item, "a header name", &r->config->identity_headers[r->config->identity_count++]);
+		char **to = &r->config->identity_headers[r->config->identity_count++];
+
+		text(r, item, "a header name", to);
+		if (*to && (*to)[strspn(*to, FIELD_NAME)])
+			wrong(r, item, "'%.64s' is not the name of a header", *to);
 	}
 }
 
@@ -331,11 +344,31 @@ static void identity(struct reader *r, yaml_node_t *n)
 	mapping(r, n, "identity", identity_keys);
 }
 
+static bool is_loopback(const char *address)
+{
+	const char *colon = strrchr(address, ':');
+	size_t host_len = colon ? (size_t)(colon - address) : 0;
+	char host[INET_ADDRSTRLEN] = "", *end;
+	struct in_addr a;
+	long port;
+
+	if (!colon || colon[1] < '0' || colon[1] > '9')
+		return false;
+	port = strtol(colon + 1, &end, 10);
+	if (*end || port < 1 || port > 65535)
+		return false;
+	if (host_len == 5 && !memcmp(address, "[::1]", 5))
+		return true;
+	if (host_len >= sizeof(host))
+		return false;
+	memcpy(host, address, host_len);
+	return inet_pton(AF_INET, host, &a) == 1 && ntohl(a.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 static void metrics_listen(struct reader *r, yaml_node_t *n)
 {
 	text(r, n, "metrics.listen", &r->config->metrics_listen);
-	if (r->config->metrics_listen && strncmp(r->config->metrics_listen, "127.", 4) &&
-	    strncmp(r->config->metrics_listen, "[::1]:", 6))
+	if (r->config->metrics_listen && !is_loopback(r->config->metrics_listen))
 		wrong(r, n, "metrics.listen must be a loopback address with a port, like 127.0.0.1:9477");
 }
 
@@ -364,6 +397,8 @@ static void log_section(struct reader *r, yaml_node_t *n)
 static void control(struct reader *r, yaml_node_t *n)
 {
 	text(r, n, "control", &r->config->control);
+	if (r->config->control && strlen(r->config->control) > SOCKET_PATH_MAX)
+		wrong(r, n, "control: the path of a socket has at most %zu bytes", SOCKET_PATH_MAX);
 }
 
 static void capture_pins(struct reader *r, yaml_node_t *n)
@@ -498,24 +533,22 @@ static int fill_defaults(struct config *c)
 	return 0;
 }
 
-static void read_document(struct reader *r, FILE *in)
+/* The next document of the file, if it is YAML; its root may be NULL. The caller deletes it. */
+static bool next_document(struct reader *r, yaml_parser_t *parser, yaml_document_t *doc)
 {
-	yaml_parser_t parser;
-	yaml_node_t *root;
+	if (yaml_parser_load(parser, doc))
+		return true;
+	fprintf(r->report, "%s:%zu:%zu: %s\n", r->file, parser->problem_mark.line + 1, parser->problem_mark.column + 1,
+	        parser->problem ? parser->problem : "not YAML");
+	r->mistakes++;
+	return false;
+}
 
-	if (!yaml_parser_initialize(&parser)) {
-		r->mistakes++;
-		return;
-	}
-	yaml_parser_set_input_file(&parser, in);
-	if (!yaml_parser_load(&parser, &r->doc)) {
-		fprintf(r->report, "%s:%zu:%zu: %s\n", r->file, parser.problem_mark.line + 1,
-		        parser.problem_mark.column + 1, parser.problem ? parser.problem : "not YAML");
-		r->mistakes++;
-		yaml_parser_delete(&parser);
-		return;
-	}
-	root = yaml_document_get_root_node(&r->doc);
+static void read_document(struct reader *r, yaml_parser_t *parser)
+{
+	yaml_node_t *root = yaml_document_get_root_node(&r->doc);
+	yaml_document_t more;
+
 	if (!root) {
 		fprintf(r->report, "%s:1:1: the file is empty\n", r->file);
 		r->mistakes++;
@@ -524,7 +557,27 @@ static void read_document(struct reader *r, FILE *in)
 		if (!r->config->services && !r->mistakes)
 			wrong(r, root, "'services' is missing: nothing would be guarded");
 	}
-	yaml_document_delete(&r->doc);
+	if (!root || !next_document(r, parser, &more))
+		return;
+	root = yaml_document_get_root_node(&more);
+	if (root)
+		wrong(r, root, "a second document is not read: the configuration is one");
+	yaml_document_delete(&more);
+}
+
+static void read_file(struct reader *r, FILE *in)
+{
+	yaml_parser_t parser;
+
+	if (!yaml_parser_initialize(&parser)) {
+		r->mistakes++;
+		return;
+	}
+	yaml_parser_set_input_file(&parser, in);
+	if (next_document(r, &parser, &r->doc)) {
+		read_document(r, &parser);
+		yaml_document_delete(&r->doc);
+	}
 	yaml_parser_delete(&parser);
 }
 
@@ -554,7 +607,11 @@ int config_load(struct config **out, const char *file, char **report)
 		c->record_all = true;
 		c->retain_days = 200;
 		c->log_level = LOG_INFO;
-		read_document(&r, in);
+		c->body_max = 16u << 20;
+		c->event_max = 1u << 20;
+		c->head_timeout_ms = 60000;
+		c->stop_timeout_ms = 1000;
+		read_file(&r, in);
 		err = r.mistakes ? -EINVAL : fill_defaults(c);
 	}
 	if (r.report)

@@ -249,7 +249,7 @@ static bool pump_up(struct flow *f)
 		s->reset |= s->eof;
 	}
 	/* Behind the last byte, not in front of a pipelined request that waits for its turn. */
-	if (c->eof && !buf_len(&f->up.buf) && !f->connecting)
+	if (c->eof && !c->reset && !buf_len(&f->up.buf) && !f->connecting)
 		side_fin(s);
 	return moved;
 }

@@ -614,6 +614,8 @@ int config_load(struct config **out, const char *file, char **report)
 		read_file(&r, in);
 		err = r.mistakes ? -EINVAL : fill_defaults(c);
 	}
+	if (r.mistakes > MISTAKES_MAX)
+		fprintf(r.report, "%s: %zu more mistakes\n", file, r.mistakes - MISTAKES_MAX);
 	if (r.report)
 		fclose(r.report);
 	if (err)

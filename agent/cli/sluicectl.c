@@ -146,18 +146,7 @@ void cli_json_string(FILE *to, const char *text)
 	fputc('"', to);
 }
 
-/* Output that did not arrive is an error, not a success with less to say. */
-static int run(const struct command *c, int argc, char **argv)
-{
-	int status = c->run(argc, argv);
-
-	if (!fflush(stdout) && !ferror(stdout))
-		return status;
-	fprintf(stderr, "sluicectl: standard output: %s\n", strerror(errno));
-	return 2;
-}
-
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	int i = 1;
 
@@ -182,8 +171,19 @@ int main(int argc, char **argv)
 			fprintf(stderr, "sluicectl: '%s' is not supported by this version\n", argv[i]);
 			return 2;
 		}
-		return run(&commands[k], argc - i, argv + i);
+		return commands[k].run(argc - i, argv + i);
 	}
 	fprintf(stderr, "sluicectl: unknown command '%s'\n", argv[i]);
 	return usage(stderr, 2);
+}
+
+/* Output that did not arrive is an error, not a success with less to say. */
+int main(int argc, char **argv)
+{
+	int status = run(argc, argv);
+
+	if (!fflush(stdout) && !ferror(stdout))
+		return status;
+	fprintf(stderr, "sluicectl: standard output: %s\n", strerror(errno));
+	return 2;
 }

@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -29,12 +30,16 @@
 
 #define TICK_NS     1000000000u
 #define HEARTBEAT_S 60
+#define MISSED_MAX  10 /* ticks without a turn of a worker's loop, then the watchdog is left to bite */
 
 struct thread {
 	pthread_t id;
 	struct loop *loop;
 	struct worker *worker;
 	bool running;
+	struct post pulse; /* asked every tick whether its loop still turns */
+	atomic_bool beats;
+	uint32_t missed;
 };
 
 struct daemon {
@@ -58,12 +63,22 @@ struct daemon {
 	bool ready;
 };
 
-static uint64_t unix_nanos(void)
+static uint64_t nanos(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_REALTIME, &t);
+	clock_gettime(clock, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t unix_nanos(void)
+{
+	return nanos(CLOCK_REALTIME);
+}
+
+static uint64_t monotonic_nanos(void)
+{
+	return nanos(CLOCK_MONOTONIC);
 }
 
 /* ---- records of the daemon itself ---- */
@@ -167,17 +182,15 @@ static void reload(struct daemon *d)
 {
 	struct policy_report report = {};
 	struct ruleset *fresh = NULL, *old = d->rules;
-	uint64_t passed = 0;
 	int err;
 
-	(void)passed;
-	sd_notify(0, "RELOADING=1");
+	/* The time is for Type=notify-reload of systemd 253 and later. */
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)monotonic_nanos() / 1000);
 	err = ruleset_load(&fresh, d->config->policy, &report);
 	if (err) {
-		char *line = report.text ? strchrnul(report.text, '\n') : NULL;
+		const char *said = report.text && *report.text ? report.text : strerror(-err);
 
-		snprintf(d->policy_error, sizeof(d->policy_error), "%.*s", line ? (int)(line - report.text) : 0,
-		         report.text ? report.text : "");
+		snprintf(d->policy_error, sizeof(d->policy_error), "%.*s", (int)strcspn(said, "\n"), said);
 		print_report(&report);
 		log_error("policy: refused, the old one stays: mistakes=%zu", report.errors);
 		note_policy(d, true);
@@ -398,13 +411,40 @@ static void signal_ready(struct watch *w, uint32_t events)
 	}
 }
 
+static void beat(struct post *p)
+{
+	atomic_store(&container_of(p, struct thread, pulse)->beats, true);
+}
+
+/* Whether every worker's loop has turned lately: the main loop alone proves nothing about the traffic. */
+static bool all_turn(struct daemon *d)
+{
+	bool all = true;
+
+	for (unsigned i = 0; i < d->thread_count; i++) {
+		struct thread *t = &d->threads[i];
+
+		if (atomic_load(&t->beats)) {
+			atomic_store(&t->beats, false);
+			t->missed = 0;
+			loop_post(t->loop, &t->pulse);
+		} else if (++t->missed >= MISSED_MAX) {
+			all = false;
+			if (t->missed == MISSED_MAX)
+				log_error("worker: its loop stands still: loop=%u seconds=%d", i, MISSED_MAX);
+		}
+	}
+	return all;
+}
+
 static void tick_due(struct timer *t)
 {
 	struct daemon *d = container_of(t, struct daemon, tick);
 
 	loop_timer(d->loop, t, TICK_NS);
 	capture_audit(d->capture);
-	sd_notify(0, "WATCHDOG=1");
+	if (all_turn(d))
+		sd_notify(0, "WATCHDOG=1");
 	if (++d->ticks % HEARTBEAT_S == 0)
 		note_heartbeat(d);
 }
@@ -451,6 +491,8 @@ static int start_workers(struct daemon *d)
 		struct thread *t = &d->threads[i];
 		int err = loop_new(&t->loop);
 
+		t->pulse.run = beat;
+		atomic_init(&t->beats, true);
 		err = err ? err : worker_new(&t->worker, &o, i, t->loop, d->rules);
 		err = err ? err : -pthread_create(&t->id, NULL, run_thread, t);
 		if (err)
@@ -460,13 +502,21 @@ static int start_workers(struct daemon *d)
 	return 0;
 }
 
+/* Whether a service manager has given us a cgroup of our own. A shell that runs in a unit hands INVOCATION_ID on to
+ * what is started by hand, and its cgroup is not ours alone: SYSTEMD_EXEC_PID (systemd 248) says who was meant. */
+static bool is_managed(void)
+{
+	const char *pid = getenv("SYSTEMD_EXEC_PID");
+
+	return getenv("INVOCATION_ID") && (!pid || strtol(pid, NULL, 10) == (long)getpid());
+}
+
 static int open_capture(struct daemon *d)
 {
 	const struct config *c = d->config;
-	bool managed = getenv("INVOCATION_ID") != NULL; /* systemd gave us a cgroup of our own */
 	struct capture_options o = {
 		.pins = c->pins,
-		.own_cgroup = managed ? NULL : c->own_cgroup,
+		.own_cgroup = is_managed() ? NULL : c->own_cgroup,
 		.guard_count = c->service_count,
 		.loops = d->thread_count,
 	};
@@ -618,7 +668,9 @@ static void stop(struct daemon *d)
 			loop_stop(d->threads[i].loop);
 			pthread_join(d->threads[i].id, NULL);
 		}
-	/* The gate closes before the last streams are let go, so that nobody comes back unread. */
+	for (unsigned i = 0; d->threads && i < d->thread_count; i++)
+		if (d->threads[i].worker)
+			worker_stop(d->threads[i].worker);
 	capture_close(&d->capture);
 	if (d->ledger) {
 		if (d->ready)
@@ -655,18 +707,60 @@ static int usage(FILE *to, int status)
 	return status;
 }
 
-static int load(struct daemon *d)
+static int load_config(struct daemon *d)
 {
-	owned(policy_report_free) struct policy_report report = {};
 	owned(own_free) char *mistakes = NULL;
 	int err = config_load(&d->config, d->config_file, &mistakes);
 
-	if (err) {
-		fputs(mistakes ? mistakes : "out of memory\n", stderr);
-		return err;
-	}
-	err = ruleset_load(&d->rules, d->config->policy, &report);
+	if (err)
+		fputs(mistakes && *mistakes ? mistakes : "out of memory\n", stderr);
+	return err;
+}
+
+static int load_policy(struct daemon *d)
+{
+	owned(policy_report_free) struct policy_report report = {};
+	int err = ruleset_load(&d->rules, d->config->policy, &report);
+
 	print_report(&report);
+	if (err && !report.text)
+		fprintf(stderr, "%s: %s\n", d->config->policy, strerror(-err));
+	return err;
+}
+
+static int check(struct daemon *d)
+{
+	printf("%s: good; %s: %zu rules, %u keywords\n", d->config_file, d->config->policy, ruleset_rules(d->rules),
+	       keyword_count(d->rules));
+	return fflush(stdout) ? -errno : 0;
+}
+
+/* Needs no good policy: it is what is left when everything else fails. */
+static int take_down(struct daemon *d)
+{
+	int err = capture_unpin(d->config->pins);
+
+	if (err)
+		fprintf(stderr, "sluiced: %s: %s\n", d->config->pins, strerror(-err));
+	return err;
+}
+
+static int run(struct daemon *d)
+{
+	sigset_t set;
+	int err;
+
+	log_set_level(d->config->log_level);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	err = start(d, &set);
+	if (!err)
+		loop_run(d->loop);
+	stop(d);
 	return err;
 }
 
@@ -679,8 +773,7 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },         {},
 	};
 	struct daemon d = { .config_file = CONFIG_FILE, .signals = { .fd = -1 } };
-	bool check = false, unpin = false;
-	sigset_t set;
+	int (*what)(struct daemon *) = run;
 	int c, err;
 
 	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
@@ -689,10 +782,10 @@ int main(int argc, char **argv)
 			d.config_file = optarg;
 			break;
 		case CHECK:
-			check = true;
+			what = check;
 			break;
 		case UNPIN:
-			unpin = true;
+			what = take_down;
 			break;
 		case VERSION:
 			puts("sluiced " SLUICE_VERSION);
@@ -705,32 +798,12 @@ int main(int argc, char **argv)
 	}
 	if (optind < argc)
 		return usage(stderr, 2);
-	err = load(&d);
-	if (err || check) {
-		if (!err)
-			printf("%s: good; %s: %zu rules, %u keywords\n", d.config_file, d.config->policy,
-			       ruleset_rules(d.rules), keyword_count(d.rules));
-		ruleset_put(&d.rules);
-		config_free(&d.config);
-		return err ? 1 : 0;
-	}
-	if (unpin) {
-		err = capture_unpin(d.config->pins);
-		if (err)
-			fprintf(stderr, "sluiced: %s: %s\n", d.config->pins, strerror(-err));
-		stop(&d);
-		return err ? 1 : 0;
-	}
-	log_set_level(d.config->log_level);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	err = start(&d, &set);
+	err = load_config(&d);
+	if (!err && what != take_down)
+		err = load_policy(&d);
 	if (!err)
-		loop_run(d.loop);
-	stop(&d);
+		err = what(&d);
+	ruleset_put(&d.rules);
+	config_free(&d.config);
 	return err ? 1 : 0;
 }

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +24,17 @@ enum log_level log_get_level(void)
 	return most;
 }
 
+/* Whether standard error is the journal's: children inherit the variable, and may write to a file (systemd.exec(5)). */
+static bool to_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat s;
+
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 && !fstat(STDERR_FILENO, &s) &&
+	       s.st_dev == device && s.st_ino == inode;
+}
+
 void log_write(enum log_level level, const char *format, ...)
 {
 	static const char *const sd_prefix[LOG_LEVEL_COUNT] = { "<3>", "<4>", "<6>", "<7>" };
@@ -33,7 +45,7 @@ void log_write(enum log_level level, const char *format, ...)
 
 	if (level > most)
 		return;
-	if (getenv("JOURNAL_STREAM")) {
+	if (to_journal()) {
 		n = (size_t)snprintf(line, sizeof(line), "%s", sd_prefix[level]);
 	} else {
 		struct timespec t;

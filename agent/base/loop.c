@@ -288,4 +288,5 @@ void loop_run(struct loop *l)
 		run_again(l);
 		run_timers(l);
 	}
+	run_posts(l); /* who posted relies on being called */
 }

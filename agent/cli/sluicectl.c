@@ -111,21 +111,40 @@ int cli_read(const char *path, size_t most, uint8_t **data, size_t *len)
 	return 0;
 }
 
+/* Bytes of the character at p, 0 if it is not one of UTF-8 (Unicode 15, table 3-7). Stops at the terminator. */
+static size_t utf8_bytes(const unsigned char *p)
+{
+	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+
+	for (size_t i = 1; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
+	    (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return n;
+}
+
 void cli_json_string(FILE *to, const char *text)
 {
+	size_t n;
+
 	fputc('"', to);
-	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-		if (*p == '"' || *p == '\\')
+	for (const unsigned char *p = (const unsigned char *)text; *p; p += n ? n : 1) {
+		n = utf8_bytes(p);
+		if (!n)
+			fputs("\xef\xbf\xbd", to);
+		else if (*p == '"' || *p == '\\')
 			fprintf(to, "\\%c", *p);
-		else if (*p < 0x20)
+		else if (*p < 0x20 || *p == 0x7f)
 			fprintf(to, "\\u%04x", *p);
 		else
-			fputc(*p, to);
+			fwrite(p, 1, n, to);
 	}
 	fputc('"', to);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	int i = 1;
 
@@ -154,4 +173,15 @@ int main(int argc, char **argv)
 	}
 	fprintf(stderr, "sluicectl: unknown command '%s'\n", argv[i]);
 	return usage(stderr, 2);
+}
+
+/* Output that did not arrive is an error, not a success with less to say. */
+int main(int argc, char **argv)
+{
+	int status = run(argc, argv);
+
+	if (!fflush(stdout) && !ferror(stdout))
+		return status;
+	fprintf(stderr, "sluicectl: standard output: %s\n", strerror(errno));
+	return 2;
 }

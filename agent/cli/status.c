@@ -179,7 +179,8 @@ int services_main(int argc, char **argv)
 {
 	ControlReply *reply = NULL;
 
-	(void)argv;
+	if (argc == 2 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")))
+		return usage(stdout, 0);
 	if (argc > 1)
 		return usage(stderr, 2);
 	if (ask_status(&reply))

@@ -2,112 +2,21 @@
 /* config.c - a table of keys, each with the function that reads its value. */
 #include "config/config.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
+#include <sys/un.h>
 
 #include "base/own.h"
+#include "config/read.h"
 
 #define RETAIN_FLOOR_DAYS 184 /* six calendar months, the longest of them */
-#define MISTAKES_MAX      50
+#define SOCKET_PATH_MAX   (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
-struct reader {
-	const char *file;
-	yaml_document_t doc;
-	struct config *config;
-	struct config_service *service; /* the one being read */
-	FILE *report;
-	size_t mistakes;
-};
-
-struct key {
-	const char *name;
-	void (*read)(struct reader *r, yaml_node_t *value);
-	const char *not_yet; /* known, but not in this version */
-};
-
-__attribute__((format(printf, 3, 4))) static void wrong(struct reader *r, const yaml_node_t *at, const char *format,
-                                                        ...)
-{
-	va_list ap;
-
-	if (r->mistakes++ >= MISTAKES_MAX)
-		return;
-	fprintf(r->report, "%s:%zu:%zu: ", r->file, at->start_mark.line + 1, at->start_mark.column + 1);
-	va_start(ap, format);
-	vfprintf(r->report, format, ap);
-	va_end(ap);
-	fputc('\n', r->report);
-}
-
-static const char *scalar(struct reader *r, const yaml_node_t *n, const char *what)
-{
-	if (n->type != YAML_SCALAR_NODE) {
-		wrong(r, n, "%s must be a single value", what);
-		return NULL;
-	}
-	if (memchr(n->data.scalar.value, 0, n->data.scalar.length)) {
-		wrong(r, n, "%s contains a NUL", what);
-		return NULL;
-	}
-	return (const char *)n->data.scalar.value;
-}
-
-static void text(struct reader *r, const yaml_node_t *n, const char *what, char **to)
-{
-	const char *value = scalar(r, n, what);
-
-	if (!value)
-		return;
-	if (!*value) {
-		wrong(r, n, "%s is empty", what);
-		return;
-	}
-	free(*to);
-	*to = strdup(value);
-}
-
-/* A whole number with one of the given units, each a letter or word and what it multiplies by. */
-struct unit {
-	const char *name;
-	uint64_t times;
-};
-
-static bool number(struct reader *r, const yaml_node_t *n, const char *what, const struct unit *units, uint64_t low,
-                   uint64_t high, uint64_t *to)
-{
-	const char *value = scalar(r, n, what);
-	unsigned long long got;
-	char *end;
-
-	if (!value)
-		return false;
-	errno = 0;
-	got = strtoull(value, &end, 10);
-	if (end == value || errno || value[0] == '-' || value[0] == '+' || value[0] == ' ') {
-		wrong(r, n, "%s must be a whole number, not '%.64s'", what, value);
-		return false;
-	}
-	for (; units && units->name; units++)
-		if (!strcmp(end, units->name) && got <= UINT64_MAX / units->times) {
-			got *= units->times;
-			end = "";
-			break;
-		}
-	if (*end) {
-		wrong(r, n, "%s: unknown unit '%.32s'", what, end);
-		return false;
-	}
-	if (got < low || got > high) {
-		wrong(r, n, "%s must be from %llu to %llu", what, (unsigned long long)low, (unsigned long long)high);
-		return false;
-	}
-	*to = got;
-	return true;
-}
+/* What the name of a field is made of (RFC 9110 5.6.2). */
+#define FIELD_NAME "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 static const struct unit size_units[] = {
 	{ "", 1 }, { "K", 1024 }, { "M", 1048576 }, { "G", 1073741824 }, { "KiB", 1024 }, { "MiB", 1048576 }, {}
@@ -115,77 +24,25 @@ static const struct unit size_units[] = {
 static const struct unit day_units[] = { { "d", 1 }, { "w", 7 }, { "y", 366 }, {} };
 static const struct unit ms_units[] = { { "ms", 1 }, { "s", 1000 }, { "min", 60000 }, {} };
 
-/* One of the given words; its place in the list. */
-static bool one_of(struct reader *r, const yaml_node_t *n, const char *what, const char *const *words, size_t count,
-                   size_t *to)
-{
-	const char *value = scalar(r, n, what);
-	char all[128] = "";
-
-	if (!value)
-		return false;
-	for (size_t i = 0; i < count; i++) {
-		if (!strcmp(value, words[i])) {
-			*to = i;
-			return true;
-		}
-		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? " | " : "", words[i]);
-	}
-	wrong(r, n, "%s must be %s, not '%.64s'", what, all, value);
-	return false;
-}
-
-/* Reads a mapping by a table of keys. */
-static void mapping(struct reader *r, yaml_node_t *n, const char *what, const struct key *keys)
-{
-	if (n->type != YAML_MAPPING_NODE) {
-		wrong(r, n, "%s must be a mapping", what);
-		return;
-	}
-	for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
-		yaml_node_t *key = yaml_document_get_node(&r->doc, p->key);
-		yaml_node_t *value = yaml_document_get_node(&r->doc, p->value);
-		const char *name = scalar(r, key, "a key");
-		const struct key *k = keys;
-
-		if (!name)
-			continue;
-		for (yaml_node_pair_t *q = n->data.mapping.pairs.start; q < p; q++) {
-			yaml_node_t *before = yaml_document_get_node(&r->doc, q->key);
-
-			if (before->type == YAML_SCALAR_NODE && !strcmp((char *)before->data.scalar.value, name))
-				wrong(r, key, "'%.64s' is given twice", name);
-		}
-		while (k->name && strcmp(k->name, name))
-			k++;
-		if (!k->name)
-			wrong(r, key, "unknown key '%.64s' in %s", name, what);
-		else if (k->not_yet)
-			wrong(r, key, "'%s' is not supported by this version: %s", name, k->not_yet);
-		else
-			k->read(r, value);
-	}
-}
-
 /* ---- services ---- */
 
 static void service_name(struct reader *r, yaml_node_t *n)
 {
-	text(r, n, "name", &r->service->name);
+	read_text(r, n, "name", &r->service->name);
 }
 
 static void service_unit(struct reader *r, yaml_node_t *n)
 {
-	text(r, n, "unit", &r->service->unit);
+	read_text(r, n, "unit", &r->service->unit);
 	if (r->service->unit && strchr(r->service->unit, '/'))
-		wrong(r, n, "unit must be the name of a systemd unit, not a path");
+		read_wrong(r, n, "unit must be the name of a systemd unit, not a path");
 }
 
 static void service_cgroup(struct reader *r, yaml_node_t *n)
 {
-	text(r, n, "cgroup", &r->service->cgroup);
+	read_text(r, n, "cgroup", &r->service->cgroup);
 	if (r->service->cgroup && strstr(r->service->cgroup, ".."))
-		wrong(r, n, "cgroup must not contain '..'");
+		read_wrong(r, n, "cgroup must not contain '..'");
 }
 
 static void service_ports(struct reader *r, yaml_node_t *n)
@@ -195,11 +52,12 @@ static void service_ports(struct reader *r, yaml_node_t *n)
 	if (n->type == YAML_SCALAR_NODE && !strcmp((char *)n->data.scalar.value, "auto"))
 		return;
 	if (n->type != YAML_SEQUENCE_NODE || n->data.sequence.items.start == n->data.sequence.items.top) {
-		wrong(r, n, "ports must be 'auto' or a list of port numbers");
+		read_wrong(r, n, "ports must be 'auto' or a list of port numbers");
 		return;
 	}
 	count = (size_t)(n->data.sequence.items.top - n->data.sequence.items.start);
 	free(r->service->ports);
+	r->service->port_count = 0;
 	r->service->ports = calloc(count, sizeof(*r->service->ports));
 	if (!r->service->ports)
 		return;
@@ -207,7 +65,7 @@ static void service_ports(struct reader *r, yaml_node_t *n)
 		yaml_node_t *item = yaml_document_get_node(&r->doc, n->data.sequence.items.start[i]);
 		uint64_t port = 0;
 
-		if (number(r, item, "a port", NULL, 1, 65535, &port))
+		if (read_number(r, item, "a port", NULL, 1, 65535, &port))
 			r->service->ports[r->service->port_count++] = (uint16_t)port;
 	}
 }
@@ -217,7 +75,7 @@ static void service_fail(struct reader *r, yaml_node_t *n)
 	static const char *const words[] = { "closed", "open" };
 	size_t which;
 
-	if (one_of(r, n, "fail", words, 2, &which))
+	if (read_one_of(r, n, "fail", words, 2, &which))
 		r->service->fail_open = which;
 }
 
@@ -231,12 +89,12 @@ static void services(struct reader *r, yaml_node_t *n)
 	size_t count;
 
 	if (n->type != YAML_SEQUENCE_NODE || n->data.sequence.items.start == n->data.sequence.items.top) {
-		wrong(r, n, "services must be a list with at least one service");
+		read_wrong(r, n, "services must be a list with at least one service");
 		return;
 	}
 	count = (size_t)(n->data.sequence.items.top - n->data.sequence.items.start);
 	if (r->config->services || count > 1000) {
-		wrong(r, n, "services: at most 1000, in one list");
+		read_wrong(r, n, "services: at most 1000, in one list");
 		return;
 	}
 	r->config->services = calloc(count, sizeof(*r->config->services));
@@ -246,16 +104,16 @@ static void services(struct reader *r, yaml_node_t *n)
 		yaml_node_t *item = yaml_document_get_node(&r->doc, n->data.sequence.items.start[i]);
 		struct config_service *s = r->service = &r->config->services[r->config->service_count++];
 
-		mapping(r, item, "a service", service_keys);
+		read_mapping(r, item, "a service", service_keys);
 		if (!s->name)
-			wrong(r, item, "a service needs a name");
+			read_wrong(r, item, "a service needs a name");
 		for (size_t j = 0; s->name && j + 1 < r->config->service_count; j++)
 			if (r->config->services[j].name && !strcmp(r->config->services[j].name, s->name))
-				wrong(r, item, "two services are called '%.64s'", s->name);
+				read_wrong(r, item, "two services are called '%.64s'", s->name);
 		if (s->unit && s->cgroup)
-			wrong(r, item, "a service has a unit or a cgroup, not both");
+			read_wrong(r, item, "a service has a unit or a cgroup, not both");
 		if (!s->unit && !s->cgroup && !s->port_count)
-			wrong(r, item, "a service needs a unit, a cgroup, or a list of ports");
+			read_wrong(r, item, "a service needs a unit, a cgroup, or a list of ports");
 	}
 }
 
@@ -263,19 +121,19 @@ static void services(struct reader *r, yaml_node_t *n)
 
 static void policy(struct reader *r, yaml_node_t *n)
 {
-	text(r, n, "policy", &r->config->policy);
+	read_text(r, n, "policy", &r->config->policy);
 }
 
 static void record_dir(struct reader *r, yaml_node_t *n)
 {
-	text(r, n, "record.dir", &r->config->record_dir);
+	read_text(r, n, "record.dir", &r->config->record_dir);
 }
 
 static void record_retain(struct reader *r, yaml_node_t *n)
 {
 	uint64_t days;
 
-	if (number(r, n, "record.retain", day_units, RETAIN_FLOOR_DAYS, 36600, &days))
+	if (read_number(r, n, "record.retain", day_units, RETAIN_FLOOR_DAYS, 36600, &days))
 		r->config->retain_days = (uint32_t)days;
 }
 
@@ -284,7 +142,7 @@ static void record_exchanges(struct reader *r, yaml_node_t *n)
 	static const char *const words[] = { "flagged", "all" };
 	size_t which;
 
-	if (one_of(r, n, "record.exchanges", words, 2, &which))
+	if (read_one_of(r, n, "record.exchanges", words, 2, &which))
 		r->config->record_all = which;
 }
 
@@ -300,7 +158,7 @@ static const struct key record_keys[] = {
 
 static void record(struct reader *r, yaml_node_t *n)
 {
-	mapping(r, n, "record", record_keys);
+	read_mapping(r, n, "record", record_keys);
 }
 
 static void identity_headers(struct reader *r, yaml_node_t *n)
@@ -308,19 +166,23 @@ static void identity_headers(struct reader *r, yaml_node_t *n)
 	size_t count;
 
 	if (n->type != YAML_SEQUENCE_NODE) {
-		wrong(r, n, "identity.headers must be a list");
+		read_wrong(r, n, "identity.headers must be a list");
 		return;
 	}
 	count = (size_t)(n->data.sequence.items.top - n->data.sequence.items.start);
 	if (r->config->identity_headers || count > 16) {
-		wrong(r, n, "identity.headers: at most 16, in one list");
+		read_wrong(r, n, "identity.headers: at most 16, in one list");
 		return;
 	}
 	r->config->identity_headers = calloc(count + 1, sizeof(char *));
 	for (size_t i = 0; r->config->identity_headers && i < count; i++) {
 		yaml_node_t *item = yaml_document_get_node(&r->doc, n->data.sequence.items.start[i]);
 
-		text(r, item, "a header name", &r->config->identity_headers[r->config->identity_count++]);
+		char **to = &r->config->identity_headers[r->config->identity_count++];
+
+		read_text(r, item, "a header name", to);
+		if (*to && (*to)[strspn(*to, FIELD_NAME)])
+			read_wrong(r, item, "'%.64s' is not the name of a header", *to);
 	}
 }
 
@@ -328,29 +190,49 @@ static const struct key identity_keys[] = { { "headers", identity_headers, NULL 
 
 static void identity(struct reader *r, yaml_node_t *n)
 {
-	mapping(r, n, "identity", identity_keys);
+	read_mapping(r, n, "identity", identity_keys);
+}
+
+static bool is_loopback(const char *address)
+{
+	const char *colon = strrchr(address, ':');
+	size_t host_len = colon ? (size_t)(colon - address) : 0;
+	char host[INET_ADDRSTRLEN] = "", *end;
+	struct in_addr a;
+	long port;
+
+	if (!colon || colon[1] < '0' || colon[1] > '9')
+		return false;
+	port = strtol(colon + 1, &end, 10);
+	if (*end || port < 1 || port > 65535)
+		return false;
+	if (host_len == 5 && !memcmp(address, "[::1]", 5))
+		return true;
+	if (host_len >= sizeof(host))
+		return false;
+	memcpy(host, address, host_len);
+	return inet_pton(AF_INET, host, &a) == 1 && ntohl(a.s_addr) >> 24 == IN_LOOPBACKNET;
 }
 
 static void metrics_listen(struct reader *r, yaml_node_t *n)
 {
-	text(r, n, "metrics.listen", &r->config->metrics_listen);
-	if (r->config->metrics_listen && strncmp(r->config->metrics_listen, "127.", 4) &&
-	    strncmp(r->config->metrics_listen, "[::1]:", 6))
-		wrong(r, n, "metrics.listen must be a loopback address with a port, like 127.0.0.1:9477");
+	read_text(r, n, "metrics.listen", &r->config->metrics_listen);
+	if (r->config->metrics_listen && !is_loopback(r->config->metrics_listen))
+		read_wrong(r, n, "metrics.listen must be a loopback address with a port, like 127.0.0.1:9477");
 }
 
 static const struct key metrics_keys[] = { { "listen", metrics_listen, NULL }, {} };
 
 static void metrics(struct reader *r, yaml_node_t *n)
 {
-	mapping(r, n, "metrics", metrics_keys);
+	read_mapping(r, n, "metrics", metrics_keys);
 }
 
 static void log_level(struct reader *r, yaml_node_t *n)
 {
 	size_t which;
 
-	if (one_of(r, n, "log.level", log_level_names, LOG_LEVEL_COUNT, &which))
+	if (read_one_of(r, n, "log.level", log_level_names, LOG_LEVEL_COUNT, &which))
 		r->config->log_level = (enum log_level)which;
 }
 
@@ -358,54 +240,56 @@ static const struct key log_keys[] = { { "level", log_level, NULL }, {} };
 
 static void log_section(struct reader *r, yaml_node_t *n)
 {
-	mapping(r, n, "log", log_keys);
+	read_mapping(r, n, "log", log_keys);
 }
 
 static void control(struct reader *r, yaml_node_t *n)
 {
-	text(r, n, "control", &r->config->control);
+	read_text(r, n, "control", &r->config->control);
+	if (r->config->control && strlen(r->config->control) > SOCKET_PATH_MAX)
+		read_wrong(r, n, "control: the path of a socket has at most %zu bytes", SOCKET_PATH_MAX);
 }
 
 static void capture_pins(struct reader *r, yaml_node_t *n)
 {
-	text(r, n, "capture.pins", &r->config->pins);
+	read_text(r, n, "capture.pins", &r->config->pins);
 }
 
 static void capture_cgroup(struct reader *r, yaml_node_t *n)
 {
-	text(r, n, "capture.cgroup", &r->config->own_cgroup);
+	read_text(r, n, "capture.cgroup", &r->config->own_cgroup);
 }
 
 static const struct key capture_keys[] = { { "pins", capture_pins, NULL }, { "cgroup", capture_cgroup, NULL }, {} };
 
 static void capture(struct reader *r, yaml_node_t *n)
 {
-	mapping(r, n, "capture", capture_keys);
+	read_mapping(r, n, "capture", capture_keys);
 }
 
 static void loops(struct reader *r, yaml_node_t *n)
 {
 	uint64_t count;
 
-	if (number(r, n, "loops", NULL, 1, 256, &count))
+	if (read_number(r, n, "loops", NULL, 1, 256, &count))
 		r->config->loops = (uint32_t)count;
 }
 
 static void limit_body(struct reader *r, yaml_node_t *n)
 {
-	number(r, n, "limits.body", size_units, 65536, 1u << 30, &r->config->body_max);
+	read_number(r, n, "limits.body", size_units, 65536, 1u << 30, &r->config->body_max);
 }
 
 static void limit_event(struct reader *r, yaml_node_t *n)
 {
-	number(r, n, "limits.event", size_units, 4096, 1u << 28, &r->config->event_max);
+	read_number(r, n, "limits.event", size_units, 4096, 1u << 28, &r->config->event_max);
 }
 
 static void limit_head(struct reader *r, yaml_node_t *n)
 {
 	uint64_t ms;
 
-	if (number(r, n, "limits.head_timeout", ms_units, 100, 3600000, &ms))
+	if (read_number(r, n, "limits.head_timeout", ms_units, 100, 3600000, &ms))
 		r->config->head_timeout_ms = (uint32_t)ms;
 }
 
@@ -413,7 +297,7 @@ static void limit_stop(struct reader *r, yaml_node_t *n)
 {
 	uint64_t ms;
 
-	if (number(r, n, "limits.stop_timeout", ms_units, 100, 60000, &ms))
+	if (read_number(r, n, "limits.stop_timeout", ms_units, 100, 60000, &ms))
 		r->config->stop_timeout_ms = (uint32_t)ms;
 }
 
@@ -427,7 +311,7 @@ static const struct key limit_keys[] = {
 
 static void limits(struct reader *r, yaml_node_t *n)
 {
-	mapping(r, n, "limits", limit_keys);
+	read_mapping(r, n, "limits", limit_keys);
 }
 
 static const struct key top_keys[] = {
@@ -498,33 +382,51 @@ static int fill_defaults(struct config *c)
 	return 0;
 }
 
-static void read_document(struct reader *r, FILE *in)
+/* The next document of the file, if it is YAML; its root may be NULL. The caller deletes it. */
+static bool next_document(struct reader *r, yaml_parser_t *parser, yaml_document_t *doc)
+{
+	if (yaml_parser_load(parser, doc))
+		return true;
+	fprintf(r->report, "%s:%zu:%zu: %s\n", r->file, parser->problem_mark.line + 1, parser->problem_mark.column + 1,
+	        parser->problem ? parser->problem : "not YAML");
+	r->mistakes++;
+	return false;
+}
+
+static void read_document(struct reader *r, yaml_parser_t *parser)
+{
+	yaml_node_t *root = yaml_document_get_root_node(&r->doc);
+	yaml_document_t more;
+
+	if (!root) {
+		fprintf(r->report, "%s:1:1: the file is empty\n", r->file);
+		r->mistakes++;
+	} else {
+		read_mapping(r, root, "the configuration", top_keys);
+		if (!r->config->services && !r->mistakes)
+			read_wrong(r, root, "'services' is missing: nothing would be guarded");
+	}
+	if (!root || !next_document(r, parser, &more))
+		return;
+	root = yaml_document_get_root_node(&more);
+	if (root)
+		read_wrong(r, root, "a second document is not read: the configuration is one");
+	yaml_document_delete(&more);
+}
+
+static void read_file(struct reader *r, FILE *in)
 {
 	yaml_parser_t parser;
-	yaml_node_t *root;
 
 	if (!yaml_parser_initialize(&parser)) {
 		r->mistakes++;
 		return;
 	}
 	yaml_parser_set_input_file(&parser, in);
-	if (!yaml_parser_load(&parser, &r->doc)) {
-		fprintf(r->report, "%s:%zu:%zu: %s\n", r->file, parser.problem_mark.line + 1,
-		        parser.problem_mark.column + 1, parser.problem ? parser.problem : "not YAML");
-		r->mistakes++;
-		yaml_parser_delete(&parser);
-		return;
+	if (next_document(r, &parser, &r->doc)) {
+		read_document(r, &parser);
+		yaml_document_delete(&r->doc);
 	}
-	root = yaml_document_get_root_node(&r->doc);
-	if (!root) {
-		fprintf(r->report, "%s:1:1: the file is empty\n", r->file);
-		r->mistakes++;
-	} else {
-		mapping(r, root, "the configuration", top_keys);
-		if (!r->config->services && !r->mistakes)
-			wrong(r, root, "'services' is missing: nothing would be guarded");
-	}
-	yaml_document_delete(&r->doc);
 	yaml_parser_delete(&parser);
 }
 
@@ -554,9 +456,15 @@ int config_load(struct config **out, const char *file, char **report)
 		c->record_all = true;
 		c->retain_days = 200;
 		c->log_level = LOG_INFO;
-		read_document(&r, in);
+		c->body_max = 16u << 20;
+		c->event_max = 1u << 20;
+		c->head_timeout_ms = 60000;
+		c->stop_timeout_ms = 1000;
+		read_file(&r, in);
 		err = r.mistakes ? -EINVAL : fill_defaults(c);
 	}
+	if (r.mistakes > MISTAKES_MAX)
+		fprintf(r.report, "%s: %zu more mistakes\n", file, r.mistakes - MISTAKES_MAX);
 	if (r.report)
 		fclose(r.report);
 	if (err)

@@ -3,9 +3,13 @@
  * cut.c - the end of an answer that was cut, in the order that the law and design P5 ask for: stop generating, write it
  * down, then tell.
  *
- *   STOPPING  the server was sent FIN; its own FIN confirms. After CONFIRM_WAIT the record is written with what is
- * known. NOTING    the record is on its way to the disk. The client has heard nothing. ENDING    the refusal goes to
- * the client. A server that has not closed by the stop time-out is reset.
+ *   STOPPING  the server was sent FIN; its own FIN confirms.
+ *             After CONFIRM_WAIT the record is written with what is known.
+ *   NOTING    the record is on its way to the disk. The client has heard nothing.
+ *   ENDING    the refusal goes to the client.
+ *             A server that has not closed by the stop time-out is reset.
+ *
+ * Until ENDING the client is not read: what it asks next is for the exchange after this one, if there will be one.
  */
 #include "flow/private.h"
 
@@ -68,7 +72,8 @@ static void write_down(struct flow *f)
 	f->note.done = noted_done;
 	f->noted.run = noted;
 	f->note_out = true;
-	if (r->verdict == VERDICT_BLOCKED) {
+	if (r->verdict == VERDICT_BLOCKED && r->finding_count) {
+		f->findings_noted = true;
 		err = note_findings(f, &f->note);
 	} else {
 		f->exchange_noted = true;
@@ -119,6 +124,7 @@ static void conclude(struct flow *f)
 		/* The server's answer was complete, the client has one, too: both may go on. */
 		f->state = FLOW_OPEN;
 		f->end_kind = END_RST;
+		f->up.cleared = f->up.parsed; /* of a request that was answered before it was read to its end */
 		flow_exchange_over(f);
 		flow_step(f);
 		return;
@@ -175,10 +181,11 @@ static void drain_client(struct flow *f)
 		c->readable = n < 0 && errno == EINTR;
 		if (!n || (errno != EAGAIN && errno != EINTR)) {
 			c->eof = true;
-			if (n < 0)
-				side_close(f, c, END_RST);
+			c->reset |= n < 0;
 		}
 	}
+	if (c->reset)
+		side_close(f, c, END_RST);
 	if (c->readable)
 		loop_again(f->worker->loop, &c->watch);
 }
@@ -189,7 +196,6 @@ void cut_step(struct flow *f)
 		flow_drain_server(f);
 	if (f->server.eof)
 		confirm(f, true);
-	drain_client(f);
 	if (f->client.watch.fd >= 0 && f->state != FLOW_ENDING && !flow_send_down(f))
 		side_close(f, &f->client, END_RST);
 	if (f->state == FLOW_STOPPING && f->stop.result != STOP_REQUESTED) {
@@ -198,6 +204,7 @@ void cut_step(struct flow *f)
 	} else if (f->state == FLOW_NOTING && !f->note_out) {
 		conclude(f);
 	} else if (f->state == FLOW_ENDING) {
+		drain_client(f);
 		if (f->client.watch.fd >= 0 && !flow_send_down(f))
 			side_close(f, &f->client, END_RST);
 		end_if_done(f);

@@ -43,7 +43,9 @@ void side_close(struct flow *f, struct side *s, enum end_kind how)
 
 static void side_event(struct side *s, uint32_t events)
 {
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+	if (s->eof)
+		s->reset |= (events & EPOLLERR) != 0; /* nothing is left to be read in front of it */
+	else if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		s->readable = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		s->hup = true;
@@ -189,11 +191,11 @@ void flow_exchange_over(struct flow *f)
 	count(&w->stats.bytes_released, r->coverage.released);
 	count(&w->stats.verdicts[r->verdict], 1);
 	count(&w->stats.exceptions[r->exception], 1);
-	if (r->verdict == VERDICT_FLAGGED)
+	if (!f->findings_noted)
 		note_findings(f, NULL);
 	if (!f->exchange_noted && (w->o.record_all || r->verdict != VERDICT_CLEARED))
 		note_exchange(f, NULL);
-	f->exchange_noted = false;
+	f->exchange_noted = f->findings_noted = false;
 	exchange_free(&f->x);
 	f->stop = (struct stop){};
 	f->held_since = f->max_hold_ns = 0;
@@ -222,7 +224,8 @@ static bool pump_up(struct flow *f)
 			break; /* pipelined requests wait for their turn, and the client with them */
 		moved |= n > 0 || c->eof;
 	}
-	if (!f->x && buf_len(&f->up.buf) > f->up.parsed) {
+	/* Bytes behind the last answer were not asked for: they must not become the next request's. */
+	if (!f->x && !s->eof && buf_len(&f->up.buf) > f->up.parsed && buf_len(&f->down.buf) == f->down.parsed) {
 		if (exchange_new(&f->x, f->worker->rules, &f->worker->o.limits)) {
 			flow_end(f, END_RST);
 			return false;
@@ -245,7 +248,8 @@ static bool pump_up(struct flow *f)
 		s->readable = s->hup = !s->eof;
 		s->reset |= s->eof;
 	}
-	if (c->eof && !f->up.cleared && !f->connecting && (!f->x || exchange_begun(f->x)))
+	/* Behind the last byte, not in front of a pipelined request that waits for its turn. */
+	if (c->eof && !c->reset && !buf_len(&f->up.buf) && !f->connecting)
 		side_fin(s);
 	return moved;
 }
@@ -274,9 +278,12 @@ static bool pump_down(struct flow *f)
 		ssize_t n = side_read(f->worker, s, &f->down);
 
 		if (n == -ENOBUFS) {
-			/* The lane has room for whatever the exchange may hold: it holds more than it may. */
-			if (f->x)
-				exchange_except(f->x, EXCEPTION_MEMORY, NULL);
+			/* The lane has room for whatever an exchange may hold and a turn may bring. */
+			if (!f->x) {
+				flow_end(f, END_RST);
+				return false;
+			}
+			exchange_except(f->x, EXCEPTION_MEMORY, NULL);
 			cut_begin(f);
 			return false;
 		}
@@ -314,7 +321,8 @@ static void pump_ends(struct flow *f)
 	}
 	if (!s->eof || f->down.cleared)
 		return;
-	if (s->reset) {
+	/* A server that has closed answers a further request with a reset. */
+	if (s->reset || (!f->x && buf_len(&f->up.buf))) {
 		flow_end(f, END_RST);
 		return;
 	}
@@ -330,9 +338,10 @@ static void pump_ends(struct flow *f)
 
 static void pump(struct flow *f)
 {
-	bool moved;
+	bool moved, next;
 
 	do {
+		next = false;
 		moved = pump_up(f);
 		if (f->state != FLOW_OPEN)
 			return;
@@ -341,9 +350,10 @@ static void pump(struct flow *f)
 			return;
 		if (f->x && exchange_asked(f->x) && exchange_answered(f->x)) {
 			flow_exchange_over(f);
-			moved |= buf_len(&f->up.buf) > f->up.parsed;
+			/* A request that waited in the lane has nobody else to come back for it. */
+			next = buf_len(&f->up.buf) > f->up.parsed;
 		}
-	} while (moved && !f->client.readable && !f->server.readable);
+	} while (next || (moved && !f->client.readable && !f->server.readable));
 	pump_ends(f);
 	if (f->state != FLOW_OPEN)
 		return;
@@ -394,6 +404,7 @@ static bool connected(struct flow *f, uint32_t events)
 	if (err) {
 		count(&f->worker->stats.dial_failed, 1);
 		log_debug("dial: service=%s error=%s", f->worker->o.services[f->service], strerrorname_np(err));
+		f->server.eof = true; /* it was the server who was not there */
 		flow_end(f, END_RST); /* what the client would have got from a server that is not there */
 		return false;
 	}
@@ -450,7 +461,7 @@ void flow_accept(struct worker *w, int client)
 	f->server.watch = (struct watch){ .ready = server_ready, .fd = -1 };
 	f->timer.due = timer_due;
 	f->up = LANE(HTTP1_HEAD_MAX + UP_HIGH);
-	f->down = LANE(w->o.limits.body_max + HTTP1_HEAD_MAX + DOWN_HIGH);
+	f->down = LANE(w->held_max + HTTP1_HEAD_MAX + DOWN_HIGH + READS_A_TURN * SCRATCH_BYTES);
 	f->end_kind = END_RST;
 	f->connecting = true;
 	err = capture_dial(w->o.capture, client, &fd, &f->ends, &f->service);
@@ -458,6 +469,8 @@ void flow_accept(struct worker *w, int client)
 		count(err == -ELOOP ? &w->stats.refused : &w->stats.dial_failed, 1);
 		if (err == -ELOOP)
 			log_warn("accept: a connection made to a door of ours was refused");
+		else
+			log_debug("dial: error=%s", strerrorname_np(-err));
 		flow_kill(f);
 		return;
 	}

@@ -47,6 +47,9 @@ int worker_set_rules(struct worker *w, struct ruleset *rules);
 /* A copy, from any thread. */
 void worker_stats(const struct worker *w, struct worker_stats *out);
 
-/* Closes all connections and frees the worker. Its loop must not be running, and the ledger must have told all notes.
- */
+/* Accepts no more and resets all connections; what was under way is written down as far as it got. Its loop must not be
+ * running any more, its listeners must still be open. */
+void worker_stop(struct worker *w);
+
+/* Frees a stopped worker. The ledger must have told all notes: close it first. */
 void worker_free(struct worker **at);

@@ -15,6 +15,7 @@ struct worker {
 	struct worker_options o;
 	struct loop *loop;
 	struct ruleset *rules;
+	size_t held_max; /* of one answer, streamed or not */
 	struct watch doors[2];
 	struct timer retry; /* out of descriptors: accept again later */
 	struct flow *flows; /* all of this worker's */
@@ -74,7 +75,8 @@ struct flow {
 	struct post noted;
 	int note_err;
 	bool note_out;       /* the writer has it */
-	bool exchange_noted; /* an exception's Exchange is written before the client hears of it */
+	bool exchange_noted; /* an exception's Exchange is written before the client hears of it, */
+	bool findings_noted; /* and the findings of a block */
 	bool lingering;
 	uint8_t patience;
 };

@@ -87,6 +87,7 @@ int worker_new(struct worker **out, const struct worker_options *o, unsigned ind
 		w->o.limits.body_max = EXCHANGE_BODY_MAX;
 	if (!w->o.limits.event_max)
 		w->o.limits.event_max = EXCHANGE_EVENT_MAX;
+	w->held_max = w->o.limits.body_max > w->o.limits.event_max ? w->o.limits.body_max : w->o.limits.event_max;
 	w->loop = l;
 	w->retry.due = retry_due;
 	w->doors[0] = (struct watch){ .ready = door4_ready, .fd = -1 };
@@ -146,21 +147,26 @@ void worker_stats(const struct worker *w, struct worker_stats *out)
 		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 }
 
+void worker_stop(struct worker *w)
+{
+	for (int i = 0; i < 2; i++)
+		if (w->doors[i].fd >= 0)
+			loop_del(w->loop, &w->doors[i]);
+	loop_timer_stop(w->loop, &w->retry);
+	while (w->flows)
+		flow_end(w->flows, END_RST);
+	flow_reap(w);
+}
+
 void worker_free(struct worker **at)
 {
 	struct worker *w = *at;
 
 	if (!w)
 		return;
-	while (w->flows)
-		flow_kill(w->flows);
 	for (struct flow *f = w->dead; f; f = f->next)
 		f->note_out = false; /* nobody runs the loop that would hear of it */
 	flow_reap(w);
-	for (int i = 0; i < 2; i++)
-		if (w->doors[i].fd >= 0)
-			loop_del(w->loop, &w->doors[i]);
-	loop_timer_stop(w->loop, &w->retry);
 	ruleset_put(&w->rules);
 	free(w);
 	*at = NULL;

@@ -18,6 +18,7 @@
 #define REQUEST_MAX  4096
 #define REPLY_MAX    (16u << 20)
 #define CALL_TIME_NS 10000000000u
+#define RETRY_NS     1000000000u
 
 enum speech { SPEECH_CONTROL, SPEECH_HTTP };
 
@@ -35,6 +36,7 @@ struct serve {
 	struct loop *loop;
 	struct serve_ops ops;
 	struct watch control, metrics;
+	struct timer retry; /* out of descriptors: accept again later */
 	struct caller *callers;
 	size_t count;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -149,8 +151,10 @@ static void caller_step(struct caller *c)
 		uint8_t *to = buf_want(&c->in, 512);
 		ssize_t n = to ? recv(c->watch.fd, to, 512, 0) : -1;
 
-		if (n < 0 && to && (errno == EAGAIN || errno == EINTR))
+		if (n < 0 && to && errno == EAGAIN)
 			return;
+		if (n < 0 && to && errno == EINTR)
+			continue;
 		if (n <= 0) {
 			hang_up(c);
 			return;
@@ -166,8 +170,10 @@ static void caller_step(struct caller *c)
 		struct slice out = buf_slice(&c->out);
 		ssize_t n = send(c->watch.fd, out.at, out.len, MSG_NOSIGNAL);
 
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		if (n < 0 && errno == EAGAIN)
 			return;
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n < 0)
 			break;
 		buf_take(&c->out, (size_t)n);
@@ -200,6 +206,12 @@ static void accept_one(struct serve *s, struct watch *door, enum speech speech)
 	int fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct caller *c;
 
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+		/* The caller stays in the backlog. Asking again at once would only burn the core. */
+		loop_del(s->loop, door);
+		if (loop_timer(s->loop, &s->retry, RETRY_NS))
+			loop_add_level(s->loop, door, EPOLLIN);
+	}
 	if (fd < 0)
 		return;
 	c = s->count < CALLERS_MAX && (speech == SPEECH_HTTP || may_ask(fd)) ? calloc(1, sizeof(*c)) : NULL;
@@ -237,6 +249,15 @@ static void metrics_ready(struct watch *w, uint32_t events)
 	accept_one(container_of(w, struct serve, metrics), w, SPEECH_HTTP);
 }
 
+static void retry_due(struct timer *t)
+{
+	struct serve *s = container_of(t, struct serve, retry);
+
+	loop_add_level(s->loop, &s->control, EPOLLIN); /* EEXIST for the one that was not out */
+	if (s->metrics.fd >= 0)
+		loop_add_level(s->loop, &s->metrics, EPOLLIN);
+}
+
 static int unix_address(struct sockaddr_un *a, const char *path)
 {
 	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
@@ -264,6 +285,7 @@ static int open_control(const char *path)
 {
 	owned(own_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un a;
+	struct stat there;
 	int err = unix_address(&a, path);
 
 	if (err)
@@ -273,7 +295,8 @@ static int open_control(const char *path)
 	make_parent(path);
 	if (!connect(fd, (struct sockaddr *)&a, sizeof(a)))
 		return -EADDRINUSE;
-	if (errno == ECONNREFUSED)
+	/* Connecting to what is no socket at all is refused, too: that is somebody's file. */
+	if (errno == ECONNREFUSED && !lstat(path, &there) && S_ISSOCK(there.st_mode))
 		unlink(path);
 	own_close(&fd);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -291,14 +314,17 @@ static int open_metrics(const char *address)
 	owned(own_close) int fd = -1;
 	char host[64];
 	const char *colon = strrchr(address, ':');
-	long port = colon ? strtol(colon + 1, NULL, 10) : 0;
+	char *end = NULL;
+	long port = colon ? strtol(colon + 1, &end, 10) : 0;
 	socklen_t len;
 	int one = 1;
 
-	if (!colon || port < 1 || port > 65535 || (size_t)(colon - address) >= sizeof(host))
+	if (!colon || colon == address || *end || port < 1 || port > 65535 || (size_t)(colon - address) >= sizeof(host))
 		return -EINVAL;
 	snprintf(host, sizeof(host), "%.*s", (int)(colon - address), address);
 	if (host[0] == '[') {
+		if (host[strlen(host) - 1] != ']')
+			return -EINVAL;
 		host[strlen(host) - 1] = '\0';
 		if (inet_pton(AF_INET6, host + 1, &v6->sin6_addr) != 1)
 			return -EINVAL;
@@ -329,6 +355,7 @@ void serve_close(struct serve **at)
 		return;
 	while (s->callers)
 		hang_up(s->callers);
+	loop_timer_stop(s->loop, &s->retry);
 	if (s->control.fd >= 0) {
 		loop_del(s->loop, &s->control);
 		close(s->control.fd);
@@ -354,6 +381,7 @@ int serve_open(struct serve **out, struct loop *l, const char *control, const ch
 	s->ops = *ops;
 	s->control = (struct watch){ .ready = control_ready, .fd = -1 };
 	s->metrics = (struct watch){ .ready = metrics_ready, .fd = -1 };
+	s->retry.due = retry_due;
 	err = open_control(control);
 	if (err < 0)
 		return err;
@@ -423,6 +451,8 @@ int serve_ask(ControlReply **out, const char *control, const ControlRequest *req
 
 		if (!to)
 			return -ENOMEM;
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n < 0)
 			return errno == EAGAIN ? -ETIMEDOUT : -errno;
 		buf_added(&in, (size_t)n);
@@ -436,7 +466,9 @@ int serve_ask(ControlReply **out, const char *control, const ControlRequest *req
 			*out = reply;
 			return 0;
 		}
+		if (!n && !got.len)
+			return -EACCES; /* it hung up without a word: we may not ask */
 		if (!n || head < 0)
-			return n ? -EBADMSG : -EACCES; /* it hung up: we may not ask */
+			return -EBADMSG;
 	}
 }

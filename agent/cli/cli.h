@@ -27,7 +27,8 @@ int cli_policy(struct ruleset **out, const char *dir);
 /* Asks the daemon; says on standard error what went wrong. The reply is the caller's. 0 or -errno. */
 int cli_ask(ControlReply **out, const ControlRequest *request);
 
-/* The folder of the record, as the configuration says; the string is the caller's. 0, or -errno with the reason printed. */
+/* The folder of the record, as the configuration says; the string is the caller's. 0, or -errno with the reason
+ * printed. */
 int cli_record_dir(char **out);
 
 /* Reads all of `path` ("-": standard input) into memory. On success *data is the caller's. -errno, -EFBIG over `most`.

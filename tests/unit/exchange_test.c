@@ -448,6 +448,28 @@ TEST(exchange, findings_do_not_depend_on_the_cut)
 	cr_expect(says("21 more"));
 }
 
+/* A list of many items is many texts, but none of them is needed for long. */
+TEST(exchange, a_long_list_passes)
+{
+	static char list[1 << 16];
+	size_t len = (size_t)snprintf(list, sizeof(list), "%s[", JSON);
+
+	for (int i = 0; i < 1500; i++)
+		len += (size_t)snprintf(list + len, sizeof(list) - len, "{\"a%d\":\"%s\"},", i,
+		                        i % 3   ? "the"
+		                        : i % 2 ? "a\\\\u0062c"
+		                                : "x\\n");
+	snprintf(list + len, sizeof(list) - len, "{\"b\":\"FORBIDDEN\\\\u002dALPHA\"}]");
+	run(&first, ANY, slice_str(list), SIZE_MAX, NULL);
+	cr_expect(begins(BLOCKED), "%s", first.log);
+	run(&next, ANY, slice_str(list), strlen(list), NULL);
+	cr_expect_str_eq(first.log, next.log);
+	memcpy(strstr(list, "FORB"), "Fork", 4);
+	run(&first, ANY, slice_str(list), strlen(list), NULL);
+	cr_expect(begins("cleared none\n"), "%s", first.log);
+	cr_expect_eq(first.talk.len, strlen(list));
+}
+
 TEST(exchange, limits_do_not_depend_on_the_cut)
 {
 	struct exchange_limits small = { .body_max = 1, .event_max = 64 };

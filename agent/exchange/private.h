@@ -37,8 +37,8 @@ struct text {
 	uint32_t choice, sub;
 	uint64_t path;
 	struct scan_state state;
-	bool is_twin;
-	uint32_t twin; /* place of its twin, 0: none; the first text is never one */
+	bool is_twin, is_orphan; /* a twin; one whose text is gone */
+	uint32_t twin;           /* place of its twin, 0: none; the first text is never one */
 	struct unescape escapes;
 	bool touched;       /* in this unit */
 	struct mark *marks; /* owned; units that hold a symbol which may be part of a hit, oldest first */

@@ -35,21 +35,44 @@ static void forget_marks(struct exchange *x, struct text *t)
 	t->mark_first = t->mark_end = 0;
 }
 
-/* A text of which nothing may become part of a hit is as good as new. */
-static bool spent(const struct exchange *x, const struct text *t)
+static bool is_cut(const struct text *t)
 {
-	return t->channel == CHANNEL_OTHER && !t->twin && !t->is_twin && !t->state.tail_len &&
-	       !scan_hold(x->scanner, &t->state);
+	return t->state.tail_len || t->escapes.len;
 }
 
-static struct text *new_text(struct exchange *x)
+/* A text of which nothing may become part of a hit is as good as new. */
+static bool idle(const struct exchange *x, const struct text *t)
+{
+	return t->channel == CHANNEL_OTHER && !is_cut(t) && !scan_hold(x->scanner, &t->state);
+}
+
+static bool spent(const struct exchange *x, const struct text *t)
+{
+	if (t->is_twin)
+		return t->is_orphan;
+	return idle(x, t) && (!t->twin || idle(x, &x->texts[t->twin]));
+}
+
+/* Its place is free for another text. Its twin's will be when it is needed. */
+static void give_up(struct exchange *x, struct text *t)
+{
+	forget_marks(x, t);
+	free(t->marks);
+	t->marks = NULL;
+	if (t->twin && !t->is_twin) {
+		forget_marks(x, &x->texts[t->twin]);
+		x->texts[t->twin].is_orphan = true;
+	}
+}
+
+/* A place for a text, not that of texts[keep] and not the first, which is no twin's. */
+static struct text *new_text(struct exchange *x, size_t keep)
 {
 	if (x->text_count == TEXTS_MAX) {
-		for (size_t i = 0; i < x->text_count; i++) {
-			if (!spent(x, &x->texts[i]))
+		for (size_t i = 1; i < x->text_count; i++) {
+			if (i == keep || !spent(x, &x->texts[i]))
 				continue;
-			forget_marks(x, &x->texts[i]);
-			free(x->texts[i].marks);
+			give_up(x, &x->texts[i]);
 			return &x->texts[i];
 		}
 		return NULL;
@@ -80,17 +103,12 @@ static struct text *text_of(struct exchange *x, const struct leaf *leaf)
 			return t;
 		}
 	}
-	t = new_text(x);
+	t = new_text(x, 0);
 	if (!t)
 		return NULL;
 	*t = (struct text){ .channel = leaf->channel, .choice = leaf->choice, .sub = leaf->sub, .path = leaf->path };
 	x->last_text = (size_t)(t - x->texts);
 	return t;
-}
-
-static bool is_cut(const struct text *t)
-{
-	return t->state.tail_len || t->escapes.len;
 }
 
 static bool touch(struct exchange *x, struct text *t)
@@ -127,13 +145,14 @@ static bool touch(struct exchange *x, struct text *t)
 /* The reading of t without escapes. It begins as t is now, before the first backslash. */
 static bool make_twin(struct exchange *x, size_t at)
 {
-	struct text *t = x->text_count < TEXTS_MAX ? new_text(x) : NULL, *of = &x->texts[at];
+	struct text *t = new_text(x, at), *of = &x->texts[at];
 	uint32_t live = of->mark_end - of->mark_first;
 
 	if (!t)
 		return false;
 	*t = *of;
 	t->is_twin = true;
+	t->is_orphan = false;
 	t->mark_first = 0;
 	t->mark_end = 0;
 	t->mark_room = live;

@@ -84,15 +84,15 @@ TEST(enforce, strings_of_the_server_cannot_leave_their_quotes)
 	static const uint32_t choices[] = { 0 };
 	struct refusal r = {
 		.ending = ENDING_OPENAI_CHAT,
-		.id = SLICE("a\"},\\\n\r\x01\x7f 毒"),
+		.id = SLICE("a\"},\\\n\r\x01毒"),
 		.choices = choices,
 		.choice_count = 1,
 	};
 
 	cr_expect_str_eq(
 		body(&r, 200),
-		"{\"id\":\"a\\u0022},\\u005c\\u000a\\u000d\\u0001\x7f "
-	        "毒\",\"object\":\"chat.completion\",\"created\":0,"
+		"{\"id\":\"a\\u0022},\\u005c\\u000a\\u000d\\u0001"
+		"毒\",\"object\":\"chat.completion\",\"created\":0,"
 		"\"model\":\"\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"\"},"
 		"\"logprobs\":null,\"finish_reason\":\"content_filter\"}]}");
 	cr_expect_null(strchr(events(&r), '\r'));

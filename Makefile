@@ -52,6 +52,7 @@ PB_H    := $(PROTO:proto/%.proto=$(GEN)/%.pb-c.h)
 PB_OBJ  := $(PROTO:proto/%.proto=$(B)/gen/%.pb-c.o)
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(PB_OBJ) $(EXTRA_OBJ)
 CLI_OBJ := $(CLI_SRC:%.c=$(B)/%.o)
+MAIN_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard agent/*.c))
 LIB     := $(B)/libsluice.a
 
 UNIT    := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
@@ -70,9 +71,9 @@ all: ## build build/sluiced and build/sluicectl
 build/sluiced build/sluicectl: build/%: $(B)/%
 	$(Q)ln -f $< $@
 
-$(B)/sluiced: $(B)/agent/main.o $(LIB)
+$(B)/sluiced: $(MAIN_OBJ) $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(MAIN_OBJ) $(LIB) $(PKG_LIBS)
 
 $(B)/sluicectl: $(CLI_OBJ) $(LIB)
 	$(call say,LINK,$@)

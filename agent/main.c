@@ -7,9 +7,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -19,49 +17,12 @@
 #include <time.h>
 
 #include "base/log.h"
-#include "base/loop.h"
 #include "base/own.h"
-#include "capture/capture.h"
-#include "config/config.h"
-#include "flow/flow.h"
-#include "policy/policy.h"
-#include "record/record.h"
-#include "serve/serve.h"
+#include "daemon.h"
 
 #define TICK_NS     1000000000u
 #define HEARTBEAT_S 60
 #define MISSED_MAX  10 /* ticks without a turn of a worker's loop, then the watchdog is left to bite */
-
-struct thread {
-	pthread_t id;
-	struct loop *loop;
-	struct worker *worker;
-	bool running;
-	struct post pulse; /* asked every tick whether its loop still turns */
-	atomic_bool beats;
-	uint32_t missed;
-};
-
-struct daemon {
-	const char *config_file;
-	struct config *config;
-	struct ruleset *rules;
-	struct ledger *ledger;
-	struct subjects *subjects;
-	struct capture *capture;
-	struct loop *loop;
-	struct serve *serve;
-	struct watch signals;
-	struct timer tick;
-	uint64_t ticks;
-	struct thread *threads;
-	unsigned thread_count;
-	const char **names;
-	struct guard *guards;
-	uint64_t started_unix;
-	char policy_error[512];
-	bool ready;
-};
 
 static uint64_t nanos(clockid_t clock)
 {
@@ -69,105 +30,6 @@ static uint64_t nanos(clockid_t clock)
 
 	clock_gettime(clock, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static uint64_t unix_nanos(void)
-{
-	return nanos(CLOCK_REALTIME);
-}
-
-static uint64_t monotonic_nanos(void)
-{
-	return nanos(CLOCK_MONOTONIC);
-}
-
-/* ---- records of the daemon itself ---- */
-
-static void note(struct daemon *d, Record *r)
-{
-	int err = ledger_append(d->ledger, r, NULL);
-
-	if (err)
-		log_error("record: not written: error=%s", strerrorname_np(-err));
-}
-
-static void note_lifecycle(struct daemon *d, Lifecycle__Kind kind, const char *reason)
-{
-	Lifecycle l = LIFECYCLE__INIT;
-	Record r = RECORD__INIT;
-
-	l.kind = kind;
-	l.reason = (char *)reason;
-	l.version = (char *)SLUICE_VERSION;
-	r.body_case = RECORD__BODY_LIFECYCLE;
-	r.lifecycle = &l;
-	note(d, &r);
-}
-
-static uint32_t keyword_count(const struct ruleset *rules)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < ruleset_rules(rules); i++)
-		n += ruleset_rule_at(rules, i)->keywords;
-	return (uint32_t)n;
-}
-
-static void note_policy(struct daemon *d, bool refused)
-{
-	PolicyChange p = POLICY_CHANGE__INIT;
-	Record r = RECORD__INIT;
-
-	p.digest.data = (uint8_t *)ruleset_digest(d->rules);
-	p.digest.len = RULESET_DIGEST;
-	p.rules = (uint32_t)ruleset_rules(d->rules);
-	p.keywords = keyword_count(d->rules);
-	p.refused = refused;
-	r.body_case = RECORD__BODY_POLICY;
-	r.policy = &p;
-	note(d, &r);
-}
-
-static void totals(const struct daemon *d, struct worker_stats *sum)
-{
-	*sum = (struct worker_stats){};
-	for (unsigned i = 0; i < d->thread_count; i++) {
-		struct worker_stats one;
-
-		worker_stats(d->threads[i].worker, &one);
-		for (size_t k = 0; k < sizeof(one) / sizeof(uint64_t); k++)
-			((uint64_t *)sum)[k] += ((uint64_t *)&one)[k];
-	}
-}
-
-static void note_heartbeat(struct daemon *d)
-{
-	Heartbeat h = HEARTBEAT__INIT;
-	Record r = RECORD__INIT;
-	struct worker_stats sum;
-
-	totals(d, &sum);
-	h.exchanges = sum.exchanges;
-	r.body_case = RECORD__BODY_HEARTBEAT;
-	r.heartbeat = &h;
-	note(d, &r);
-}
-
-/* Connections that passed unread while we were gone (fail: open) are on record from the moment we are back. */
-static void note_bypass(struct daemon *d, uint64_t passed)
-{
-	Bypass b = BYPASS__INIT;
-	Record r = RECORD__INIT;
-
-	b.kind = BYPASS__KIND__END;
-	b.reason = (char *)"fail_open";
-	b.connections = passed;
-	b.to_unix_nano = unix_nanos();
-	r.body_case = RECORD__BODY_BYPASS;
-	r.bypass = &b;
-	note(d, &r);
-	log_warn("fail open: connections passed unread while the daemon was gone: count=%llu",
-	         (unsigned long long)passed);
 }
 
 /* ---- policy ---- */
@@ -185,7 +47,7 @@ static void reload(struct daemon *d)
 	int err;
 
 	/* The time is for Type=notify-reload of systemd 253 and later. */
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)monotonic_nanos() / 1000);
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)nanos(CLOCK_MONOTONIC) / 1000);
 	err = ruleset_load(&fresh, d->config->policy, &report);
 	if (err) {
 		const char *said = report.text && *report.text ? report.text : strerror(-err);
@@ -202,138 +64,13 @@ static void reload(struct daemon *d)
 				log_error("policy: out of memory: a worker keeps the old one");
 		ruleset_put(&old);
 		note_policy(d, false);
-		log_info("policy: loaded rules=%zu keywords=%u", ruleset_rules(fresh), keyword_count(fresh));
+		log_info("policy: loaded rules=%zu keywords=%u", ruleset_rules(fresh), report_keywords(fresh));
 	}
 	policy_report_free(&report);
 	sd_notify(0, "READY=1");
 }
 
-/* ---- status and metrics ---- */
-
-struct named {
-	const char *name;
-	size_t at;
-};
-
-#define STAT(field)                                                                                                    \
-	{                                                                                                              \
-#field, offsetof(struct worker_stats, field)                                                           \
-	}
-static const struct named stat_names[] = {
-	STAT(accepted),  STAT(open),           STAT(dial_failed),        STAT(refused),
-	STAT(exchanges), STAT(events),         STAT(bytes_in),           STAT(bytes_released),
-	STAT(stopped),   STAT(stop_confirmed), STAT(stop_not_confirmed), STAT(records_lost),
-};
-
-static void add_counter(StatusReply *s, const char *name, uint64_t value)
-{
-	Counter *c = malloc(sizeof(*c)), **more = realloc(s->counters, (s->n_counters + 1) * sizeof(*more));
-
-	if (more)
-		s->counters = more;
-	if (!c || !more) {
-		free(c);
-		return;
-	}
-	*c = (Counter)COUNTER__INIT;
-	c->name = strdup(name);
-	c->value = value;
-	s->counters[s->n_counters++] = c;
-}
-
-static void add_string(char ***list, size_t *n, const char *text)
-{
-	char **more = realloc(*list, (*n + 1) * sizeof(*more)), *copy = strdup(text);
-
-	if (more)
-		*list = more;
-	if (more && copy)
-		(*list)[(*n)++] = copy;
-	else
-		free(copy);
-}
-
-static void add_service(struct daemon *d, StatusReply *s, const struct capture_status *c, size_t index)
-{
-	ServiceStatus *one = malloc(sizeof(*one));
-	const struct guard *g = &d->guards[index];
-	size_t prefix = strlen(g->name);
-
-	if (!one)
-		return;
-	*one = (ServiceStatus)SERVICE_STATUS__INIT;
-	one->name = strdup(g->name);
-	one->mode = strdup(g->fail_open ? "open" : "closed");
-	one->ports = calloc(c->address_count + 1, sizeof(*one->ports));
-	for (size_t i = 0; i < c->address_count; i++) {
-		const char *colon = strrchr(c->addresses[i].text, ':');
-
-		if (c->addresses[i].service != index)
-			continue;
-		add_string(&one->addresses, &one->n_addresses, c->addresses[i].text);
-		if (one->ports && colon)
-			one->ports[one->n_ports++] = (uint32_t)strtoul(colon + 1, NULL, 10);
-	}
-	for (size_t i = 0; i < c->uncovered_count; i++)
-		if (!strncmp(c->uncovered[i], g->name, prefix) && c->uncovered[i][prefix] == ':')
-			add_string(&one->uncovered, &one->n_uncovered, c->uncovered[i]);
-	s->services[s->n_services++] = one;
-}
-
-static void fill_status(struct daemon *d, StatusReply *s)
-{
-	struct capture_status c = {};
-	struct ledger_stats l;
-	struct worker_stats sum;
-	char name[96];
-
-	s->ready = d->ready;
-	s->version = strdup(SLUICE_VERSION);
-	s->pid = (uint32_t)getpid();
-	s->started_unix_nano = d->started_unix;
-	s->policy_digest.data = malloc(RULESET_DIGEST);
-	if (s->policy_digest.data) {
-		memcpy(s->policy_digest.data, ruleset_digest(d->rules), RULESET_DIGEST);
-		s->policy_digest.len = RULESET_DIGEST;
-	}
-	s->policy_rules = (uint32_t)ruleset_rules(d->rules);
-	s->policy_keywords = keyword_count(d->rules);
-	s->policy_error = strdup(d->policy_error);
-	s->loops = d->thread_count;
-	if (!capture_status(d->capture, &c)) {
-		s->services = calloc(d->config->service_count, sizeof(*s->services));
-		for (size_t i = 0; s->services && i < d->config->service_count; i++)
-			add_service(d, s, &c, i);
-		for (size_t i = 0; i < c.uncovered_count; i++)
-			add_string(&s->uncovered, &s->n_uncovered, c.uncovered[i]);
-		for (size_t i = 0; i < c.missing_count; i++)
-			add_string(&s->missing, &s->n_missing, c.missing[i]);
-		for (size_t i = 0; i < c.tally_count; i++) {
-			snprintf(name, sizeof(name), "capture_%s", c.tally_names[i]);
-			add_counter(s, name, c.tallies[i]);
-		}
-		s->dials = (uint32_t)c.dials;
-	}
-	capture_status_free(&c);
-	totals(d, &sum);
-	for (size_t i = 0; i < ARRAY_LEN(stat_names); i++)
-		add_counter(s, stat_names[i].name, *(uint64_t *)((char *)&sum + stat_names[i].at));
-	for (int v = 0; v < VERDICT_COUNT; v++) {
-		snprintf(name, sizeof(name), "verdict_%s", verdict_names[v]);
-		add_counter(s, name, sum.verdicts[v]);
-	}
-	for (int e = 1; e < EXCEPTION_COUNT; e++)
-		if (sum.exceptions[e]) {
-			snprintf(name, sizeof(name), "exception_%s", exception_table[e].name);
-			add_counter(s, name, sum.exceptions[e]);
-		}
-	ledger_stats(d->ledger, &l);
-	s->record_failed = l.failed;
-	s->record_next_seq = l.next_seq;
-	add_counter(s, "records", l.records);
-	add_counter(s, "record_syncs", l.syncs);
-	add_counter(s, "record_sync_failures", l.sync_failures);
-}
+/* ---- control ---- */
 
 static void answer(void *arg, const ControlRequest *in, ControlReply *out)
 {
@@ -348,49 +85,12 @@ static void answer(void *arg, const ControlRequest *in, ControlReply *out)
 		out->status = malloc(sizeof(*out->status));
 		if (out->status) {
 			*out->status = (StatusReply)STATUS_REPLY__INIT;
-			fill_status(d, out->status);
+			report_status(d, out->status);
 		}
 		break;
 	default:
 		out->error = strdup("this version does not know that request");
 	}
-}
-
-static void metric(struct buf *out, const char *name, const char *type, const char *about, uint64_t value)
-{
-	buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, about, name, type, name,
-	           (unsigned long long)value);
-}
-
-static void metrics(void *arg, struct buf *out)
-{
-	struct daemon *d = arg;
-	struct worker_stats s;
-	struct ledger_stats l;
-
-	totals(d, &s);
-	ledger_stats(d->ledger, &l);
-	metric(out, "sluice_up", "gauge", "The daemon is ready.", d->ready);
-	metric(out, "sluice_connections_accepted_total", "counter", "Connections taken from clients.", s.accepted);
-	metric(out, "sluice_connections_open", "gauge", "Connections open now.", s.open);
-	metric(out, "sluice_dials_failed_total", "counter", "Servers that could not be reached.", s.dial_failed);
-	metric(out, "sluice_events_total", "counter", "Events of streamed answers read.", s.events);
-	metric(out, "sluice_bytes_inspected_total", "counter", "Bytes that servers sent.", s.bytes_in);
-	metric(out, "sluice_stops_requested_total", "counter", "Generations that were to be stopped.", s.stopped);
-	metric(out, "sluice_stops_confirmed_total", "counter", "Generations known to be stopped.", s.stop_confirmed);
-	metric(out, "sluice_audit_records_total", "counter", "Records made durable.", l.records);
-	metric(out, "sluice_audit_sync_failures_total", "counter", "Syncs of the ledger that failed.", l.sync_failures);
-	metric(out, "sluice_events_lost_total", "counter", "Records that could not be queued.", s.records_lost);
-	buf_printf(out, "# HELP sluice_exchanges_total Answers by verdict.\n# TYPE sluice_exchanges_total counter\n");
-	for (int v = 0; v < VERDICT_COUNT; v++)
-		buf_printf(out, "sluice_exchanges_total{verdict=\"%s\"} %llu\n", verdict_names[v],
-		           (unsigned long long)s.verdicts[v]);
-	buf_printf(out,
-	           "# HELP sluice_exceptions_total Answers not inspected, by exception; all of them were refused.\n"
-	           "# TYPE sluice_exceptions_total counter\n");
-	for (int e = 1; e < EXCEPTION_COUNT; e++)
-		buf_printf(out, "sluice_exceptions_total{exception=\"%s\"} %llu\n", exception_table[e].name,
-		           (unsigned long long)s.exceptions[e]);
 }
 
 /* ---- signals and time ---- */
@@ -600,29 +300,15 @@ static void raise_limits(void)
 	}
 }
 
-static uint64_t tally_of(struct capture *c, const char *name)
-{
-	struct capture_status s = {};
-	uint64_t n = 0;
-
-	if (capture_status(c, &s))
-		return 0;
-	for (size_t i = 0; i < s.tally_count; i++)
-		if (!strcmp(s.tally_names[i], name))
-			n = s.tallies[i];
-	capture_status_free(&s);
-	return n;
-}
-
 static int start(struct daemon *d, const sigset_t *signals)
 {
-	struct serve_ops ops = { .arg = d, .answer = answer, .metrics = metrics };
+	struct serve_ops ops = { .arg = d, .answer = answer, .metrics = report_metrics };
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	uint64_t passed;
 	int err = loop_new(&d->loop);
 
 	raise_limits();
-	d->started_unix = unix_nanos();
+	d->started_unix = nanos(CLOCK_REALTIME);
 	d->thread_count = d->config->loops ? d->config->loops : cores > 0 ? (unsigned)cores : 1;
 	d->threads = calloc(d->thread_count, sizeof(*d->threads));
 	if (!d->threads)
@@ -634,7 +320,7 @@ static int start(struct daemon *d, const sigset_t *signals)
 		return err;
 	note_lifecycle(d, LIFECYCLE__KIND__START, "");
 	note_policy(d, false);
-	passed = tally_of(d->capture, "open_passed");
+	passed = report_tally(d->capture, "open_passed");
 	err = start_workers(d);
 	if (err)
 		return err;
@@ -653,7 +339,7 @@ static int start(struct daemon *d, const sigset_t *signals)
 	}
 	d->ready = true;
 	log_info("ready: services=%zu rules=%zu keywords=%u loops=%u", d->config->service_count,
-	         ruleset_rules(d->rules), keyword_count(d->rules), d->thread_count);
+	         ruleset_rules(d->rules), report_keywords(d->rules), d->thread_count);
 	sd_notifyf(0, "READY=1\nSTATUS=guarding %zu services, %zu rules", d->config->service_count,
 	           ruleset_rules(d->rules));
 	return 0;
@@ -731,7 +417,7 @@ static int load_policy(struct daemon *d)
 static int check(struct daemon *d)
 {
 	printf("%s: good; %s: %zu rules, %u keywords\n", d->config_file, d->config->policy, ruleset_rules(d->rules),
-	       keyword_count(d->rules));
+	       report_keywords(d->rules));
 	return fflush(stdout) ? -errno : 0;
 }
 

@@ -334,7 +334,8 @@ int replay_main(int argc, char **argv)
 		if (err && err != -EILSEQ)
 			fprintf(stderr, "sluicectl: replay: %s\n", strerror(-err));
 		if (!err) {
-			fwrite(buf_slice(&o.out).at, 1, buf_len(&o.out), stdout);
+			if (buf_len(&o.out))
+				fwrite(buf_slice(&o.out).at, 1, buf_len(&o.out), stdout);
 			if (fflush(stdout))
 				err = -errno;
 			if (json)

@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from gate import (CHAT, Ground, chat, dial, finish, isolate, ok, read_answer, receive, refused, request_bytes,
+from gate import (CHAT, Answer, Ground, chat, dial, finish, isolate, ok, read_answer, receive, refused, request_bytes,
                   wait_for)
 
 isolate(180)
@@ -26,13 +26,14 @@ def descriptors(ground, gate):
     resource.prlimit(gate.process.pid, resource.RLIMIT_NOFILE, (most, most))
     held = dial(ground)
     held.sendall(request_bytes('POST', CHAT, {'stream': True, 'delay': 0.5, 'messages': [{'role': 'user', 'content': 'say GOOD'}]}))
+    begun = Answer(held.recv(4096))  # it has its descriptors
     crowd = [dial(ground, timeout=5) for _ in range(200)]
     time.sleep(0.5)
     begin = cpu(gate.process.pid)
     time.sleep(2)
     used = cpu(gate.process.pid) - begin
     ok('out of descriptors: it waits and does not spin (%.2f s of 2)' % used, used < 1.0, gate.log())
-    answer = receive(held, 30)
+    answer = receive(held, 30, answer=begun)
     ok('out of descriptors: who is served goes on', answer.complete and read_answer(answer.body).finish.get(0) == 'stop', answer)
     held.close()
     for s in crowd:

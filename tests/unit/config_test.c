@@ -258,8 +258,7 @@ TEST(config, random_bytes_are_refused)
 
 		for (size_t i = 0; i < sizeof(text) - 1; i++) {
 			seed = seed * 1664525 + 1013904223;
-			text[i] = round % 2 ? "[]{}:,-&*!|>'\"%@`#? \n\tab1"[seed >> 28]
-			                    : (char)(seed >> 24 | 1);
+			text[i] = round % 2 ? "[]{}:,-&*!|>'\"%@`#? \n\tab1"[seed >> 28] : (char)(seed >> 24 | 1);
 		}
 		text[sizeof(text) - 1] = '\0';
 		cr_assert_neq(load(text, &c, &report), 0);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* daemon.h - what sluiced consists of, for the files that wire it: main.c, report.c, notes.c. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/loop.h"
+#include "capture/capture.h"
+#include "config/config.h"
+#include "flow/flow.h"
+#include "policy/policy.h"
+#include "record/record.h"
+#include "serve/serve.h"
+
+struct thread {
+	pthread_t id;
+	struct loop *loop;
+	struct worker *worker;
+	bool running;
+	struct post pulse; /* asked every tick whether its loop still turns */
+	atomic_bool beats;
+	uint32_t missed;
+};
+
+struct daemon {
+	const char *config_file;
+	struct config *config;
+	struct ruleset *rules;
+	struct ledger *ledger;
+	struct subjects *subjects;
+	struct capture *capture;
+	struct loop *loop;
+	struct serve *serve;
+	struct watch signals;
+	struct timer tick;
+	uint64_t ticks;
+	struct thread *threads;
+	unsigned thread_count;
+	const char **names;
+	struct guard *guards;
+	uint64_t started_unix;
+	char policy_error[512];
+	bool ready;
+};
+
+/* ---- notes.c: records of the daemon itself ---- */
+
+void note_lifecycle(struct daemon *d, Lifecycle__Kind kind, const char *reason);
+void note_policy(struct daemon *d, bool refused);
+void note_heartbeat(struct daemon *d);
+/* Connections that passed unread while we were gone (fail: open) are on record from the moment we are back. */
+void note_bypass(struct daemon *d, uint64_t passed);
+
+/* ---- report.c: status and metrics ---- */
+
+/* The sum over all workers. */
+void report_totals(const struct daemon *d, struct worker_stats *sum);
+uint32_t report_keywords(const struct ruleset *rules);
+/* Fills a reply whose parts are malloc'd. */
+void report_status(struct daemon *d, StatusReply *s);
+/* Adds the metrics in Prometheus text format; `arg` is the daemon. */
+void report_metrics(void *arg, struct buf *out);
+/* One of the kernel side's counters by its name, 0 if there is none. */
+uint64_t report_tally(struct capture *c, const char *name);

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* report.c - what the daemon says of itself: status and metrics. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/own.h"
+#include "daemon.h"
+
+uint32_t report_keywords(const struct ruleset *rules)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ruleset_rules(rules); i++)
+		n += ruleset_rule_at(rules, i)->keywords;
+	return (uint32_t)n;
+}
+
+void report_totals(const struct daemon *d, struct worker_stats *sum)
+{
+	*sum = (struct worker_stats){};
+	for (unsigned i = 0; i < d->thread_count; i++) {
+		struct worker_stats one;
+
+		worker_stats(d->threads[i].worker, &one);
+		for (size_t k = 0; k < sizeof(one) / sizeof(uint64_t); k++)
+			((uint64_t *)sum)[k] += ((uint64_t *)&one)[k];
+	}
+}
+
+struct named {
+	const char *name;
+	size_t at;
+};
+
+#define STAT(field)                                                                                                    \
+	{                                                                                                              \
+#field, offsetof(struct worker_stats, field)                                                           \
+	}
+static const struct named stat_names[] = {
+	STAT(accepted),  STAT(open),           STAT(dial_failed),        STAT(refused),
+	STAT(exchanges), STAT(events),         STAT(bytes_in),           STAT(bytes_released),
+	STAT(stopped),   STAT(stop_confirmed), STAT(stop_not_confirmed), STAT(records_lost),
+};
+
+static void add_counter(StatusReply *s, const char *name, uint64_t value)
+{
+	Counter *c = malloc(sizeof(*c)), **more = realloc(s->counters, (s->n_counters + 1) * sizeof(*more));
+
+	if (more)
+		s->counters = more;
+	if (!c || !more) {
+		free(c);
+		return;
+	}
+	*c = (Counter)COUNTER__INIT;
+	c->name = strdup(name);
+	c->value = value;
+	s->counters[s->n_counters++] = c;
+}
+
+static void add_string(char ***list, size_t *n, const char *text)
+{
+	char **more = realloc(*list, (*n + 1) * sizeof(*more)), *copy = strdup(text);
+
+	if (more)
+		*list = more;
+	if (more && copy)
+		(*list)[(*n)++] = copy;
+	else
+		free(copy);
+}
+
+static void add_service(struct daemon *d, StatusReply *s, const struct capture_status *c, size_t index)
+{
+	ServiceStatus *one = malloc(sizeof(*one));
+	const struct guard *g = &d->guards[index];
+	size_t prefix = strlen(g->name);
+
+	if (!one)
+		return;
+	*one = (ServiceStatus)SERVICE_STATUS__INIT;
+	one->name = strdup(g->name);
+	one->mode = strdup(g->fail_open ? "open" : "closed");
+	one->ports = calloc(c->address_count + 1, sizeof(*one->ports));
+	for (size_t i = 0; i < c->address_count; i++) {
+		const char *colon = strrchr(c->addresses[i].text, ':');
+
+		if (c->addresses[i].service != index)
+			continue;
+		add_string(&one->addresses, &one->n_addresses, c->addresses[i].text);
+		if (one->ports && colon)
+			one->ports[one->n_ports++] = (uint32_t)strtoul(colon + 1, NULL, 10);
+	}
+	for (size_t i = 0; i < c->uncovered_count; i++)
+		if (!strncmp(c->uncovered[i], g->name, prefix) && c->uncovered[i][prefix] == ':')
+			add_string(&one->uncovered, &one->n_uncovered, c->uncovered[i]);
+	s->services[s->n_services++] = one;
+}
+
+void report_status(struct daemon *d, StatusReply *s)
+{
+	struct capture_status c = {};
+	struct ledger_stats l;
+	struct worker_stats sum;
+	char name[96];
+
+	s->ready = d->ready;
+	s->version = strdup(SLUICE_VERSION);
+	s->pid = (uint32_t)getpid();
+	s->started_unix_nano = d->started_unix;
+	s->policy_digest.data = malloc(RULESET_DIGEST);
+	if (s->policy_digest.data) {
+		memcpy(s->policy_digest.data, ruleset_digest(d->rules), RULESET_DIGEST);
+		s->policy_digest.len = RULESET_DIGEST;
+	}
+	s->policy_rules = (uint32_t)ruleset_rules(d->rules);
+	s->policy_keywords = report_keywords(d->rules);
+	s->policy_error = strdup(d->policy_error);
+	s->loops = d->thread_count;
+	if (!capture_status(d->capture, &c)) {
+		s->services = calloc(d->config->service_count, sizeof(*s->services));
+		for (size_t i = 0; s->services && i < d->config->service_count; i++)
+			add_service(d, s, &c, i);
+		for (size_t i = 0; i < c.uncovered_count; i++)
+			add_string(&s->uncovered, &s->n_uncovered, c.uncovered[i]);
+		for (size_t i = 0; i < c.missing_count; i++)
+			add_string(&s->missing, &s->n_missing, c.missing[i]);
+		for (size_t i = 0; i < c.tally_count; i++) {
+			snprintf(name, sizeof(name), "capture_%s", c.tally_names[i]);
+			add_counter(s, name, c.tallies[i]);
+		}
+		s->dials = (uint32_t)c.dials;
+	}
+	capture_status_free(&c);
+	report_totals(d, &sum);
+	for (size_t i = 0; i < ARRAY_LEN(stat_names); i++)
+		add_counter(s, stat_names[i].name, *(uint64_t *)((char *)&sum + stat_names[i].at));
+	for (int v = 0; v < VERDICT_COUNT; v++) {
+		snprintf(name, sizeof(name), "verdict_%s", verdict_names[v]);
+		add_counter(s, name, sum.verdicts[v]);
+	}
+	for (int e = 1; e < EXCEPTION_COUNT; e++)
+		if (sum.exceptions[e]) {
+			snprintf(name, sizeof(name), "exception_%s", exception_table[e].name);
+			add_counter(s, name, sum.exceptions[e]);
+		}
+	ledger_stats(d->ledger, &l);
+	s->record_failed = l.failed;
+	s->record_next_seq = l.next_seq;
+	add_counter(s, "records", l.records);
+	add_counter(s, "record_syncs", l.syncs);
+	add_counter(s, "record_sync_failures", l.sync_failures);
+}
+
+static void metric(struct buf *out, const char *name, const char *type, const char *about, uint64_t value)
+{
+	buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, about, name, type, name,
+	           (unsigned long long)value);
+}
+
+void report_metrics(void *arg, struct buf *out)
+{
+	struct daemon *d = arg;
+	struct worker_stats s;
+	struct ledger_stats l;
+
+	report_totals(d, &s);
+	ledger_stats(d->ledger, &l);
+	metric(out, "sluice_up", "gauge", "The daemon is ready.", d->ready);
+	metric(out, "sluice_connections_accepted_total", "counter", "Connections taken from clients.", s.accepted);
+	metric(out, "sluice_connections_open", "gauge", "Connections open now.", s.open);
+	metric(out, "sluice_dials_failed_total", "counter", "Servers that could not be reached.", s.dial_failed);
+	metric(out, "sluice_events_total", "counter", "Events of streamed answers read.", s.events);
+	metric(out, "sluice_bytes_inspected_total", "counter", "Bytes that servers sent.", s.bytes_in);
+	metric(out, "sluice_stops_requested_total", "counter", "Generations that were to be stopped.", s.stopped);
+	metric(out, "sluice_stops_confirmed_total", "counter", "Generations known to be stopped.", s.stop_confirmed);
+	metric(out, "sluice_audit_records_total", "counter", "Records made durable.", l.records);
+	metric(out, "sluice_audit_sync_failures_total", "counter", "Syncs of the ledger that failed.", l.sync_failures);
+	metric(out, "sluice_events_lost_total", "counter", "Records that could not be queued.", s.records_lost);
+	buf_printf(out, "# HELP sluice_exchanges_total Answers by verdict.\n# TYPE sluice_exchanges_total counter\n");
+	for (int v = 0; v < VERDICT_COUNT; v++)
+		buf_printf(out, "sluice_exchanges_total{verdict=\"%s\"} %llu\n", verdict_names[v],
+		           (unsigned long long)s.verdicts[v]);
+	buf_printf(out,
+	           "# HELP sluice_exceptions_total Answers not inspected, by exception; all of them were refused.\n"
+	           "# TYPE sluice_exceptions_total counter\n");
+	for (int e = 1; e < EXCEPTION_COUNT; e++)
+		buf_printf(out, "sluice_exceptions_total{exception=\"%s\"} %llu\n", exception_table[e].name,
+		           (unsigned long long)s.exceptions[e]);
+}
+
+uint64_t report_tally(struct capture *c, const char *name)
+{
+	struct capture_status s = {};
+	uint64_t n = 0;
+
+	if (capture_status(c, &s))
+		return 0;
+	for (size_t i = 0; i < s.tally_count; i++)
+		if (!strcmp(s.tally_names[i], name))
+			n = s.tallies[i];
+	capture_status_free(&s);
+	return n;
+}

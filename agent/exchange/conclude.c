@@ -49,8 +49,15 @@ static void fill(struct exchange *x, struct refusal *r, uint32_t *indexes)
 		if (!x->head_cleared || !c->finished || c->finish_at >= x->cleared.wire)
 			indexes[r->choice_count++] = c->index;
 	}
-	if (!x->choice_count)
-		indexes[r->choice_count++] = 0;
+	/* Those that were asked for and have not begun are open, too. */
+	for (uint32_t i = 0; i < (x->wanted ? x->wanted : 1) && r->choice_count < CHOICES_MAX; i++) {
+		bool seen = x->choice_count && !x->wanted;
+
+		for (size_t k = 0; k < x->choice_count && !seen; k++)
+			seen = x->choices[k].index == i;
+		if (!seen)
+			indexes[r->choice_count++] = i;
+	}
 }
 
 /* A complete message in place of the answer. */

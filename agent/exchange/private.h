@@ -86,6 +86,7 @@ struct exchange {
 	bool request_seen, begun;
 	bool to_head, http10;
 	size_t model_len; /* of the request's model, so far */
+	uint32_t wanted;  /* choices the request asks for; 0: it does not say */
 
 	/* answer */
 	enum phase answering;

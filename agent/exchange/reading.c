@@ -28,7 +28,9 @@ static enum exception found(struct exchange *x, const struct scan_hit *hit, enum
 	const struct rule *rule = ruleset_rule(x->rules, hit->needle);
 	uint32_t keyword = ruleset_keyword(x->rules, hit->needle);
 
-	if (rule->action == ACTION_BLOCK && !x->blocked)
+	bool decides = rule->action == ACTION_BLOCK && !x->blocked;
+
+	if (decides)
 		x->blocked = rule;
 	for (size_t i = 0; i < x->finding_count; i++) {
 		struct finding *f = &x->findings[i];
@@ -40,7 +42,9 @@ static enum exception found(struct exchange *x, const struct scan_hit *hit, enum
 	}
 	if (x->finding_count == FINDINGS_MAX) {
 		x->report.findings_lost++;
-		return EXCEPTION_NONE;
+		if (!decides)
+			return EXCEPTION_NONE;
+		x->finding_count--; /* what ends the answer is always on record */
 	}
 	if (x->finding_count == x->finding_room) {
 		size_t room = x->finding_room ? 2 * x->finding_room : 4;
@@ -264,7 +268,7 @@ enum exception readings_feed(struct exchange *x, struct reading *readings, size_
 enum exception reading_end(struct exchange *x, struct reading *r, enum channel channel, uint32_t choice)
 {
 	struct sink to = { .x = x, .channel = channel, .choice = choice };
-	struct scan_hit hits[SCAN_NEEDLE_MAX];
+	struct scan_hit hits[HITS_A_CALL];
 	enum exception e = EXCEPTION_NONE;
 	size_t n;
 
@@ -273,6 +277,10 @@ enum exception reading_end(struct exchange *x, struct reading *r, enum channel c
 		e = scan(&to, r->state, slice_of(r->escapes->bytes, r->escapes->len));
 		r->escapes->len = 0;
 	}
-	n = scan_end(x->scanner, r->state, hits, SCAN_NEEDLE_MAX);
-	return e == EXCEPTION_NONE ? found_all(x, hits, n, channel, choice) : e;
+	do {
+		n = scan_end(x->scanner, r->state, hits, HITS_A_CALL);
+		if (e == EXCEPTION_NONE)
+			e = found_all(x, hits, n, channel, choice);
+	} while (n == HITS_A_CALL);
+	return e;
 }

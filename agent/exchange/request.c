@@ -50,6 +50,34 @@ static struct slice path_of(struct slice target)
 	return slice_of(target.at, end);
 }
 
+static int hex_digit(uint8_t c)
+{
+	c = ascii_lower(c);
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The path as a server's router reads it: percent-encoding taken off (RFC 3986 2.1), empty segments left out. A client
+ * must not choose by its spelling how an answer is read. What is too long to be a path we know stays as it is. */
+static struct slice decoded(struct slice path, uint8_t *to, size_t room)
+{
+	size_t n = 0;
+
+	if (path.len > room)
+		return path;
+	for (size_t i = 0; i < path.len; i++) {
+		uint8_t c = path.at[i];
+
+		if (c == '%' && i + 2 < path.len && hex_digit(path.at[i + 1]) >= 0 && hex_digit(path.at[i + 2]) >= 0) {
+			c = (uint8_t)(hex_digit(path.at[i + 1]) << 4 | hex_digit(path.at[i + 2]));
+			i += 2;
+		}
+		if (c == '/' && n && to[n - 1] == '/')
+			continue;
+		to[n++] = c;
+	}
+	return slice_of(to, n);
+}
+
 /* What the server may encode its answer with is what we can read: nothing yet. In place, from the last field on, so
  * that the places of the fields before stay right. */
 static int narrow_encodings(struct lane *l, struct http1_head *h, struct slice head)
@@ -99,6 +127,7 @@ static enum exception head_read(struct exchange *x, struct lane *l, struct slice
 	struct slice method = slice_of(head.at + h->method_name.at, h->method_name.len);
 	struct slice path = path_of(slice_of(head.at + h->target.at, h->target.len));
 	enum http1_framing framing = http1_framing(h, false);
+	uint8_t plain[256];
 
 	copy_shown(x->report.method, sizeof(x->report.method), method);
 	copy_shown(x->report.path, sizeof(x->report.path), path);
@@ -110,7 +139,7 @@ static enum exception head_read(struct exchange *x, struct lane *l, struct slice
 	identify(x, h, head);
 	x->to_head = h->method == HTTP1_HEAD;
 	x->http10 = !h->minor;
-	x->report.dialect = dialect_of(method, path);
+	x->report.dialect = dialect_of(method, decoded(path, plain, sizeof(plain)));
 	http1_body_start(&x->request_body, framing, h->length);
 	if (x->report.dialect->request && framing != HTTP1_NO_BODY && !h->encoded) {
 		x->request_walk = calloc(1, sizeof(*x->request_walk));
@@ -169,6 +198,10 @@ static void learn(struct exchange *x, struct slice data)
 			copy_shown(x->report.model + x->model_len, room, leaf.text);
 			x->model_len = strlen(x->report.model);
 		}
+		if (step == STEP_ITEM && leaf.tap == TAP_N && !leaf.string)
+			for (size_t i = 0; i < leaf.text.len && x->wanted < CHOICES_MAX; i++)
+				if (leaf.text.at[i] >= '0' && leaf.text.at[i] <= '9')
+					x->wanted = x->wanted * 10 + (leaf.text.at[i] - '0');
 	} while (step == STEP_ITEM);
 	if (step == STEP_BAD) {
 		walk_free(x->request_walk);

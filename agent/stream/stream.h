@@ -323,6 +323,7 @@ struct walk {
 	const struct field *row; /* of the current value */
 	uint64_t row_path;
 	bool begun, in_string, in_number;
+	bool telling; /* the number under way tells texts apart */
 	uint32_t number;
 
 	uint8_t key[64]; /* the key under way, as long as it may be one we know */

@@ -51,7 +51,7 @@ void walk_start(struct walk *w, const struct field *rows)
 	w->depth = 0;
 	w->row = NULL;
 	w->row_path = 14695981039346656037u;
-	w->begun = w->in_string = w->in_number = w->key_begun = false;
+	w->begun = w->in_string = w->in_number = w->key_begun = w->telling = false;
 	w->key_rest.len = 0;
 	w->key_len = w->key_raw = 0;
 	w->choice = w->sub = 0;
@@ -197,6 +197,8 @@ static enum step give(struct walk *w, struct leaf *leaf, struct slice text, uint
 	struct leaf l = { .text = text, .raw = raw, .string = string, .begin = !w->begun, .end = end };
 
 	w->begun = !end;
+	if (string && (role == ROLE_CHOICE || role == ROLE_TOOL))
+		return bad(w, "index is not a number");
 	l.tap = row ? row->tap : TAP_NONE;
 	l.channel = CHANNEL_NONE;
 	if (string)
@@ -213,7 +215,6 @@ static enum step give(struct walk *w, struct leaf *leaf, struct slice text, uint
 	return STEP_ITEM;
 }
 
-/* A string that a reader of the table would take for a number, "index":"1", is read as what it is: text. */
 static enum step index_digits(struct walk *w, struct slice text)
 {
 	for (size_t i = 0; i < text.len; i++) {
@@ -285,6 +286,17 @@ static enum step key_piece(struct walk *w, const struct json_item *item, struct 
 	return give_key(leaf, item->text, 0, false, false);
 }
 
+/* In an object no table knows: does the key's number say which of several texts is meant? */
+static bool tells_apart(const uint8_t *key, size_t len)
+{
+	static const struct slice keys[] = { SLICE("index"), SLICE("output_index"), SLICE("content_index") };
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		if (slice_is(slice_of(key, len), keys[i]))
+			return true;
+	return false;
+}
+
 static enum step key_end(struct walk *w, struct leaf *leaf)
 {
 	struct walk_level *l = &w->level[w->depth];
@@ -302,6 +314,7 @@ static enum step key_end(struct walk *w, struct leaf *leaf)
 		l->seen |= bit;
 	}
 	w->row_path = raw ? w->key_path : l->path;
+	w->telling = !w->row && !begun && tells_apart(w->key, len);
 	w->key_begun = false;
 	w->key_len = 0;
 	w->key_raw = 0;
@@ -369,6 +382,9 @@ static enum step take(struct walk *w, const struct json_item *item, struct leaf 
 			w->number = 0;
 		}
 		w->in_number = item->kind == JSON_NUMBER;
+		/* Interleaved texts must not be read as one: the number becomes part of what is behind it. */
+		if (w->telling && item->kind == JSON_NUMBER)
+			w->level[w->depth].path = mix(w->level[w->depth].path, item->text.at, item->text.len);
 		if (is_index(w))
 			return item->kind == JSON_NUMBER ? index_digits(w, item->text) : index_end(w);
 		if (!is_tapped(w))

@@ -40,6 +40,8 @@ struct daemon {
 	const char **names;
 	struct guard *guards;
 	uint64_t started_unix;
+	uint64_t last_unix; /* the last record before this run; 0: none */
+	uint64_t most_open; /* connections, since memory was given back */
 	char policy_error[512];
 	bool ready;
 };
@@ -49,8 +51,11 @@ struct daemon {
 void note_lifecycle(struct daemon *d, Lifecycle__Kind kind, const char *reason);
 void note_policy(struct daemon *d, bool refused);
 void note_heartbeat(struct daemon *d);
-/* Connections that passed unread while we were gone (fail: open) are on record from the moment we are back. */
-void note_bypass(struct daemon *d, uint64_t passed);
+/* Services with fail: open pass unread from when we go (START, `from` 0) until we are back (END: since `from`, with the
+ * connections that were made). No record if there is no such service. */
+void note_bypass(struct daemon *d, Bypass__Kind kind, uint64_t from);
+/* When the ledger in `dir` was last written to, 0: never. */
+uint64_t note_last(const char *dir);
 
 /* ---- report.c: status and metrics ---- */
 
@@ -61,5 +66,3 @@ uint32_t report_keywords(const struct ruleset *rules);
 void report_status(struct daemon *d, StatusReply *s);
 /* Adds the metrics in Prometheus text format; `arg` is the daemon. */
 void report_metrics(void *arg, struct buf *out);
-/* One of the kernel side's counters by its name, 0 if there is none. */
-uint64_t report_tally(struct capture *c, const char *name);

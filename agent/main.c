@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,6 +138,20 @@ static bool all_turn(struct daemon *d)
 	return all;
 }
 
+/* A crowd has gone: what the allocator keeps of it goes back to the system. */
+static void give_back(struct daemon *d)
+{
+	struct worker_stats sum;
+
+	report_totals(d, &sum);
+	if (sum.open > d->most_open)
+		d->most_open = sum.open;
+	if (d->most_open < 256 || sum.open > d->most_open / 2)
+		return;
+	malloc_trim(0);
+	d->most_open = sum.open;
+}
+
 static void tick_due(struct timer *t)
 {
 	struct daemon *d = container_of(t, struct daemon, tick);
@@ -145,6 +160,7 @@ static void tick_due(struct timer *t)
 	capture_audit(d->capture);
 	if (all_turn(d))
 		sd_notify(0, "WATCHDOG=1");
+	give_back(d);
 	if (++d->ticks % HEARTBEAT_S == 0)
 		note_heartbeat(d);
 }
@@ -276,12 +292,14 @@ static int open_ledger(struct daemon *d)
 	if (!gethostname(host, sizeof(host)))
 		snprintf(origin, sizeof(origin), "sluice/%.*s", (int)sizeof(host), host);
 	err = make_dirs(d->config->record_dir, 0750);
+	d->last_unix = err ? 0 : note_last(dir);
 	err = err ? err : ledger_open(&d->ledger, &o);
 	if (err) {
 		log_error("record: %s: %s", dir, strerror(-err));
 		return err;
 	}
-	snprintf(dir, sizeof(dir), "%s/keys", d->config->record_dir);
+	/* Beside the record and not in it: who copies the record must not get the keys of its pseudonyms. */
+	snprintf(dir, sizeof(dir), "%s.keys", d->config->record_dir);
 	if (d->config->identity_count)
 		err = subjects_open(&d->subjects, dir);
 	if (err)
@@ -304,7 +322,6 @@ static int start(struct daemon *d, const sigset_t *signals)
 {
 	struct serve_ops ops = { .arg = d, .answer = answer, .metrics = report_metrics };
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	uint64_t passed;
 	int err = loop_new(&d->loop);
 
 	raise_limits();
@@ -320,7 +337,6 @@ static int start(struct daemon *d, const sigset_t *signals)
 		return err;
 	note_lifecycle(d, LIFECYCLE__KIND__START, "");
 	note_policy(d, false);
-	passed = report_tally(d->capture, "open_passed");
 	err = start_workers(d);
 	if (err)
 		return err;
@@ -329,8 +345,8 @@ static int start(struct daemon *d, const sigset_t *signals)
 		log_error("capture: the doors could not be put in place: error=%s", strerrorname_np(-err));
 		return err;
 	}
-	if (passed)
-		note_bypass(d, passed);
+	if (d->last_unix)
+		note_bypass(d, BYPASS__KIND__END, d->last_unix);
 	err = serve_open(&d->serve, d->loop, d->config->control, d->config->metrics_listen, &ops);
 	if (err) {
 		log_error("control: %s, metrics %s: %s", d->config->control,
@@ -359,8 +375,10 @@ static void stop(struct daemon *d)
 			worker_stop(d->threads[i].worker);
 	capture_close(&d->capture);
 	if (d->ledger) {
-		if (d->ready)
+		if (d->ready) {
 			note_lifecycle(d, LIFECYCLE__KIND__STOP, "signal");
+			note_bypass(d, BYPASS__KIND__START, 0);
+		}
 		ledger_close(&d->ledger);
 	}
 	for (unsigned i = 0; d->threads && i < d->thread_count; i++) {

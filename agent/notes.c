@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* notes.c - records of the daemon itself: its life, its policy, its gaps. */
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -55,20 +56,55 @@ void note_heartbeat(struct daemon *d)
 	note(d, &r);
 }
 
-void note_bypass(struct daemon *d, uint64_t passed)
+uint64_t note_last(const char *dir)
 {
+	struct ledger_reader *r = NULL;
+	const Record *record;
+	uint64_t at = 0;
+
+	if (ledger_reader_open(&r, dir))
+		return 0;
+	if (!ledger_seek_last(r, 1))
+		while (ledger_next(r, &record) == 1)
+			at = record->time_unix_nano;
+	ledger_reader_close(&r);
+	return at;
+}
+
+/* The services that pass unread while we are gone; false if there is none. */
+static bool open_services(const struct daemon *d, char *names, size_t room)
+{
+	size_t len = 0;
+
+	names[0] = '\0';
+	for (size_t i = 0; i < d->config->service_count; i++)
+		if (d->config->services[i].fail_open && len < room)
+			len += (size_t)snprintf(names + len, room - len, "%s%s", len ? "," : "",
+			                        d->config->services[i].name);
+	return len > 0;
+}
+
+void note_bypass(struct daemon *d, Bypass__Kind kind, uint64_t from)
+{
+	char names[1024];
 	struct timespec now;
 	Bypass b = BYPASS__INIT;
 	Record r = RECORD__INIT;
 
+	if (!open_services(d, names, sizeof(names)))
+		return;
 	clock_gettime(CLOCK_REALTIME, &now);
-	b.kind = BYPASS__KIND__END;
+	b.kind = kind;
+	b.service = names;
 	b.reason = (char *)"fail_open";
-	b.connections = passed;
-	b.to_unix_nano = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	b.from_unix_nano = from;
+	if (kind == BYPASS__KIND__END) {
+		b.to_unix_nano = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+		b.connections = capture_open_passed(d->capture);
+		log_warn("fail open: unread while the daemon was gone: services=%s connections=%llu", names,
+		         (unsigned long long)b.connections);
+	}
 	r.body_case = RECORD__BODY_BYPASS;
 	r.bypass = &b;
 	note(d, &r);
-	log_warn("fail open: connections passed unread while the daemon was gone: count=%llu",
-	         (unsigned long long)passed);
 }

@@ -190,17 +190,3 @@ void report_metrics(void *arg, struct buf *out)
 		buf_printf(out, "sluice_exceptions_total{exception=\"%s\"} %llu\n", exception_table[e].name,
 		           (unsigned long long)s.exceptions[e]);
 }
-
-uint64_t report_tally(struct capture *c, const char *name)
-{
-	struct capture_status s = {};
-	uint64_t n = 0;
-
-	if (capture_status(c, &s))
-		return 0;
-	for (size_t i = 0; i < s.tally_count; i++)
-		if (!strcmp(s.tally_names[i], name))
-			n = s.tallies[i];
-	capture_status_free(&s);
-	return n;
-}

@@ -98,7 +98,15 @@ def opened():
             gate.start()
             ok('fail: open, back: BAD is refused', wait_for(lambda: refused(chat(ground, 'say BAD')), 10), gate.log())
             bypass = [e['bypass'] for e in gate.events() if 'bypass' in e]
-            ok('fail: open: the interval is on record', len(bypass) >= 1, gate.events()[-5:])
+            ok('fail: open: the interval is on record, once', len(bypass) == 1 and bypass[0]['kind'] == 'END' and
+               bypass[0]['service'] == 'ground' and bypass[0]['from_unix_nano'] < bypass[0]['to_unix_nano'], bypass)
+            ok('fail: open: and how many passed: %s' % bypass[0].get('connections'),
+               bypass[0].get('connections', 0) == 1, bypass)
+            gate.stop()
+            gate.start()
+            bypass = [e['bypass'] for e in gate.events() if 'bypass' in e]
+            ok('fail: open: a stop is the start of an interval, and nothing is told twice',
+               [b['kind'] for b in bypass] == ['END', 'START', 'END'] and not bypass[2].get('connections'), bypass)
             ok('fail: open: the daemon is sound', gate.sound(), gate.log())
 
 

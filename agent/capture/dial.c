@@ -42,7 +42,10 @@ static int door_make(int family, uint16_t *port, int *ret)
 		return -errno;
 	/* What is accepted here holds the *guarded* port and inherits SO_REUSEADDR: without it a restarted server could
 	 * not bind while clients of the last one are connected to us. */
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
+	/* Accepted sockets inherit SO_KEEPALIVE, too: a client that vanished must not stay for ever; the server's own
+	 * keepalive sees only us. */
+	if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) ||
 	    (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one))) ||
 	    bind(fd, (struct sockaddr *)&a, len) || listen(fd, DOOR_BACKLOG) ||

@@ -93,8 +93,8 @@ static void services(struct reader *r, yaml_node_t *n)
 		return;
 	}
 	count = (size_t)(n->data.sequence.items.top - n->data.sequence.items.start);
-	if (r->config->services || count > 1000) {
-		read_wrong(r, n, "services: at most 1000, in one list");
+	if (r->config->services || count > CONFIG_SERVICES_MAX) {
+		read_wrong(r, n, "services: at most %d, in one list", CONFIG_SERVICES_MAX);
 		return;
 	}
 	r->config->services = calloc(count, sizeof(*r->config->services));

@@ -16,6 +16,8 @@
 #define CONFIG_FILE       "/etc/sluice/sluice.yaml"
 #define CONFIG_RECORD_DIR "/var/lib/sluice/record"
 
+#define CONFIG_SERVICES_MAX 256 /* what capture can tell apart */
+
 struct config_service {
 	char *name;
 	char *unit, *cgroup; /* NULL: not given */

@@ -113,8 +113,11 @@ static void noted_done(struct ledger_note *n, uint64_t seq, int err)
 static void conclude(struct flow *f)
 {
 	struct worker *w = f->worker;
-	enum conclusion how = exchange_conclude(f->x, &f->down, f->note_err != 0);
+	enum conclusion how;
 
+	if (f->note_err)
+		exchange_except(f->x, EXCEPTION_RECORD_NOT_DURABLE, NULL);
+	how = exchange_conclude(f->x, &f->down, f->note_err != 0);
 	f->state = FLOW_ENDING;
 	f->end_kind = how == CONCLUDE_RESET ? END_RST : END_FIN;
 	if (f->note_err)

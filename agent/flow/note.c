@@ -221,10 +221,25 @@ static int note_finding(struct flow *f, const struct finding *found, struct ledg
 	return append(f, &record, note);
 }
 
+/* Findings beyond the number that is kept of one answer: how many, so that the sums agree. */
+static int note_lost(struct flow *f, uint64_t n)
+{
+	Record record = RECORD__INIT;
+	Loss loss = LOSS__INIT;
+
+	loss.where = (char *)"findings";
+	loss.count = n;
+	loss.first_unix_nano = f->started_unix;
+	loss.last_unix_nano = unix_now();
+	record.body_case = RECORD__BODY_LOSS;
+	record.loss = &loss;
+	return append(f, &record, NULL);
+}
+
 int note_findings(struct flow *f, struct ledger_note *note)
 {
 	const struct exchange_report *r = exchange_report(f->x);
-	int err = 0;
+	int err = r->findings_lost ? note_lost(f, r->findings_lost) : 0;
 
 	for (size_t i = 0; i < r->finding_count && !err; i++)
 		err = note_finding(f, &r->findings[i], i + 1 == r->finding_count ? note : NULL);

@@ -141,7 +141,7 @@ static char **make_grams(const struct text *t, size_t count, size_t *lens)
 		       (grams[i][at] < 0 && at + 1 < lens[i] && (grams[i][at + 1] & 0xc0) == 0x80))
 			at = (at + 1) % lens[i];
 		grams[i][at] = grams[i][at] < 0 ? (char)(0x80 | ((grams[i][at] + 1 + (int)rnd(62)) & 0x3f))
-						: (char)('a' + (grams[i][at] - 'a' + 1 + (int)rnd(24)) % 26);
+		                                : (char)('a' + (grams[i][at] - 'a' + 1 + (int)rnd(24)) % 26);
 	}
 	return grams;
 }
@@ -179,7 +179,7 @@ static double run_sluice(const struct scanner *s, const struct text *t, size_t c
 }
 
 static double run_vectorscan(const hs_database_t *db, hs_scratch_t *scratch, const struct text *t, size_t chunk,
-			     size_t *matches)
+                             size_t *matches)
 {
 	hs_stream_t *stream;
 	double begin;
@@ -222,7 +222,7 @@ static hs_database_t *compile_vectorscan(char **grams, const size_t *lens, size_
 	for (size_t i = 0; i < count; i++)
 		ids[i] = (unsigned)i;
 	if (hs_compile_lit_multi((const char *const *)grams, flags, ids, lens, (unsigned)count, HS_MODE_STREAM, NULL,
-				 &db, &error)) {
+	                         &db, &error)) {
 		fprintf(stderr, "scan_bench: vectorscan: %s\n", error->message);
 		exit(1);
 	}

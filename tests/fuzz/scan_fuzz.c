@@ -15,7 +15,7 @@ static void check(bool fine)
 }
 
 static size_t run(const struct scanner *s, struct slice text, size_t cut, size_t most, struct scan_hit *hits,
-		  struct scan_state *at_cut)
+                  struct scan_state *at_cut)
 {
 	struct scan_state st = { 0 };
 	size_t n = 0, used, i = 0;

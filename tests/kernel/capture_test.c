@@ -144,13 +144,13 @@ TEST(capture, unit_talks_to_itself, .timeout = 60)
 	SERVER(unit, { "0.0.0.0", 8000 });
 	SERVER(group(&g, "other", true), { "0.0.0.0", 9000 });
 	cr_assert_eq(INSIDE(unit, _exit(strncmp(ask("10.9.0.77", 5004, "10.9.0.1", 8000), "10.9.0.77 5004|", 15) != 0)),
-		     0, "the unit's own client must reach its server directly, and be seen as it is");
+	             0, "the unit's own client must reach its server directly, and be seen as it is");
 	cr_assert_eq(INSIDE(unit, _exit(*ask("::ffff:10.9.0.77", 0, "::ffff:10.9.0.1", 8000) != '1')), 0,
-		     "also with a socket for both families");
+	             "also with a socket for both families");
 	cr_assert_eq(INSIDE(unit, _exit(*ask(NULL, 0, "::ffff:127.0.0.1", 8000) != '1')), 0);
 	cr_assert_eq(INSIDE(unit, _exit(*ask(NULL, 0, "::ffff:10.9.0.1", 8000) != '1')), 0);
 	cr_assert_eq(INSIDE(unit, _exit(*ask("10.9.0.77", 0, "10.9.0.1", 9000) != 'A')), 0,
-		     "another service's server is not inside");
+	             "another service's server is not inside");
 	nap(50);
 	cr_assert_eq(entries(&g, "dials", NULL), 0);
 	agent_kill(&a);

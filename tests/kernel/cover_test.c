@@ -278,8 +278,8 @@ TEST(cover, ktls_is_refused_in_the_unit, .timeout = 60)
 	cr_assert_eq(
 		INSIDE(unit, _exit(setsockopt(connected(), IPPROTO_TCP, TCP_ULP, "tls", 3) == 0 || errno != EPERM)), 0);
 	cr_assert_eq(INSIDE(group(&g, "x", true),
-			    _exit(setsockopt(connected(), IPPROTO_TCP, TCP_ULP, "tls", 3) != 0 && errno == EPERM)),
-		     0, "not refused outside");
+	                    _exit(setsockopt(connected(), IPPROTO_TCP, TCP_ULP, "tls", 3) != 0 && errno == EPERM)),
+	             0, "not refused outside");
 	cr_assert_eq(tally(&g, TALLY_KTLS), 1);
 	agent_kill(&a);
 }
@@ -304,9 +304,9 @@ TEST(cover, listener_from_outside_is_guarded_by_address, .timeout = 60)
 	agent_audit(&a);
 	status = agent_status(&a);
 	cr_assert(strstr(status,
-			 "uncovered server: listener 0.0.0.0:8000 was made outside the cgroup: guarded by address; "
-			 "egress backstop and getpeername do not apply\n"),
-		  "%s", status);
+	                 "uncovered server: listener 0.0.0.0:8000 was made outside the cgroup: guarded by address; "
+	                 "egress backstop and getpeername do not apply\n"),
+	          "%s", status);
 	cr_assert(strstr(status, "address 0.0.0.0:8000 0\n"));
 	cr_assert_eq(*ask(NULL, 0, "10.9.0.1", 8000), 'A');
 	agent_kill(&a);
@@ -341,8 +341,8 @@ TEST(cover, other_network_namespace_is_reported, .timeout = 60)
 	agent_audit(&a);
 	status = agent_status(&a);
 	cr_assert(strstr(status,
-			 "uncovered server: listener 0.0.0.0:8000 is in another network namespace: not guarded\n"),
-		  "%s", status);
+	                 "uncovered server: listener 0.0.0.0:8000 is in another network namespace: not guarded\n"),
+	          "%s", status);
 	cr_assert(
 		strstr(status, "uncovered server: listener [::]:8001 is in another network namespace: not guarded\n"));
 	cr_assert_not(strstr(status, "address "), "claims an address of another namespace");

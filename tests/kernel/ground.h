@@ -35,8 +35,8 @@
 
 struct ground {
 	char mount[128]; /* of cgroup2 */
-	char top[200];	 /* our cgroup below it, absolute */
-	char below[64];	 /* the same, from the mount */
+	char top[200];   /* our cgroup below it, absolute */
+	char below[64];  /* the same, from the mount */
 	char dir[64], pins[80];
 };
 

@@ -148,7 +148,7 @@ TEST(restart, daemon_over_its_pins, .timeout = 60)
 			cgroup_remove(group(&g, "agent", false)); /* a service manager makes ours anew, too */
 		/* Another service is put before ours: the numbers of the services change. */
 		a = i % 2 ? AGENT(&g, { .name = "other", .cgroup = group_path(&g, "other") }, UNIT(g))
-			  : AGENT(&g, UNIT(g));
+		          : AGENT(&g, UNIT(g));
 		cr_assert_str_empty(a.why, "%s", a.why);
 		cr_assert_eq(*ask(NULL, 0, "10.9.0.1", 8000), 'A');
 		cr_assert_eq(pin_count(&g), pins, "%d pins instead of %d", pin_count(&g), pins);

@@ -133,7 +133,7 @@ struct found {
 	size_t records, errors, recoveries, n;
 	Recovery__Kind kind; /* of the last Recovery */
 	uint64_t gap_next;   /* its next_seq */
-	bool in_order;	     /* each seq above the one before */
+	bool in_order;       /* each seq above the one before */
 	uint64_t last_seq;
 	struct {
 		uint64_t seq;

@@ -12,10 +12,10 @@
 #include "scan/scan.h"
 
 #define REFERENCE_NEEDLES 8
-#define REFERENCE_BYTES	  256
+#define REFERENCE_BYTES   256
 #define REFERENCE_SYMBOLS (18 * REFERENCE_BYTES * 2)
-#define REFERENCE_HITS	  8192
-#define REFERENCE_EDGE	  UINT32_MAX
+#define REFERENCE_HITS    8192
+#define REFERENCE_EDGE    UINT32_MAX
 
 struct reference_case {
 	struct needle needles[REFERENCE_NEEDLES];
@@ -25,8 +25,8 @@ struct reference_case {
 };
 
 struct reference_symbols {
-	uint32_t at[REFERENCE_SYMBOLS];			       /* code points and edges */
-	uint32_t real[REFERENCE_SYMBOLS + 1];		       /* symbols before this one that are not edges */
+	uint32_t at[REFERENCE_SYMBOLS];                        /* code points and edges */
+	uint32_t real[REFERENCE_SYMBOLS + 1];                  /* symbols before this one that are not edges */
 	size_t from[REFERENCE_SYMBOLS], to[REFERENCE_SYMBOLS]; /* bytes of the character */
 	size_t len;
 	bool word_first, word_last;
@@ -156,8 +156,8 @@ static inline size_t reference_hits(const struct reference_case *c, struct scan_
 			for (size_t k = 0; k < c->count; k++)
 				if (words[k].len == len && reference_ends(&text, end, words[k].at, len))
 					hits[n++] = (struct scan_hit){ c->needles[k].id,
-								       text.real[end] - words[k].real[len],
-								       text.real[end] };
+						                       text.real[end] - words[k].real[len],
+						                       text.real[end] };
 	return n;
 }
 
@@ -179,7 +179,7 @@ static inline size_t reference_hold(const struct reference_case *c, size_t at)
 }
 
 static inline void reference_locate(const struct reference_case *c, const struct scan_hit *hit, size_t *from,
-				    size_t *to)
+                                    size_t *to)
 {
 	static _Thread_local struct reference_symbols text;
 
@@ -198,7 +198,7 @@ static inline void reference_locate(const struct reference_case *c, const struct
 static inline struct slice reference_text(uint8_t *to, uint64_t *seed, uint32_t pieces, bool broken)
 {
 	static const char *const part[] = {
-		"a", "b", "A",	"-",  " ",  "ａ",	"沙",	"林",	   "é", "1", "\xe2\x80\x8b",
+		"a", "b", "A",  "-",  " ",  "ａ",       "沙",   "林",      "é", "1", "\xe2\x80\x8b",
 		"ﬃ", "½", "ff", "氣", "气", "\xe6\xb2", "\xff", "\xf0\x90"
 	};
 	size_t len = 0, letters = broken ? 19 : 16;

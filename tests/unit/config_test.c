@@ -122,7 +122,7 @@ static const struct {
 	{ ONE "colour: red\n", "c.yaml:2:1: unknown key 'colour' in the configuration\n" },
 	{ ONE "? [a]\n: b\n", "c.yaml:2:3: a key must be a single value\n" },
 	{ ONE ONE, "c.yaml:2:1: 'services' is given twice\n"
-	           "c.yaml:2:11: services: at most 1000, in one list\n" },
+	           "c.yaml:2:11: services: at most 256, in one list\n" },
 	{ ONE "---\n" ONE, "c.yaml:3:1: a second document is not read: the configuration is one\n" },
 	{ ONE "--- [\n", "c.yaml:3:1: did not find expected node content\n" },
 	{ "services: a\n", "c.yaml:1:11: services must be a list with at least one service\n" },

@@ -96,9 +96,9 @@ TEST(events, json, .init = setup, .fini = teardown)
 {
 	cr_assert_eq(run("-ojson type=lifecycle"), 0);
 	cr_assert_eq(strncmp(out,
-			     "{\"seq\":0,\"time_unix_nano\":\"2026-11-21T10:00:00.123456789Z\",\"boottime_nano\":7000,",
-			     80),
-		     0);
+	                     "{\"seq\":0,\"time_unix_nano\":\"2026-11-21T10:00:00.123456789Z\",\"boottime_nano\":7000,",
+	                     80),
+	             0);
 	cr_assert_not_null(strstr(
 		out, "\"type\":\"lifecycle\",\"lifecycle\":{\"kind\":\"START\",\"reason\":\"a \\u001b[31m\\\"b\\\" "
 		     "\xEF\xBF\xBD\xe4\xbd\xa0\",\"version\":\"0.1.0\"}}\n"));
@@ -287,7 +287,7 @@ TEST(events, time_words)
 
 		cr_assert_eq(ok, rows[i].seconds >= 0, "%s", rows[i].text);
 		cr_assert(!ok || (int64_t)(at / 1000000000u) == rows[i].seconds, "%s: %llu", rows[i].text,
-			  (unsigned long long)at);
+		          (unsigned long long)at);
 	}
 }
 

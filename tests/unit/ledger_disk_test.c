@@ -315,7 +315,7 @@ TEST(ledger_disk, power_loss_takes_nothing_that_was_promised)
 			cr_assert_eq(mkdir(dir, 0700), 0);
 			write_file(path, after, lose(how, durable, len, sector));
 			cr_assert_eq(ledger_open(&l, &(struct ledger_options){ .dir = dir, .segment_bytes = 65536 }),
-				     0);
+			             0);
 			cr_assert_eq(append_wait(l, "after", NULL), 0);
 			ledger_close(&l);
 			read_all(dir, &found);

@@ -37,7 +37,7 @@ TEST(ledger, crc_is_castagnoli)
 {
 	uint8_t zeros[32] = { 0 };
 
-	cr_assert_eq(crc32c(0, "123456789", 9), 0xE3069283);	   /* the usual check value */
+	cr_assert_eq(crc32c(0, "123456789", 9), 0xE3069283);       /* the usual check value */
 	cr_assert_eq(crc32c(0, zeros, sizeof(zeros)), 0x8A9136AA); /* RFC 3720, B.4 */
 	cr_assert_eq(crc32c(crc32c(0, "1234", 4), "56789", 5), 0xE3069283);
 }
@@ -184,7 +184,7 @@ TEST(ledger, protoc_reads_it)
 	}
 	make(new_dir(dir), 20);
 	snprintf(command, sizeof(command), "protoc --proto_path=proto --decode=Segment record.proto < %s/%020d.seg",
-		 dir, 0);
+	         dir, 0);
 	p = popen(command, "r");
 	cr_assert_not_null(p);
 	while (fgets(line, sizeof(line), p)) {

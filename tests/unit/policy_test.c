@@ -101,13 +101,13 @@ TEST(policy, good_folder)
 	struct scan_hit hits[8];
 
 	folder_text(&f, "weapons.yaml",
-		    "# remark\npack: weapons\nversion: \"2026.11.21\"\nnote: x\nrules:\n"
-		    "  - id: weapons.nerve\n    risk: [A.1.d, \"a.1 H\"]\n    action: block\n"
-		    "    keywords: [沙林毒气配方, synthesis of sarin]\n    keywords_file: nerve.txt\n"
-		    "  - {id: weapons.ass, risk: local.test, action: flag, keywords: [ass], description: words}\n");
+	            "# remark\npack: weapons\nversion: \"2026.11.21\"\nnote: x\nrules:\n"
+	            "  - id: weapons.nerve\n    risk: [A.1.d, \"a.1 H\"]\n    action: block\n"
+	            "    keywords: [沙林毒气配方, synthesis of sarin]\n    keywords_file: nerve.txt\n"
+	            "  - {id: weapons.ass, risk: local.test, action: flag, keywords: [ass], description: words}\n");
 	folder_text(&f, "nerve.txt", "\xef\xbb\xbf# list\r\nnovichok\r\n\r\n  二甘醇 x \r\n");
 	folder_text(&f, "b.yml",
-		    "pack: b\nrules:\n- {id: b.1, risk: A.4.f, action: flag, boundary: none, keywords: [ab]}\n");
+	            "pack: b\nrules:\n- {id: b.1, risk: A.4.f, action: flag, boundary: none, keywords: [ab]}\n");
 	folder_text(&f, ".hidden.yaml", "not: [a pack");
 	folder_text(&f, "README", "nothing");
 	r = load_fine(&f);
@@ -151,25 +151,25 @@ TEST(policy, shipped_selftest)
 
 TEST(policy, unsupported_keys_by_name)
 {
-	static const char *const keys[] = { "gap",	  "except",	 "near",     "all_of",
-					    "pattern",	  "check",	 "evidence", "redact",
-					    "shadow",	  "classifier",	 "suspect",  "examples",
-					    "valid_from", "valid_until", "services", "models" };
+	static const char *const keys[] = { "gap",        "except",      "near",     "all_of",
+		                            "pattern",    "check",       "evidence", "redact",
+		                            "shadow",     "classifier",  "suspect",  "examples",
+		                            "valid_from", "valid_until", "services", "models" };
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
 		char pack[256], expected[256];
 
 		snprintf(pack, sizeof(pack), RULE("    keywords: [abc]\n    %s: 2\n"), keys[i]);
 		snprintf(expected, sizeof(expected), "a.yaml:7:5: rule 'r1': '%s' is not supported by this version\n",
-			 keys[i]);
+		         keys[i]);
 		pack_bad(pack, expected);
 	}
 	pack_bad("pack: p\nrules: [{id: a, risk: A.1.d, action: redact, keywords: [x]}]\n",
-		 "a.yaml:2:38: rule 'a': action 'redact' is not supported by this version\n");
+	         "a.yaml:2:38: rule 'a': action 'redact' is not supported by this version\n");
 	pack_bad("pack: p\nmodels: [x]\nrules: [{id: a, risk: A.1.d, action: flag, keywords: [x]}]\n",
-		 "a.yaml:2:1: 'models' is not supported by this version\n");
+	         "a.yaml:2:1: 'models' is not supported by this version\n");
 	pack_bad(RULE("    keywords_file: x.csv\n"),
-		 "a.yaml:6:20: rule 'r1': keywords_file 'x.csv': CSV lists are not supported by this version\n");
+	         "a.yaml:6:20: rule 'r1': keywords_file 'x.csv': CSV lists are not supported by this version\n");
 }
 
 TEST(policy, mistakes_of_shape)
@@ -182,12 +182,12 @@ TEST(policy, mistakes_of_shape)
 	pack_bad("pack: p\nrules: x\n", "a.yaml:2:8: 'rules' must be a list\n");
 	pack_bad("pack: p\nrules: [x]\n", "a.yaml:2:9: rule 1: must be a mapping\n");
 	pack_bad("pack: p\nrules: [{}]\n",
-		 "a.yaml:2:9: rule 1: 'id' is missing\na.yaml:2:9: rule 1: 'risk' is missing\n"
-		 "a.yaml:2:9: rule 1: 'action' is missing\na.yaml:2:9: rule 1: no keywords\n");
+	         "a.yaml:2:9: rule 1: 'id' is missing\na.yaml:2:9: rule 1: 'risk' is missing\n"
+	         "a.yaml:2:9: rule 1: 'action' is missing\na.yaml:2:9: rule 1: no keywords\n");
 	pack_bad("pack: [p]\nrules: [{id: a, risk: A.1.d, action: flag, keywords: [x]}]\n",
-		 "a.yaml:1:7: 'pack' must be text\n");
+	         "a.yaml:1:7: 'pack' must be text\n");
 	pack_bad("pack: p q\nrules: [{id: a, risk: A.1.d, action: flag, keywords: [x]}]\n",
-		 "a.yaml:1:7: 'pack' is 'p q': only letters, digits, '.', '_' and '-', at most 128\n");
+	         "a.yaml:1:7: 'pack' is 'p q': only letters, digits, '.', '_' and '-', at most 128\n");
 	pack_bad(RULE("    keywords: abc\n"), "a.yaml:6:15: rule 'r1': 'keywords' must be a list\n");
 	pack_bad(RULE("    keywords: [[a]]\n"), "a.yaml:6:16: rule 'r1': a keyword must be text\n");
 	pack_bad(RULE("    keywords: []\n"), "a.yaml:3:5: rule 'r1': no keywords\n");
@@ -196,10 +196,10 @@ TEST(policy, mistakes_of_shape)
 	pack_bad(RULE("    keywords: [abc]\n    boundary: x\n"), "a.yaml:7:15: rule 'r1': unknown boundary 'x'\n");
 	pack_bad(RULE("    keywords: [abc]\n    risk: A.1.d\n"), "a.yaml:7:5: key 'risk' is there twice\n");
 	pack_bad("pack: p\nrules: [{id: a, risk: A.9.d, action: stop, keywords: [x]}]\nfoo: 1\n",
-		 "a.yaml:3:1: unknown key 'foo'\na.yaml:2:23: rule 'a': unknown risk 'A.9.d'\n"
-		 "a.yaml:2:38: rule 'a': unknown action 'stop'\n");
+	         "a.yaml:3:1: unknown key 'foo'\na.yaml:2:23: rule 'a': unknown risk 'A.9.d'\n"
+	         "a.yaml:2:38: rule 'a': unknown action 'stop'\n");
 	pack_bad("pack: p\nrules: [{id: a, risk: [], action: flag, keywords: [x]}]\n",
-		 "a.yaml:2:23: rule 'a': 'risk' is empty\n");
+	         "a.yaml:2:23: rule 'a': 'risk' is empty\n");
 }
 
 TEST(policy, mistakes_of_yaml)
@@ -217,7 +217,7 @@ TEST(policy, mistakes_of_yaml)
 TEST(policy, mistakes_of_keywords)
 {
 	pack_bad(RULE("    keywords: [\"\\u200b\"]\n"),
-		 "a.yaml:6:16: rule 'r1': keyword '\xe2\x80\x8b' has no character that is looked at\n");
+	         "a.yaml:6:16: rule 'r1': keyword '\xe2\x80\x8b' has no character that is looked at\n");
 	pack_bad(
 		RULE("    boundary: word\n    keywords: [abc, 沙林, abc-, -abc]\n"),
 		"a.yaml:7:21: rule 'r1': keyword '沙林' does not begin with a letter or digit of a script that "
@@ -236,17 +236,17 @@ TEST(policy, mistakes_of_lists)
 	char path[256];
 
 	folder_text(&f, "a.yaml",
-		    "pack: p\nrules:\n"
-		    "- {id: a, risk: A.1.d, action: flag, keywords_file: none.txt}\n"
-		    "- {id: b, risk: A.1.d, action: flag, keywords_file: ../../etc/passwd}\n"
-		    "- {id: c, risk: A.1.d, action: flag, keywords_file: /etc/passwd}\n"
-		    "- {id: d, risk: A.1.d, action: flag, keywords_file: link.txt}\n"
-		    "- {id: e, risk: A.1.d, action: flag, keywords_file: binary.txt}\n"
-		    "- {id: f, risk: A.1.d, action: flag, keywords_file: latin.txt}\n"
-		    "- {id: g, risk: A.1.d, action: flag, keywords_file: sub}\n"
-		    "- {id: h, risk: A.1.d, action: flag, keywords_file: huge.txt}\n"
-		    "- {id: i, risk: A.1.d, action: flag, keywords_file: pipe.txt}\n"
-		    "- {id: j, risk: A.1.d, action: flag, keywords_file: empty.txt}\n");
+	            "pack: p\nrules:\n"
+	            "- {id: a, risk: A.1.d, action: flag, keywords_file: none.txt}\n"
+	            "- {id: b, risk: A.1.d, action: flag, keywords_file: ../../etc/passwd}\n"
+	            "- {id: c, risk: A.1.d, action: flag, keywords_file: /etc/passwd}\n"
+	            "- {id: d, risk: A.1.d, action: flag, keywords_file: link.txt}\n"
+	            "- {id: e, risk: A.1.d, action: flag, keywords_file: binary.txt}\n"
+	            "- {id: f, risk: A.1.d, action: flag, keywords_file: latin.txt}\n"
+	            "- {id: g, risk: A.1.d, action: flag, keywords_file: sub}\n"
+	            "- {id: h, risk: A.1.d, action: flag, keywords_file: huge.txt}\n"
+	            "- {id: i, risk: A.1.d, action: flag, keywords_file: pipe.txt}\n"
+	            "- {id: j, risk: A.1.d, action: flag, keywords_file: empty.txt}\n");
 	snprintf(path, sizeof(path), "%s/link.txt", f.path);
 	cr_assert_eq(symlink("/etc/hostname", path), 0);
 	snprintf(path, sizeof(path), "%s/sub", f.path);
@@ -260,15 +260,15 @@ TEST(policy, mistakes_of_lists)
 	snprintf(path, sizeof(path), "%s/huge.txt", f.path);
 	cr_assert_eq(truncate(path, 100 << 20), 0);
 	load_bad(&f, "a.yaml:3:53: rule 'a': keywords_file 'none.txt': No such file or directory\n"
-		     "a.yaml:4:53: rule 'b': keywords_file '../../etc/passwd': must be inside the policy folder\n"
-		     "a.yaml:5:53: rule 'c': keywords_file '/etc/passwd': must be inside the policy folder\n"
-		     "a.yaml:6:53: rule 'd': keywords_file 'link.txt': must be inside the policy folder\n"
-		     "binary.txt:2:1: rule 'e': binary, not a word list\n"
-		     "latin.txt:3:1: rule 'f': keyword is not UTF-8\n"
-		     "a.yaml:9:53: rule 'g': keywords_file 'sub': not a regular file\n"
-		     "a.yaml:10:53: rule 'h': keywords_file 'huge.txt': too large\n"
-		     "a.yaml:11:53: rule 'i': keywords_file 'pipe.txt': not a regular file\n"
-		     "a.yaml:12:3: rule 'j': no keywords\n");
+	             "a.yaml:4:53: rule 'b': keywords_file '../../etc/passwd': must be inside the policy folder\n"
+	             "a.yaml:5:53: rule 'c': keywords_file '/etc/passwd': must be inside the policy folder\n"
+	             "a.yaml:6:53: rule 'd': keywords_file 'link.txt': must be inside the policy folder\n"
+	             "binary.txt:2:1: rule 'e': binary, not a word list\n"
+	             "latin.txt:3:1: rule 'f': keyword is not UTF-8\n"
+	             "a.yaml:9:53: rule 'g': keywords_file 'sub': not a regular file\n"
+	             "a.yaml:10:53: rule 'h': keywords_file 'huge.txt': too large\n"
+	             "a.yaml:11:53: rule 'i': keywords_file 'pipe.txt': not a regular file\n"
+	             "a.yaml:12:3: rule 'j': no keywords\n");
 }
 
 TEST(policy, all_files_and_doubles)
@@ -279,8 +279,8 @@ TEST(policy, all_files_and_doubles)
 	folder_text(&f, "b.yaml", RULE("    keywords: [abc]\n    gap: 1\n"));
 	folder_text(&f, "c.yml", "x\n");
 	load_bad(&f, "b.yaml:7:5: rule 'r1': 'gap' is not supported by this version\n"
-		     "c.yml:1:1: a pack must be a mapping\n"
-		     "b.yaml:3:9: rule 'r1': the id is taken by the rule at a.yaml:3:9\n");
+	             "c.yml:1:1: a pack must be a mapping\n"
+	             "b.yaml:3:9: rule 'r1': the id is taken by the rule at a.yaml:3:9\n");
 }
 
 TEST(policy, many_mistakes_are_counted)
@@ -340,7 +340,7 @@ TEST(policy, digest)
 
 	digest_of("a.yaml", RULE("    keywords: [abc]\n"), a);
 	digest_of("z.yaml",
-		  "# other layout\n{pack: p, rules: [{action: block, risk: A.1 d, id: r1, keywords_file: l.txt}]}", b);
+	          "# other layout\n{pack: p, rules: [{action: block, risk: A.1 d, id: r1, keywords_file: l.txt}]}", b);
 	cr_expect_arr_eq(a, b, sizeof(a));
 	digest_of("a.yaml", RULE("    keywords: [abd]\n"), b);
 	cr_expect(memcmp(a, b, sizeof(a)));

@@ -19,7 +19,7 @@ TEST(readme, exception_table)
 		else if (e > 0 && line[0] == '|' && strncmp(line, "| exception |", 13) && strncmp(line, "|---", 4)) {
 			cr_assert_lt(e, EXCEPTION_COUNT, "a row too many: %s", line);
 			snprintf(want, sizeof(want), "| `%s` | %u | %s |\n", exception_table[e].name,
-				 exception_table[e].status, exception_table[e].text);
+			         exception_table[e].status, exception_table[e].text);
 			cr_expect_str_eq(line, want);
 			e++;
 		} else if (e > EXCEPTION_NONE + 1) {

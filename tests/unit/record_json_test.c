@@ -26,12 +26,12 @@ TEST(record_json, a_finding)
 	r->time_unix_nano = CRAFT_TIME;
 	r->boot_id = (ProtobufCBinaryData){ sizeof(craft_id), craft_id };
 	is_json(r,
-		"{\"seq\":18446744073709551615,\"time_unix_nano\":\"2026-11-21T10:00:00.123456789Z\",\"boot_id\":"
-		"\"deadbeef\",\"type\":\"finding\",\"finding\":{\"exchange_id\":\"deadbeef\",\"channel\":\"CONTENT\","
-		"\"risks\":[{\"risk_id\":\"A.1.d\",\"rule_id\":\"weapons.nerve-agent\",\"score\":0.5}],\"verdict\":"
-		"\"BLOCKED\",\"action\":\"BLOCK\",\"offset\":12,\"length\":6,\"stop_generation\":{\"method\":\"fin\","
-		"\"result\":\"CONFIRMED\",\"at_unix_nano\":\"2026-11-21T10:00:00.123456789Z\"},"
-		"\"automated_detection\":true}}");
+	        "{\"seq\":18446744073709551615,\"time_unix_nano\":\"2026-11-21T10:00:00.123456789Z\",\"boot_id\":"
+	        "\"deadbeef\",\"type\":\"finding\",\"finding\":{\"exchange_id\":\"deadbeef\",\"channel\":\"CONTENT\","
+	        "\"risks\":[{\"risk_id\":\"A.1.d\",\"rule_id\":\"weapons.nerve-agent\",\"score\":0.5}],\"verdict\":"
+	        "\"BLOCKED\",\"action\":\"BLOCK\",\"offset\":12,\"length\":6,\"stop_generation\":{\"method\":\"fin\","
+	        "\"result\":\"CONFIRMED\",\"at_unix_nano\":\"2026-11-21T10:00:00.123456789Z\"},"
+	        "\"automated_detection\":true}}");
 }
 
 TEST(record_json, a_sum_shows_its_zeros)
@@ -45,8 +45,8 @@ TEST(record_json, a_sum_shows_its_zeros)
 	r.body_case = RECORD__BODY_EXCHANGE;
 	r.exchange = &x;
 	is_json(&r,
-		"{\"seq\":0,\"type\":\"exchange\",\"exchange\":{\"coverage\":{\"in\":5,\"scanned\":5,\"structural\":0,"
-		"\"withheld\":0,\"released\":0,\"unscanned\":0}}}");
+	        "{\"seq\":0,\"type\":\"exchange\",\"exchange\":{\"coverage\":{\"in\":5,\"scanned\":5,\"structural\":0,"
+	        "\"withheld\":0,\"released\":0,\"unscanned\":0}}}");
 }
 
 TEST(record_json, what_a_stranger_sent_is_escaped)
@@ -58,9 +58,9 @@ TEST(record_json, what_a_stranger_sent_is_escaped)
 	r.body_case = RECORD__BODY_EXCHANGE;
 	r.exchange = &x;
 	is_json(&r,
-		"{\"seq\":0,\"type\":\"exchange\",\"exchange\":{\"path\":\"/\\\"\\\\\\u000a\\u007f\\u009b|\xEF\xBF\xBD|"
-		"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD|\xEF\xBF\xBD\xEF\xBF\xBD|\xf0\x9f\x98\x80|"
-		"\xEF\xBF\xBD\xEF\xBF\xBD\"}}");
+	        "{\"seq\":0,\"type\":\"exchange\",\"exchange\":{\"path\":\"/\\\"\\\\\\u000a\\u007f\\u009b|\xEF\xBF\xBD|"
+	        "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD|\xEF\xBF\xBD\xEF\xBF\xBD|\xf0\x9f\x98\x80|"
+	        "\xEF\xBF\xBD\xEF\xBF\xBD\"}}");
 }
 
 TEST(record_json, numbers_and_unknown_names)

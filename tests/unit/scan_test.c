@@ -19,13 +19,13 @@ static struct scanner *compiled(const struct needle *needles, size_t count)
 	size_t which = 0;
 
 	cr_assert_eq(scanner_compile(&s, needles, count, &fault, &which), 0, "needle %zu %s", which,
-		     scan_fault_text[fault]);
+	             scan_fault_text[fault]);
 	return s;
 }
 
 /* All hits of a text fed in pieces of `piece` bytes, with room for `most` hits a call. */
 static size_t hits_in_pieces(const struct scanner *s, struct slice text, size_t piece, size_t most,
-			     struct scan_hit *hits)
+                             struct scan_hit *hits)
 {
 	struct scan_state st = { 0 };
 	size_t n = 0;
@@ -190,14 +190,14 @@ TEST(scan, not_utf8)
 {
 	/* Unicode 15, table 3-8, and a needle of U+FFFD to count the parts. */
 	static const char *const texts[] = { "\xc0\xaf\xe0\x80\xbf\xf0\x81\x82"
-					     "A",
-					     "\xed\xa0\x80\xed\xbf\xbf\xed\xaf"
-					     "A",
-					     "\xf4\x91\x92\x93\xff"
-					     "A\x80\xbf"
-					     "B",
-					     "\xe1\x80\xe2\xf0\x91\x92\xf1\xbf"
-					     "A" };
+		                             "A",
+		                             "\xed\xa0\x80\xed\xbf\xbf\xed\xaf"
+		                             "A",
+		                             "\xf4\x91\x92\x93\xff"
+		                             "A\x80\xbf"
+		                             "B",
+		                             "\xe1\x80\xe2\xf0\x91\x92\xf1\xbf"
+		                             "A" };
 	static const size_t parts[] = { 8, 8, 7, 4 };
 	struct needle n = { SLICE("\xef\xbf\xbd"), 0, false, false };
 	owned(scanner_free) struct scanner *s = compiled(&n, 1);
@@ -284,7 +284,7 @@ TEST(scan, equals_reference_under_every_cut, .timeout = 300)
 				size_t m = hits_in_pieces(s, c.text, piece, most, got);
 
 				cr_assert_eq(m, n, "round %d, pieces of %zu, room %zu: %zu hits, %zu expected", round,
-					     piece, most, m, n);
+				             piece, most, m, n);
 				cr_assert(same_hits(got, want, n), "round %d", round);
 			}
 		EACH_CUT (at, c.text.len) {
@@ -293,7 +293,7 @@ TEST(scan, equals_reference_under_every_cut, .timeout = 300)
 				     to;
 
 			cr_assert_eq(scan_hold(s, &st), reference_hold(&c, at), "round %d, cut %zu: hold %zu, not %zu",
-				     round, at, scan_hold(s, &st), reference_hold(&c, at));
+			             round, at, scan_hold(s, &st), reference_hold(&c, at));
 			before = st;
 			m += scan_feed(s, &st, slice_from(c.text, at), &used, got + m, REFERENCE_HITS - m);
 			m += scan_end(s, &st, got + m, REFERENCE_HITS - m);

@@ -95,7 +95,7 @@ static int32_t unit_at(const uint8_t *p)
 	int32_t unit = 0;
 
 	for (int i = 2; i < 6; i++)
-		unit = unit << 4 | hex_digit(p[i]);
+		unit = unit << 4 | (hex_digit(p[i]) & 15); /* the caller has looked: they are digits */
 	return unit;
 }
 

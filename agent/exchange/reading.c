@@ -89,7 +89,7 @@ static int hex_digit(uint8_t c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The UTF-16 unit of the \uXXXX at p, or -1. */
+/* The UTF-16 unit of the \uXXXX at p. */
 static int32_t unit_at(const uint8_t *p)
 {
 	int32_t unit = 0;

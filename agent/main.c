@@ -17,6 +17,7 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
+#include "base/dirs.h"
 #include "base/log.h"
 #include "base/own.h"
 #include "daemon.h"
@@ -261,24 +262,6 @@ static int open_capture(struct daemon *d)
 	if (err)
 		log_error("capture: %s", why);
 	return err;
-}
-
-/* `dir` and what is above it. */
-static int make_dirs(const char *dir, mode_t mode)
-{
-	owned(own_free) char *path = strdup(dir);
-
-	if (!path)
-		return -ENOMEM;
-	for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
-		if (slash)
-			*slash = '\0';
-		if (mkdir(path, mode) && errno != EEXIST)
-			return -errno;
-		if (!slash)
-			return 0;
-		*slash = '/';
-	}
 }
 
 static int open_ledger(struct daemon *d)

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include "base/dirs.h"
 #include "base/own.h"
 
 int cgroup_id(const char *dir, uint64_t *id)
@@ -98,22 +99,6 @@ static int read_all(const char *path, char **ret)
 	return 0;
 }
 
-/* Makes a path of directories, as mkdir -p does. */
-static int make_path(char *path)
-{
-	for (char *slash = path + 1; (slash = strchr(slash, '/')); slash++) {
-		*slash = 0;
-		if (mkdir(path, 0755) && errno != EEXIST) {
-			int err = -errno;
-
-			*slash = '/';
-			return err;
-		}
-		*slash = '/';
-	}
-	return mkdir(path, 0755) && errno != EEXIST ? -errno : 0;
-}
-
 static int enter(const char *dir)
 {
 	char path[PATH_MAX + 16];
@@ -178,7 +163,7 @@ int cgroups_find(struct capture *c, const char *own, struct why why)
 	if (own) {
 		own += strspn(own, "/");
 		snprintf(dir, sizeof(dir), "%s/%s", c->mount, own);
-		err = make_path(dir);
+		err = make_dirs(dir, 0755);
 		if (!err)
 			err = enter(dir);
 		if (err)

@@ -7,34 +7,16 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "base/dirs.h"
 #include "base/own.h"
 
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
-
-static int make_dirs(const char *path)
-{
-	owned(own_free) char *copy = strdup(path);
-
-	if (!copy)
-		return -ENOMEM;
-	if (!*copy)
-		return -ENOENT;
-	for (char *p = copy + 1; *p; p++) {
-		if (*p != '/')
-			continue;
-		*p = 0;
-		if (mkdir(copy, 0750) && errno != EEXIST)
-			return -errno;
-		*p = '/';
-	}
-	return mkdir(copy, 0750) && errno != EEXIST ? -errno : 0;
-}
 
 int folder_open(const char *path, int *ret_dir, int *ret_lock)
 {
 	owned(own_close) int dir = -1;
 	owned(own_close) int lock = -1;
-	int err = make_dirs(path);
+	int err = make_dirs(path, 0750);
 
 	if (err)
 		return err;

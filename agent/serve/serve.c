@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/dirs.h"
 #include "base/log.h"
 #include "base/own.h"
 
@@ -267,20 +268,6 @@ static int unix_address(struct sockaddr_un *a, const char *path)
 	return 0;
 }
 
-/* The folder of the socket, if it is missing. */
-static void make_parent(const char *path)
-{
-	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	char *slash;
-
-	snprintf(dir, sizeof(dir), "%s", path);
-	slash = strrchr(dir, '/');
-	if (slash && slash != dir) {
-		*slash = '\0';
-		mkdir(dir, 0755);
-	}
-}
-
 static int open_control(const char *path)
 {
 	owned(own_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -292,7 +279,7 @@ static int open_control(const char *path)
 		return err;
 	if (fd < 0)
 		return -errno;
-	make_parent(path);
+	make_parents(path, 0755);
 	if (!connect(fd, (struct sockaddr *)&a, sizeof(a)))
 		return -EADDRINUSE;
 	/* Connecting to what is no socket at all is refused, too: that is somebody's file. */

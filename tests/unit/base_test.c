@@ -5,10 +5,13 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include "base/buf.h"
+#include "base/dirs.h"
 #include "base/loop.h"
 #include "base/own.h"
 
@@ -395,4 +398,25 @@ TEST(loop, level_watches_are_told_until_it_is_read)
 	loop_del(l, &a.watch);
 	close(fds[0]);
 	close(fds[1]);
+}
+
+TEST(base, dirs_are_made)
+{
+	char top[] = "/tmp/sluice-dirs-XXXXXX", path[64], deep[64];
+	struct stat st;
+
+	cr_assert_not_null(mkdtemp(top));
+	snprintf(path, sizeof(path), "%s/a/b", top);
+	snprintf(deep, sizeof(deep), "%s/a/b/c/file", top);
+	cr_expect_eq(make_dirs(path, 0700), 0);
+	cr_expect_eq(make_dirs(path, 0700), 0, "again");
+	cr_expect(!stat(path, &st) && S_ISDIR(st.st_mode) && (st.st_mode & 0777) == 0700);
+	cr_expect_eq(make_parents(deep, 0700), 0);
+	cr_expect_eq(stat(deep, &st), -1, "the last part is not made");
+	cr_expect_eq(make_dirs("", 0700), -ENOENT);
+	cr_expect_eq(make_dirs("/proc/version/x", 0700), -ENOTDIR);
+	for (const char *const *one = (const char *const[]){ "/a/b/c", "/a/b", "/a", "", NULL }; *one; one++) {
+		snprintf(path, sizeof(path), "%s%s", top, *one);
+		cr_expect_eq(rmdir(path), 0, "%s", path);
+	}
 }

@@ -69,6 +69,15 @@ enum payload {
 	PAYLOAD_TEXT,
 };
 
+/* A name that was read and holds nothing that any rule knows: ids and models come again in every event. */
+#define LABELS      8
+#define LABEL_BYTES 72
+struct label {
+	const struct field *row;
+	uint32_t len;
+	uint8_t bytes[LABEL_BYTES];
+};
+
 enum phase { PHASE_HEAD, PHASE_BODY, PHASE_DONE, PHASE_CUT };
 
 struct exchange {
@@ -109,6 +118,9 @@ struct exchange {
 	struct walk walk;
 	uint64_t walk_structural; /* of walk.structural, already in here.structural */
 	struct scan_state one;    /* the text by itself that is under way */
+	struct label labels[LABELS];
+	struct label label; /* the name under way; len over LABEL_BYTES: too long to be kept */
+	bool label_known;   /* so far it is the one of labels[]: it was not read again */
 
 	struct text *texts; /* owned */
 	size_t text_count, text_room, last_text;

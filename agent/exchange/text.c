@@ -208,6 +208,40 @@ enum exception text_alone(struct exchange *x, enum channel channel, struct slice
 	return e == EXCEPTION_NONE && finish && !stopped(x) ? reading_end(x, &one, channel, 0) : e;
 }
 
+/* A piece of a name. What was read before, byte for byte, is not read again; if it turns out to be longer, what was
+ * left out is read first. */
+static enum exception text_label(struct exchange *x, const struct leaf *leaf)
+{
+	struct label *known = &x->labels[((uintptr_t)leaf->row / sizeof(void *)) % LABELS], *now = &x->label;
+	struct slice left_out = slice_of(known->bytes, known->len);
+	enum exception e = EXCEPTION_NONE;
+
+	if (leaf->begin) {
+		now->row = leaf->row;
+		now->len = 0;
+		x->label_known = leaf->row && known->row == leaf->row && slice_is(leaf->text, left_out);
+		if (x->label_known)
+			return EXCEPTION_NONE;
+	} else if (x->label_known) {
+		if (!leaf->text.len)
+			return EXCEPTION_NONE;
+		x->label_known = false;
+		now->len = LABEL_BYTES + 1;
+		e = text_alone(x, leaf->channel, left_out, true, false);
+		return e == EXCEPTION_NONE ? text_alone(x, leaf->channel, leaf->text, false, leaf->end) : e;
+	}
+	if (now->len + leaf->text.len <= LABEL_BYTES) {
+		memcpy(now->bytes + now->len, leaf->text.at, leaf->text.len);
+		now->len += (uint32_t)leaf->text.len;
+	} else {
+		now->len = LABEL_BYTES + 1;
+	}
+	e = text_alone(x, leaf->channel, leaf->text, leaf->begin, leaf->end);
+	if (leaf->end && e == EXCEPTION_NONE && now->row && now->len <= LABEL_BYTES && !x->finding_count)
+		*known = *now;
+	return e;
+}
+
 /* A piece of a text that goes on. Nobody knows how strings of CHANNEL_OTHER are put together: they are read by
  * themselves, too. */
 static enum exception go_on(struct exchange *x, const struct leaf *leaf, struct text *t)
@@ -242,6 +276,8 @@ enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 	enum exception e = EXCEPTION_NONE;
 	struct text *t;
 
+	if (leaf->channel == CHANNEL_LABEL)
+		return text_label(x, leaf);
 	if (!goes_on(leaf->channel))
 		return text_alone(x, leaf->channel, leaf->text, leaf->begin, leaf->end);
 	if (is_prose(leaf->channel)) {

@@ -293,9 +293,10 @@ struct leaf {
 	enum channel channel;
 	enum tap tap;
 	bool string, begin, end;
-	uint32_t choice, sub; /* of the choice and the tool call; 0 if there is none */
-	uint64_t path;        /* CHANNEL_OTHER: which string, as a hash without the inner array positions; of a text
-	                       * that a table knows: which of the keys that carry such text */
+	uint32_t choice, sub;    /* of the choice and the tool call; 0 if there is none */
+	uint64_t path;           /* CHANNEL_OTHER: which string, as a hash without the inner array positions; of a text
+	                          * that a table knows: which of the keys that carry such text */
+	const struct field *row; /* CHANNEL_LABEL: tells one name from another; NULL: unknown */
 	struct slice text;
 	uint32_t raw; /* bytes of the message that `text` stands for; the others are structural */
 };

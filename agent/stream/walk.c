@@ -203,6 +203,8 @@ static enum step give(struct walk *w, struct leaf *leaf, struct slice text, uint
 	l.channel = CHANNEL_NONE;
 	if (string)
 		l.channel = role == ROLE_TEXT ? row->channel : role == ROLE_LABEL ? CHANNEL_LABEL : CHANNEL_OTHER;
+	if (l.channel == CHANNEL_LABEL)
+		l.row = row;
 	if (l.channel == CHANNEL_OTHER)
 		l.path = w->row_path;
 	else if (role == ROLE_TEXT)

@@ -230,6 +230,21 @@ TEST(exchange, a_refusal_repeats_nothing_forbidden)
 	cr_expect_null(strstr((char *)first.talk.out, "ALPHA"));
 }
 
+#define NAMED(id) "data: {\"id\":\"" id "\",\"choices\":[]}\n\n"
+
+/* A name that was read is not read again; one that begins like it is, from its first byte. */
+TEST(exchange, names_that_come_again_hide_nothing)
+{
+	EXPECT_CUT(CHAT, STREAM NAMED("FORBIDDEN") NAMED("FORBIDDEN") NAMED("FORBIDDEN-ALPHA"), BLOCKED,
+	           STREAM NAMED("FORBIDDEN") NAMED("FORBIDDEN"), FILTERED(0) DONE);
+	EXPECT_CUT(CHAT, STREAM NAMED("") NAMED("") NAMED("FORBIDDEN-ALPHA"), BLOCKED, STREAM NAMED("") NAMED(""),
+	           FILTERED(0) DONE);
+	EXPECT_CUT(CHAT, STREAM NAMED("x") NAMED("x\\u0020FORBIDDEN-ALPHA"), BLOCKED, STREAM NAMED("x"),
+	           FILTERED(0) DONE);
+	EXPECT_WHOLE(CHAT, STREAM NAMED("FORBIDDEN-ALP") NAMED("FORBIDDEN-ALP") NAMED("HA") NAMED("HA") DONE,
+	             "cleared none\n");
+}
+
 TEST(exchange, a_refusal_keeps_the_framing)
 {
 	/* Inside a chunk: its rest is filled, the words that do not fit follow in a chunk of their own. */

@@ -66,7 +66,7 @@ BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 
 all: ## build build/sluiced and build/sluicectl
 	$(Q)scripts/deps --build --quiet
-	$(Q)$(MAKE) --no-print-directory build/sluiced build/sluicectl
+	$(Q)$(MAKE) --no-print-directory $(if $(V),,-s) build/sluiced build/sluicectl
 
 build/sluiced build/sluicectl: build/%: $(B)/%
 	$(Q)ln -f $< $@

@@ -23,7 +23,7 @@ isolate(400)
 class Odd:
     """A scripted peer in the guarded cgroup's place: each connection runs script(socket) in a thread of its own."""
 
-    def __init__(self, script, backlog=64):
+    def __init__(self, script, backlog=2048):
         self.script, self.heard = script, []
         self.listener = socket.create_server((HOST, 0), backlog=backlog)
         self.host, self.port = self.listener.getsockname()

@@ -164,6 +164,5 @@ enum conclusion exchange_conclude(struct exchange *x, struct lane *l, bool mute)
 	l->cleared = l->parsed = buf_len(&l->buf);
 	x->answering = PHASE_DONE;
 	x->asking = PHASE_DONE;
-	x->concluded = true;
 	return how;
 }

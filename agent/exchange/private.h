@@ -101,7 +101,7 @@ struct exchange {
 	enum phase answering;
 	struct http1_reader *answer_reader; /* owned */
 	uint64_t start;                     /* lane position of the answer's first byte */
-	bool started, head_cleared, concluded;
+	bool started, head_cleared;
 	bool answer_close; /* the server will close after it */
 	struct http1_body body;
 	enum body_kind kind;

@@ -139,16 +139,9 @@ static const struct field openai_whole[] = {
 	{},
 };
 
-static const struct field openai_stream_options[] = {
-	VALUE("include_usage", TAP_INCLUDE_USAGE),
-	{},
-};
-
 static const struct field openai_request[] = {
 	TAPPED("model", TAP_MODEL),
-	VALUE("stream", TAP_STREAM),
 	VALUE("n", TAP_N),
-	{ .key = "stream_options", .below = openai_stream_options },
 	{},
 };
 

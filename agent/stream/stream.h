@@ -264,9 +264,7 @@ enum tap {
 	TAP_COMPLETION_TOKENS,
 	TAP_TOTAL_TOKENS,
 	TAP_FINISH, /* of a choice */
-	TAP_STREAM,
-	TAP_N,
-	TAP_INCLUDE_USAGE, /* of a request */
+	TAP_N,      /* choices that a request asks for */
 	TAP_COUNT
 };
 

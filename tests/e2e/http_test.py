@@ -536,7 +536,7 @@ def odd_servers():
             reset(s)
             idle_clients(odd, gate)
             ok('the daemon is sound', gate.sound(), gate.log())
-            fds = wait_for(lambda: gate.status()['counters']['open'] == 0, 60)
+            fds = wait_for(lambda: gate.status()['counters']['open'] == 0, 10)
             ok('no connection is left', fds, gate.status())
             ok('it stops by itself, without a leak', gate.stop(), gate.log())
     odd.close()
@@ -558,7 +558,7 @@ def idle_clients(odd, gate):
     ok('1,000 silent connections: others are served', answer.complete, answer)
     for s in crowd:
         s.close()
-    ok('and they are let go', wait_for(lambda: gate.status()['counters']['open'] <= 2, 60), gate.status())
+    ok('and they are let go', wait_for(lambda: gate.status()['counters']['open'] <= 2, 10), gate.status())
 
 
 real()

@@ -13,7 +13,7 @@ ifeq ($(FLAVOUR),fuzz)
 CC      := clang
 endif
 
-PKGS    := libbpf libprotobuf-c yaml-0.1 libcrypto libsystemd
+PKGS    := libbpf libprotobuf-c yaml-0.1 libcrypto libsystemd libpcre2-8 libbrotlidec libzstd
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lelf -lz -lpthread
 

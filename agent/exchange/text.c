@@ -23,7 +23,13 @@ static bool goes_on(enum channel channel)
 /* Generated text of a choice, as the tables know it. */
 static bool is_prose(enum channel channel)
 {
-	return channel >= CHANNEL_CONTENT && channel <= CHANNEL_TOOL_ARGUMENTS;
+	return (channel >= CHANNEL_CONTENT && channel <= CHANNEL_TOOL_ARGUMENTS) || channel == CHANNEL_LOGPROBS;
+}
+
+/* Nobody knows how its strings are put together: each is read by itself, too. */
+static bool is_apart(enum channel channel)
+{
+	return channel == CHANNEL_OTHER || channel == CHANNEL_LOGPROBS;
 }
 
 /* ---- texts ---- */
@@ -166,7 +172,7 @@ static bool make_twin(struct exchange *x, size_t at)
 	return true;
 }
 
-static struct choice *choice_of(struct exchange *x, uint32_t index)
+struct choice *choice_of(struct exchange *x, uint32_t index)
 {
 	for (size_t i = 0; i < x->choice_count; i++)
 		if (x->choices[i].index == index)
@@ -195,6 +201,13 @@ enum exception text_choice(struct exchange *x, uint32_t index, bool finish)
 	if (finish && !c->finished)
 		x->finishing = c->finishing = true;
 	return EXCEPTION_NONE;
+}
+
+void text_choices_finish(struct exchange *x)
+{
+	for (size_t i = 0; i < x->choice_count; i++)
+		if (!x->choices[i].finished)
+			x->finishing = x->choices[i].finishing = true;
 }
 
 enum exception text_alone(struct exchange *x, enum channel channel, struct slice bytes, bool begin, bool finish)
@@ -242,8 +255,7 @@ static enum exception text_label(struct exchange *x, const struct leaf *leaf)
 	return e;
 }
 
-/* A piece of a text that goes on. Nobody knows how strings of CHANNEL_OTHER are put together: they are read by
- * themselves, too. */
+/* A piece of a text that goes on. */
 static enum exception go_on(struct exchange *x, const struct leaf *leaf, struct text *t)
 {
 	struct reading readings[READINGS_MAX] = { { .state = &t->state } };
@@ -266,7 +278,7 @@ static enum exception go_on(struct exchange *x, const struct leaf *leaf, struct 
 			return EXCEPTION_MEMORY;
 		readings[count++] = (struct reading){ &twin->state, &twin->escapes };
 	}
-	if (leaf->channel == CHANNEL_OTHER)
+	if (is_apart(leaf->channel))
 		readings[count++] = (struct reading){ .state = &x->one };
 	return readings_feed(x, readings, count, leaf->text, leaf->channel, leaf->choice);
 }
@@ -287,14 +299,14 @@ enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 			return EXCEPTION_TOO_MANY_TEXTS;
 		if (c->finished && leaf->text.len)
 			return EXCEPTION_TEXT_AFTER_FINISH;
-	} else if (leaf->channel == CHANNEL_OTHER && leaf->begin) {
-		x->one = (struct scan_state){};
 	}
+	if (is_apart(leaf->channel) && leaf->begin)
+		x->one = (struct scan_state){};
 	if (leaf->text.len) {
 		t = text_of(x, leaf);
 		e = t ? go_on(x, leaf, t) : EXCEPTION_TOO_MANY_TEXTS;
 	}
-	if (e == EXCEPTION_NONE && leaf->channel == CHANNEL_OTHER && leaf->end && !stopped(x))
+	if (e == EXCEPTION_NONE && is_apart(leaf->channel) && leaf->end && !stopped(x))
 		e = reading_end(x, &(struct reading){ .state = &x->one }, leaf->channel, leaf->choice);
 	return e;
 }

@@ -76,6 +76,9 @@ enum exception json_end(struct exchange *x)
 			e = leaf_read(x, &leaf);
 	} while (step == STEP_ITEM && e == EXCEPTION_NONE && !stopped(x));
 	account(x);
+	/* Ids are words to whoever has the vocabulary, and we have not. */
+	if (e == EXCEPTION_NONE && x->ids_seen && !x->text_seen && !stopped(x))
+		return EXCEPTION_TOKEN_IDS;
 	return e;
 }
 

@@ -32,6 +32,15 @@ struct unescape {
 	uint8_t bytes[12];
 };
 
+/* A text that may come whole in each message. As long as each begins with all that was seen, what is new is the text;
+ * what is new and all that came are two readings, until it is clear which of them it is. */
+struct again {
+	struct buf seen;
+	size_t at, before; /* bytes of this message's text compared; of `seen` when it began */
+	uint32_t grown;    /* messages in a row that had all of it and more */
+	bool whole, parts; /* it is clear */
+};
+
 /* One text as the reader will see it. A text in which a backslash occurs has a twin, read without its escapes: it may
  * be JSON, as tool arguments are. */
 struct text {
@@ -42,8 +51,9 @@ struct text {
 	bool is_twin, is_orphan; /* a twin; one whose text is gone */
 	uint32_t twin;           /* place of its twin, 0: none; the first text is never one */
 	struct unescape escapes;
-	bool touched;       /* in this unit */
-	struct mark *marks; /* owned; units that hold a symbol which may be part of a hit, oldest first */
+	struct again *again; /* owned; NULL: not such a text */
+	bool touched;        /* in this unit */
+	struct mark *marks;  /* owned; units that hold a symbol which may be part of a hit, oldest first */
 	uint32_t mark_first, mark_end, mark_room;
 };
 
@@ -137,6 +147,7 @@ struct exchange {
 	struct text *texts; /* owned */
 	size_t text_count, text_room, last_text;
 	size_t holding;         /* texts with marks */
+	size_t again_bytes;     /* kept of texts that come again */
 	struct choice *choices; /* owned */
 	size_t choice_count, choice_room;
 	bool finishing; /* some choice is */
@@ -165,7 +176,7 @@ static inline bool stopped(const struct exchange *x)
 
 /* ---- reading.c: pieces of text meet the scanner ---- */
 
-#define READINGS_MAX 3
+#define READINGS_MAX 5
 #define UNESCAPE_MAX 12
 
 /* One way to read a text. Borrows both. */
@@ -191,6 +202,7 @@ enum exception lines_data(struct exchange *x, struct slice data);
 
 /* ---- text.c: texts and what of them is held ---- */
 
+void text_free(struct text *t);
 /* A piece of a text that goes on over units, or of one by itself (`alone`). 0, or the exception. */
 enum exception text_feed(struct exchange *x, const struct leaf *leaf);
 /* A whole text by itself: a field value, a comment. */

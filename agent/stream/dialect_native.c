@@ -98,10 +98,13 @@ static const struct field llama_whole[] = { PLAIN("index"), LLAMA, {} };
 
 /* ---- text without generation ---- */
 
+/* Ids of a text that the client has are no way around us. */
+static const struct field piece[] = { PLAIN("id"), TEXT("piece", CHANNEL_LOGPROBS), {} };
+
 static const struct field utility[] = {
 	TEXT("content", CHANNEL_CONTENT),
 	TEXT("prompt", CHANNEL_CONTENT),
-	IDS("tokens"),
+	BELOW("tokens", piece),
 	{},
 };
 

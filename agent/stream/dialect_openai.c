@@ -45,16 +45,21 @@ static const struct field openai_logprobs[] = {
 };
 
 /* An array of objects by token id, each with the token's text. */
-static const struct field openai_prompt_logprobs[] = {
+static const struct field openai_prompt_token[] = {
 	TEXT_APART("decoded_token", CHANNEL_LOGPROBS, 5),
 	PLAIN("logprob"),
 	PLAIN("rank"),
 	{},
 };
+static const struct field openai_prompt_tokens[] = { BELOW("", openai_prompt_token), {} };
+#define PROMPT_LOGPROBS                                                                                                \
+	{                                                                                                              \
+		KEY("prompt_logprobs"), .each = openai_prompt_tokens                                                   \
+	}
 
 #define OPENAI_ECHO                                                                                                    \
-	BELOW("prompt_logprobs", openai_prompt_logprobs), IDS("prompt_token_ids"), PLAIN("prompt_text"),               \
-		PLAIN("kv_transfer_params"), PLAIN("routed_experts")
+	PROMPT_LOGPROBS, IDS("prompt_token_ids"), PLAIN("prompt_text"), PLAIN("kv_transfer_params"),                   \
+		PLAIN("routed_experts")
 
 /* ---- what a choice says ---- */
 
@@ -199,8 +204,7 @@ static const struct field openai_request[] = {
 
 /* ---- completions ---- */
 
-#define COMPLETIONS_CHOICE                                                                                             \
-	TEXT("text", CHANNEL_CONTENT), OPENAI_CHOICE, BELOW("prompt_logprobs", openai_prompt_logprobs)
+#define COMPLETIONS_CHOICE TEXT("text", CHANNEL_CONTENT), OPENAI_CHOICE, PROMPT_LOGPROBS
 
 static const struct field completions_chunk_choice[] = { INDEX("index", ROLE_CHOICE), COMPLETIONS_CHOICE, {} };
 static const struct field completions_whole_choice[] = { PLAIN("index"), COMPLETIONS_CHOICE, {} };
@@ -249,6 +253,8 @@ static const struct field embeddings_whole[] = {
 const struct dialect openai_dialects[] = {
 	{ "openai.chat", METHOD_POST, "/chat/completions", ENDING_OPENAI_CHAT, false, openai_request, openai_chunk,
 	  openai_whole },
+	{ "vllm.generate", METHOD_POST, "/inference/v1/generate", ENDING_GENERIC, false, NULL, completions_chunk,
+	  completions_whole },
 	{ "openai.completions", METHOD_POST, "/*/completions", ENDING_COMPLETIONS, false, openai_request,
 	  completions_chunk, completions_whole },
 	{ "openai.models", METHOD_GET, "/v1/models", ENDING_GENERIC, false, NULL, models_whole, models_whole },

@@ -46,6 +46,7 @@ struct field {
 	enum tap tap;
 	enum items items;          /* when the value is an array of objects */
 	const struct field *below; /* fields of the object, or of each object of the array */
+	const struct field *each;  /* the row of the values whose keys are in no row below */
 	const struct kind *kinds;  /* ROLE_KIND */
 };
 

@@ -252,21 +252,21 @@ static bool drain(struct walk *w, struct leaf *leaf)
 
 /* ---- values ---- */
 
-/* Gives a piece, or puts it aside. */
-static enum step place(struct walk *w, struct leaf *leaf, struct leaf *l, bool by_kind)
+/* Gives the piece in *l, or puts it aside. */
+static inline enum step place(struct walk *w, struct leaf *l, bool by_kind)
 {
-	l->choice = w->choice.depth ? w->choice.index : 0;
+	if (!w->choice.depth)
+		return STEP_ITEM;
+	l->choice = w->choice.index;
 	l->sub = w->sub.depth ? w->sub.index : 0;
 	if (w->choice.depth == 1 && w->rows->loose && !(w->row && w->row->placed)) {
 		l->choice = 0;
-		*leaf = *l;
 		return STEP_ITEM;
 	}
-	if (must_wait(w) || (by_kind && !w->kind_known && w->choice.depth))
+	if (must_wait(w) || (by_kind && !w->kind_known))
 		return defer(w, l, by_kind);
 	if (by_kind)
 		set_kind(w, l, w->row->variant);
-	*leaf = *l;
 	return STEP_ITEM;
 }
 
@@ -322,20 +322,20 @@ static enum step give(struct walk *w, struct leaf *leaf, struct slice text, uint
 {
 	const struct field *row = w->row;
 	enum role role = row ? row->role : ROLE_UNKNOWN;
-	struct leaf l = { .text = text, .raw = raw, .string = string, .begin = !w->begun, .end = end };
 
+	*leaf = (struct leaf){ .text = text, .raw = raw, .string = string, .begin = !w->begun, .end = end };
 	if (string && (role == ROLE_CHOICE || role == ROLE_TOOL))
 		return bad(w, "index is not a number");
-	l.tap = row && (!string || role != ROLE_IDS) ? row->tap : TAP_NONE;
+	leaf->tap = row && (!string || role != ROLE_IDS) ? row->tap : TAP_NONE;
 	if (string)
-		name_text(w, &l);
+		name_text(w, leaf);
 	if (string && role == ROLE_KIND) {
 		kind_piece(w, text);
 		if (end)
-			l.tap = kind_end(w);
+			leaf->tap = kind_end(w);
 	}
 	w->begun = !end;
-	return place(w, leaf, &l, string && role == ROLE_TEXT && row->by_kind);
+	return place(w, leaf, string && role == ROLE_TEXT && row->by_kind);
 }
 
 static enum step index_digits(struct walk *w, struct slice text)
@@ -384,7 +384,7 @@ static bool is_tapped(const struct walk *w)
 /* What was gathered, as the next piece of a text. The digits are its raw bytes. */
 static enum step give_run(struct walk *w, struct leaf *leaf, bool end)
 {
-	struct leaf l = {
+	*leaf = (struct leaf){
 		.string = true,
 		.begin = !w->run_begun,
 		.end = end,
@@ -398,15 +398,15 @@ static enum step give_run(struct walk *w, struct leaf *leaf, bool end)
 	w->run_len = w->run_raw = 0;
 	w->row = w->level[w->depth].row;
 	w->row_path = w->level[w->depth].path;
-	name_text(w, &l);
-	if (l.channel == CHANNEL_LABEL) {
-		l.channel = CHANNEL_OTHER;
-		l.path = w->row_path;
-		l.row = NULL;
+	name_text(w, leaf);
+	if (leaf->channel == CHANNEL_LABEL) {
+		leaf->channel = CHANNEL_OTHER;
+		leaf->path = w->row_path;
+		leaf->row = NULL;
 	}
-	l.again = false;
-	l.path ^= (uint64_t)1 << 32; /* not the text of the strings there */
-	return place(w, leaf, &l, false);
+	leaf->again = false;
+	leaf->path ^= (uint64_t)1 << 32; /* not the text of the strings there */
+	return place(w, leaf, false);
 }
 
 static void byte_digits(struct walk *w, struct slice text)
@@ -441,17 +441,15 @@ static enum step byte_end(struct walk *w, struct leaf *leaf)
 static enum step give_key(struct walk *w, struct leaf *leaf, struct slice text, uint32_t raw, bool begin, bool end)
 {
 	const struct field *row = w->level[w->depth].row;
-	struct leaf l = {
+
+	*leaf = (struct leaf){
 		.channel = CHANNEL_KEY, .string = true, .begin = begin, .end = end, .text = text, .raw = raw
 	};
-
-	if (!row || !row->keys) {
-		*leaf = l;
+	if (!row || !row->keys)
 		return STEP_ITEM;
-	}
-	l.channel = CHANNEL_LOGPROBS;
-	l.path = 0x100 | row->variant;
-	return place(w, leaf, &l, false);
+	leaf->channel = CHANNEL_LOGPROBS;
+	leaf->path = 0x100 | row->variant;
+	return place(w, leaf, false);
 }
 
 static enum step key_piece(struct walk *w, const struct json_item *item, struct leaf *leaf)
@@ -510,6 +508,8 @@ static enum step key_end(struct walk *w, struct leaf *leaf)
 		w->structural += raw;
 		return STEP_MORE;
 	}
+	if (l->row && l->row->each)
+		w->row = l->row->each;
 	return give_key(w, leaf, begun ? (struct slice){ w->key, 0 } : slice_of(w->key, len), raw, !begun, true);
 }
 
@@ -608,40 +608,47 @@ static enum step take(struct walk *w, const struct json_item *item, struct leaf 
 	}
 }
 
+/* What the last call left: the rest of a long key, or what ended a run of bytes. */
+static enum step left_over(struct walk *w, struct leaf *leaf)
+{
+	struct slice rest = w->key_rest;
+
+	if (rest.len) {
+		w->key_rest.len = 0;
+		return give_key(w, leaf, rest, 0, false, false);
+	}
+	if (!w->has_again)
+		return STEP_MORE;
+	w->has_again = false;
+	return take(w, &w->again, leaf);
+}
+
 enum step walk_feed(struct walk *w, struct slice in, size_t *used, struct leaf *leaf)
 {
 	struct json_item item;
+	enum step step;
 
 	*used = 0;
+	if (w->key_rest.len || w->has_again) {
+		step = left_over(w, leaf);
+		if (step != STEP_MORE)
+			return step;
+	}
 	for (;;) {
-		enum step step;
 		size_t n;
 
-		if (w->key_rest.len) {
-			struct slice rest = w->key_rest;
-
-			w->key_rest.len = 0;
-			return give_key(w, leaf, rest, 0, false, false);
-		}
 		if (w->late && w->late->draining && drain(w, leaf))
 			return STEP_ITEM;
-		if (w->has_again) {
-			w->has_again = false;
-			step = take(w, &w->again, leaf);
-			if (step != STEP_MORE)
-				return step;
-			continue;
-		}
 		step = json_feed(&w->json, slice_from(in, *used), &n, &item);
 		*used += n;
 		/* An escape may be used before its item comes: the sum is right again when it has. */
 		w->structural += n;
 		if (step == STEP_BAD)
 			return bad(w, item.why);
-		if (step == STEP_ITEM && (item.kind == JSON_STRING || item.kind == JSON_KEY))
-			w->structural -= item.raw;
 		if (step == STEP_MORE)
 			return STEP_MORE;
+		if (item.kind == JSON_STRING || item.kind == JSON_KEY)
+			w->structural -= item.raw;
 		if (w->run_open && item.kind != JSON_NUMBER && item.kind != JSON_NUMBER_END) {
 			w->again = item;
 			w->has_again = true;

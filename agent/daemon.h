@@ -72,3 +72,10 @@ uint64_t note_last(const char *dir);
 /* Reads the policy, says on standard error what is wrong with it. 0 or -errno. */
 int daemon_policy(struct daemon *d);
 void daemon_print_report(const struct policy_report *report);
+
+/* ---- owner.c: in the keeper, before there is a worker ---- */
+
+/* Sets worker_uid and worker_gid. -ENOENT or -EACCES, logged, if the configured user cannot be it. */
+int daemon_user(struct daemon *d);
+/* Makes the folders of the record and gives them to the worker. Logs what fails; -errno. */
+int daemon_folders(struct daemon *d);

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/bpf.h>
 #include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -22,6 +21,9 @@
 #include <unistd.h>
 
 #include "base/own.h"
+
+/* BPF_MAP_LOOKUP_ELEM; the header is capture's alone. */
+#define MAP_LOOKUP 1
 
 #ifndef LANDLOCK_ACCESS_FS_REFER
 #define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
@@ -277,7 +279,7 @@ static int restrict_calls(const struct sandbox *s, char *lacks, size_t len)
 		                       SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
 	/* A map may be read: which service an address belongs to. Nothing is loaded, written or made. */
 	if (!err)
-		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(bpf), 1, SCMP_A0(SCMP_CMP_EQ, BPF_MAP_LOOKUP_ELEM));
+		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(bpf), 1, SCMP_A0(SCMP_CMP_EQ, MAP_LOOKUP));
 	/* abort() of a failed check, on itself alone. */
 	if (!err && !s->traced)
 		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,

@@ -650,12 +650,13 @@ enum step walk_feed(struct walk *w, struct slice in, size_t *used, struct leaf *
 		if (item.kind == JSON_STRING || item.kind == JSON_KEY)
 			w->structural -= item.raw;
 		if (w->run_open && item.kind != JSON_NUMBER && item.kind != JSON_NUMBER_END) {
-			w->again = item;
-			w->has_again = true;
 			step = give_run(w, leaf, true);
-		} else {
-			step = take(w, &item, leaf);
+			w->again = item;
+			w->has_again = step == STEP_ITEM;
+			if (step != STEP_MORE)
+				return step;
 		}
+		step = take(w, &item, leaf);
 		if (step != STEP_MORE)
 			return step;
 	}

@@ -32,6 +32,15 @@ struct unescape {
 	uint8_t bytes[12];
 };
 
+/* Letters in a row that may be base64, and what they are decoded to. */
+#define UNBASE_RUN 24
+#define UNBASE_MAX UNBASE_RUN
+struct unbase {
+	uint8_t run, have, quiet, more;
+	uint32_t bits;
+	uint8_t first[UNBASE_RUN];
+};
+
 /* A text that may come whole in each message. As long as each begins with all that was seen, what is new is the text;
  * what is new and all that came are two readings, until it is clear which of them it is. */
 struct again {
@@ -42,7 +51,7 @@ struct again {
 };
 
 /* One text as the reader will see it. A text in which a backslash occurs has a twin, read without its escapes: it may
- * be JSON, as tool arguments are. */
+ * be JSON, as tool arguments are. One in which base64 may occur has another twin, read decoded. */
 struct text {
 	enum channel channel;
 	uint32_t choice, sub;
@@ -50,10 +59,13 @@ struct text {
 	struct scan_state state;
 	bool is_twin, is_orphan; /* a twin; one whose text is gone */
 	uint32_t twin;           /* place of its twin, 0: none; the first text is never one */
+	uint32_t coded;          /* likewise, of its other twin */
+	bool is_coded;
 	struct unescape escapes;
-	struct again *again; /* owned; NULL: not such a text */
-	bool touched;        /* in this unit */
-	struct mark *marks;  /* owned; units that hold a symbol which may be part of a hit, oldest first */
+	struct unbase letters; /* of base64: before there is a twin, only how many came in a row, and which */
+	struct again *again;   /* owned; NULL: not such a text */
+	bool touched;          /* in this unit */
+	struct mark *marks;    /* owned; units that hold a symbol which may be part of a hit, oldest first */
 	uint32_t mark_first, mark_end, mark_room;
 };
 
@@ -90,7 +102,7 @@ enum payload {
 };
 
 /* A name that was read and holds nothing that any rule knows: ids and models come again in every event. */
-#define LABELS      8
+#define LABELS      16
 #define LABEL_BYTES 72
 struct label {
 	const struct field *row;
@@ -183,6 +195,7 @@ static inline bool stopped(const struct exchange *x)
 struct reading {
 	struct scan_state *state;
 	struct unescape *escapes; /* NULL: as it is */
+	struct unbase *coded;     /* NULL: as it is */
 };
 
 /* Feeds `bytes` to all readings side by side. Stops behind the byte that blocks, if stopped(). */
@@ -199,6 +212,17 @@ enum exception tap_read(struct exchange *x, const struct leaf *leaf);
 /* ---- lines.c: JSON messages one behind the other ---- */
 
 enum exception lines_data(struct exchange *x, struct slice data);
+
+/* ---- base64.c: text in letters that stand for bytes ---- */
+
+static inline bool unbase_letter(uint8_t c)
+{
+	return (uint8_t)((c | 0x20) - 'a') < 26 || (uint8_t)(c - '0') < 10 || c == '+' || c == '-' || c == '/' ||
+	       c == '_';
+}
+
+/* Takes one byte of a text, gives what is decoded now: nothing as long as there is no run. */
+size_t unbase_byte(struct unbase *u, uint8_t c, uint8_t out[UNBASE_MAX]);
 
 /* ---- text.c: texts and what of them is held ---- */
 

@@ -66,7 +66,7 @@ static bool spent(const struct exchange *x, const struct text *t)
 {
 	if (t->is_twin)
 		return t->is_orphan;
-	return idle(x, t) && (!t->twin || idle(x, &x->texts[t->twin]));
+	return idle(x, t) && (!t->twin || idle(x, &x->texts[t->twin])) && (!t->coded || idle(x, &x->texts[t->coded]));
 }
 
 /* Its place is free for another text. Its twin's will be when it is needed. */
@@ -74,9 +74,13 @@ static void give_up(struct exchange *x, struct text *t)
 {
 	forget_marks(x, t);
 	text_free(t);
-	if (t->twin && !t->is_twin) {
-		forget_marks(x, &x->texts[t->twin]);
-		x->texts[t->twin].is_orphan = true;
+	for (int i = 0; i < 2 && !t->is_twin; i++) {
+		uint32_t twin = i ? t->coded : t->twin;
+
+		if (!twin)
+			continue;
+		forget_marks(x, &x->texts[twin]);
+		x->texts[twin].is_orphan = true;
 	}
 }
 
@@ -157,8 +161,9 @@ static bool touch(struct exchange *x, struct text *t)
 	return true;
 }
 
-/* The reading of t without escapes. It begins as t is now, before the first backslash. */
-static bool make_twin(struct exchange *x, size_t at)
+/* The reading of t without escapes, or of base64 decoded. It begins as t is now, before the first backslash; the other
+ * one with nothing. */
+static bool make_twin(struct exchange *x, size_t at, bool coded)
 {
 	struct text *t = new_text(x, at), *of = &x->texts[at];
 	uint32_t live = of->mark_end - of->mark_first;
@@ -168,6 +173,12 @@ static bool make_twin(struct exchange *x, size_t at)
 	*t = *of;
 	t->again = NULL;
 	t->is_twin = true;
+	t->is_coded = coded;
+	if (coded) {
+		t->state = (struct scan_state){ .symbols = of->state.symbols };
+		t->letters = (struct unbase){};
+		t->escapes = (struct unescape){};
+	}
 	t->is_orphan = false;
 	t->mark_first = 0;
 	t->mark_end = 0;
@@ -178,7 +189,7 @@ static bool make_twin(struct exchange *x, size_t at)
 	memcpy(t->marks, of->marks + of->mark_first, live * sizeof(*t->marks));
 	t->mark_end = live;
 	x->holding++;
-	of->twin = (uint32_t)(t - x->texts);
+	*(coded ? &of->coded : &of->twin) = (uint32_t)(t - x->texts);
 	return true;
 }
 
@@ -235,7 +246,7 @@ enum exception text_alone(struct exchange *x, enum channel channel, struct slice
  * left out is read first. */
 static enum exception text_label(struct exchange *x, const struct leaf *leaf)
 {
-	struct label *known = &x->labels[((uintptr_t)leaf->row / sizeof(void *)) % LABELS], *now = &x->label;
+	struct label *known = &x->labels[leaf->slot % LABELS], *now = &x->label;
 	struct slice left_out = slice_of(known->bytes, known->len);
 	enum exception e = EXCEPTION_NONE;
 
@@ -270,9 +281,10 @@ static enum exception make_ready(struct exchange *x, size_t at, struct slice byt
 {
 	if (!touch(x, &x->texts[at]))
 		return EXCEPTION_MEMORY;
-	if (!x->texts[at].twin && memchr(bytes.at, '\\', bytes.len) && !make_twin(x, at))
+	if (!x->texts[at].twin && memchr(bytes.at, '\\', bytes.len) && !make_twin(x, at, false))
 		return EXCEPTION_TOO_MANY_TEXTS;
-	if (x->texts[at].twin && !touch(x, &x->texts[x->texts[at].twin]))
+	if ((x->texts[at].twin && !touch(x, &x->texts[x->texts[at].twin])) ||
+	    (x->texts[at].coded && !touch(x, &x->texts[x->texts[at].coded])))
 		return EXCEPTION_MEMORY;
 	return EXCEPTION_NONE;
 }
@@ -286,24 +298,70 @@ static size_t add_readings(struct exchange *x, size_t at, struct reading *readin
 	if (t->twin) {
 		struct text *twin = &x->texts[t->twin];
 
-		readings[count++] = (struct reading){ &twin->state, &twin->escapes };
+		readings[count++] = (struct reading){ .state = &twin->state, .escapes = &twin->escapes };
+	}
+	if (t->coded) {
+		struct text *twin = &x->texts[t->coded];
+
+		readings[count++] = (struct reading){ .state = &twin->state, .coded = &twin->letters };
 	}
 	return count;
 }
 
 /* A piece of a text that goes on. */
-static enum exception go_on(struct exchange *x, const struct leaf *leaf, size_t at)
+static enum exception read_piece(struct exchange *x, const struct leaf *leaf, size_t at, struct slice bytes)
 {
 	struct reading readings[READINGS_MAX];
-	enum exception e = make_ready(x, at, leaf->text);
+	enum exception e = bytes.len ? make_ready(x, at, bytes) : EXCEPTION_NONE;
 	size_t count;
 
-	if (e != EXCEPTION_NONE)
+	if (e != EXCEPTION_NONE || !bytes.len)
 		return e;
 	count = add_readings(x, at, readings, 0);
 	if (is_apart(leaf->channel))
 		readings[count++] = (struct reading){ .state = &x->one };
-	return readings_feed(x, readings, count, leaf->text, leaf->channel, leaf->choice);
+	return readings_feed(x, readings, count, bytes, leaf->channel, leaf->choice);
+}
+
+/* How much of `bytes` there is until letters came in a row that may be base64: all of it if they did not. */
+static size_t until_coded(struct text *t, struct slice bytes)
+{
+	struct unbase *u = &t->letters;
+	uint8_t run = u->run;
+	size_t i = 0;
+
+	while (i < bytes.len && run < UNBASE_RUN) {
+		uint8_t c = bytes.at[i++];
+
+		if (unbase_letter(c))
+			u->first[run++] = c;
+		else if (c != '\n' && c != '\r')
+			run = 0;
+	}
+	u->run = run;
+	return i;
+}
+
+/* The twin that reads base64 decoded is made when there is a run, and given what it has missed of it. */
+static enum exception go_on(struct exchange *x, const struct leaf *leaf, size_t at)
+{
+	struct reading coded;
+	struct text *twin;
+	enum exception e;
+	size_t n;
+
+	if (x->texts[at].coded)
+		return read_piece(x, leaf, at, leaf->text);
+	n = until_coded(&x->texts[at], leaf->text);
+	e = read_piece(x, leaf, at, slice_of(leaf->text.at, n));
+	if (e != EXCEPTION_NONE || x->texts[at].letters.run < UNBASE_RUN || stopped(x))
+		return e;
+	if (!make_twin(x, at, true))
+		return EXCEPTION_TOO_MANY_TEXTS;
+	twin = &x->texts[x->texts[at].coded];
+	coded = (struct reading){ .state = &twin->state, .coded = &twin->letters };
+	e = readings_feed(x, &coded, 1, slice_of(x->texts[at].letters.first, UNBASE_RUN), leaf->channel, leaf->choice);
+	return e != EXCEPTION_NONE || stopped(x) ? e : read_piece(x, leaf, at, slice_from(leaf->text, n));
 }
 
 /* ---- texts that come again ---- */
@@ -509,7 +567,10 @@ static void settle(struct exchange *x, struct text *t)
 
 static enum exception text_end(struct exchange *x, struct text *t)
 {
-	struct reading r = { &t->state, t->is_twin ? &t->escapes : NULL };
+	struct reading r = {
+		.state = &t->state,
+		.escapes = t->is_twin && !t->is_coded ? &t->escapes : NULL,
+	};
 
 	return reading_end(x, &r, t->channel, t->choice);
 }

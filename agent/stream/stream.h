@@ -360,6 +360,7 @@ struct leaf {
 	uint64_t path;           /* CHANNEL_OTHER: which string, as a hash without the inner array positions; of a text
 	                          * that a table knows: which of the keys that carry such text */
 	const struct field *row; /* CHANNEL_LABEL: tells one name from another; NULL: unknown */
+	uint8_t slot;            /* CHANNEL_LABEL: likewise, but for rows that seldom stand in one message */
 	struct slice text;
 	uint32_t raw; /* bytes of the message that `text` stands for; the others are structural */
 };

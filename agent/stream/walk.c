@@ -284,6 +284,8 @@ static void name_text(const struct walk *w, struct leaf *l)
 	} else if (role == ROLE_LABEL || role == ROLE_KIND) {
 		l->channel = CHANNEL_LABEL;
 		l->row = row;
+		l->slot = w->depth && w->level[w->depth].rows ? (uint8_t)(row - w->level[w->depth].rows + 2 * w->depth)
+		                                              : 0;
 	} else {
 		l->path = w->row_path;
 	}

@@ -328,9 +328,9 @@ void body_begin(struct exchange *x)
 		x->here.line_start = true;
 		x->edge = x->cleared = x->here;
 	}
-	if (x->kind == BODY_JSON)
+	if (x->kind == BODY_JSON || x->kind == BODY_TENSORS)
 		json_begin(x);
-	if (x->kind == BODY_JSON || x->kind == BODY_TEXT) {
+	if (x->kind == BODY_JSON || x->kind == BODY_TENSORS || x->kind == BODY_TEXT) {
 		/* The head is part of it; what came before the head is sent. */
 		x->unit = x->cleared;
 		x->unit_open = true;
@@ -348,6 +348,8 @@ static enum exception whole_data(struct exchange *x, struct slice data)
 		data.len = room;
 	if (x->kind == BODY_TEXT) {
 		e = text_piece(x, data);
+	} else if (x->kind == BODY_TENSORS) {
+		e = tensors_data(x, data);
 	} else {
 		body_advance(x, data.len, data.len);
 		e = json_data(x, data);
@@ -363,6 +365,7 @@ enum exception body_data(struct exchange *x, struct slice data)
 	case BODY_LINES:
 		return lines_data(x, data);
 	case BODY_JSON:
+	case BODY_TENSORS:
 	case BODY_TEXT:
 		return whole_data(x, data);
 	case BODY_LIVE:
@@ -391,6 +394,8 @@ enum exception body_end(struct exchange *x)
 		e = event_end(x);
 	else if (x->kind == BODY_LINES && x->unit_open)
 		e = json_end(x); /* cut short, and refused for it */
+	else if (x->kind == BODY_TENSORS && x->tensors.json)
+		e = unparsable(x, "the JSON in front of the tensors is cut short");
 	else if (x->kind == BODY_JSON && !json_blank(&x->walk.json))
 		e = json_end(x);
 	if (e == EXCEPTION_NONE && x->unit_open)

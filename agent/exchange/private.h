@@ -85,11 +85,25 @@ struct choice {
 
 enum body_kind {
 	BODY_NONE,
-	BODY_EVENTS, /* server-sent events: unit = event */
-	BODY_LINES,  /* JSON messages one behind the other: unit = message */
-	BODY_JSON,   /* held whole */
-	BODY_TEXT,   /* held whole */
-	BODY_LIVE,   /* text of unknown length: unit = character */
+	BODY_EVENTS,  /* server-sent events: unit = event */
+	BODY_LINES,   /* JSON messages one behind the other: unit = message */
+	BODY_JSON,    /* held whole */
+	BODY_TENSORS, /* held whole: JSON, and bytes behind it */
+	BODY_TEXT,    /* held whole */
+	BODY_LIVE,    /* text of unknown length: unit = character */
+};
+
+#define TENSORS_MAX 64
+
+/* A message with the bytes of its outputs behind it. */
+struct tensors {
+	uint64_t json;               /* bytes of the JSON that are to come */
+	uint64_t sizes[TENSORS_MAX]; /* of the outputs, as the JSON says */
+	uint32_t size_count, at;     /* the output after the one that is read */
+	uint64_t left;               /* of it */
+	uint32_t length, element;    /* of the element under way: as its header says, and what is left */
+	uint8_t header;              /* bytes of its header read */
+	bool odd;                    /* its bytes are no elements */
 };
 
 /* What the data of one event is. */
@@ -145,6 +159,7 @@ struct exchange {
 	bool unit_open, field_open;
 	struct sse sse;
 	struct ndjson lines;
+	struct tensors tensors;
 	enum payload payload;
 	uint8_t end_mark; /* bytes of "[DONE]" matched */
 	uint8_t lead_len;
@@ -208,6 +223,10 @@ size_t unescape_byte(struct unescape *u, uint8_t c, uint8_t out[UNESCAPE_MAX]);
 /* ---- tap.c: what a refusal repeats, and which choices there are ---- */
 
 enum exception tap_read(struct exchange *x, const struct leaf *leaf);
+
+/* ---- tensors.c: JSON and bytes ---- */
+
+enum exception tensors_data(struct exchange *x, struct slice data);
 
 /* ---- lines.c: JSON messages one behind the other ---- */
 

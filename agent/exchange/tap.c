@@ -149,6 +149,11 @@ enum exception tap_read(struct exchange *x, const struct leaf *leaf)
 	case TAP_OUTPUT_TOKENS:
 		number_tap(x, leaf, &x->usage[leaf->tap - TAP_INPUT_TOKENS], true);
 		break;
+	case TAP_SIZE:
+		number_tap(x, leaf, &x->number, false);
+		if (!leaf->string && leaf->end && x->tensors.size_count < TENSORS_MAX)
+			x->tensors.sizes[x->tensors.size_count++] = x->number;
+		break;
 	case TAP_IDS:
 		x->ids_seen = true;
 		break;

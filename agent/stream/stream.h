@@ -307,6 +307,7 @@ enum tap {
 	TAP_TIME,         /* when, as a string */
 	TAP_INPUT_TOKENS, /* of APIs that have no total */
 	TAP_OUTPUT_TOKENS,
+	TAP_SIZE,        /* bytes of an output behind the message */
 	TAP_IDS,         /* token ids: not a value, but that there are some */
 	TAP_N,           /* choices that a request asks for */
 	TAP_WANTS_USAGE, /* the request asks for an event with usage */

@@ -141,6 +141,7 @@ $(B)/bench/%: tests/bench/%.c $(LIB)
 
 $(B)/unit/scan_test: TEST_LIBS := -lhs
 $(B)/bench/scan_bench: BENCH_LIBS := -lhs
+$(B)/unit/encoding_test $(B)/unit/exchange_encoding_test: TEST_LIBS := -lbrotlienc
 
 unit-binaries: $(UNIT)
 kernel-binaries: $(KERNEL)

@@ -314,11 +314,11 @@ void decoder_give(struct decoder *d, uint8_t byte)
 		d->head[d->head_at] = byte;
 	d->head_at++;
 	d->in++;
-	if (d->given == d->held)
-		d->held = d->given = 0;
+	if (!d->given)
+		d->held = 0;
 	d->bytes[d->held++] = byte;
 	d->given++;
-	if (d->head_at < c->first)
+	if (d->fault || d->head_at < c->first)
 		return;
 	c->begin(d);
 	d->drained = d->settled = false;

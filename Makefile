@@ -133,7 +133,7 @@ $(B)/kernel/%: tests/kernel/%.c tests/lib/test.h $(LIB)
 
 $(B)/fuzz/%: tests/fuzz/%.c $(LIB)
 	$(call say,FUZZ,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS) $(FUZZ_LIBS)
 
 $(B)/bench/%: tests/bench/%.c $(LIB)
 	$(call say,BENCH,$<)
@@ -141,6 +141,7 @@ $(B)/bench/%: tests/bench/%.c $(LIB)
 
 $(B)/unit/scan_test: TEST_LIBS := -lhs
 $(B)/bench/scan_bench: BENCH_LIBS := -lhs
+$(B)/fuzz/encoding_fuzz $(B)/fuzz/exchange_fuzz: FUZZ_LIBS := -lbrotlienc
 $(B)/unit/encoding_test $(B)/unit/exchange_encoding_test: TEST_LIBS := -lbrotlienc
 
 unit-binaries: $(UNIT)

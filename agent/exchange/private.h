@@ -99,7 +99,7 @@ struct exchange {
 	enum phase asking;
 	struct http1_reader *reader; /* owned; of the head that is being read, either way */
 	struct http1_body request_body;
-	struct walk *request_walk; /* owned; NULL: nothing to learn from the request */
+	struct walk *request_walk;       /* owned; NULL: nothing to learn from the request */
 	struct decoder *request_decoder; /* owned; NULL: it is not encoded */
 	bool request_seen, begun;
 	bool to_head, http10;

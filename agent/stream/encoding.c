@@ -183,7 +183,8 @@ static size_t run_brotli(struct decoder *d)
 		break;
 	case BROTLI_DECODER_RESULT_ERROR:
 		code = BrotliDecoderGetErrorCode(d->br);
-		if (code <= BROTLI_DECODER_ERROR_ALLOC_CONTEXT_MODES && code >= BROTLI_DECODER_ERROR_ALLOC_BLOCK_TYPE_TREES)
+		if (code <= BROTLI_DECODER_ERROR_ALLOC_CONTEXT_MODES &&
+		    code >= BROTLI_DECODER_ERROR_ALLOC_BLOCK_TYPE_TREES)
 			fault(d, DECODER_BOMB, "a window that is too large");
 		else
 			fault(d, DECODER_CORRUPT, "corrupt brotli data");
@@ -244,8 +245,8 @@ static size_t run_zstd(struct decoder *d)
 
 static const struct codec {
 	struct slice name, alias;
-	bool again;  /* a further member or frame may follow */
-	bool blocks; /* nothing comes of a block before its last byte, but a part of it may be readable before that */
+	bool again;    /* a further member or frame may follow */
+	bool blocks;   /* nothing comes of a block before its last byte, but a part of it may be readable before that */
 	uint8_t first; /* bytes that are needed to know what it is */
 	/* A byte came: d->head_at of this stream, the first of them in d->head. Starts the library. */
 	void (*begin)(struct decoder *d);

@@ -170,12 +170,12 @@ void decoder_free(struct decoder **at);
 
 /* Gives one encoded byte, after decoder_take() said STEP_MORE. */
 void decoder_give(struct decoder *d, uint8_t byte);
-/* STEP_ITEM: *piece is the next text that can be read of the bytes given so far, good until the next call. STEP_MORE: no
- * more can. STEP_BAD: decoder_fault() says why, and it is for good. */
+/* STEP_ITEM: *piece is the next text that can be read of the bytes given so far, good until the next call. STEP_MORE:
+ * no more can. STEP_BAD: decoder_fault() says why, and it is for good. */
 enum step decoder_take(struct decoder *d, struct slice *piece);
 
-/* All text that any reader could have of the bytes given so far was taken: zstd's blocks are readable in part before the
- * library reads them whole. */
+/* All text that any reader could have of the bytes given so far was taken: zstd's blocks are readable in part before
+ * the library reads them whole. */
 bool decoder_settled(const struct decoder *d);
 /* The encoding may end here: behind its end, or before its first byte. */
 bool decoder_complete(const struct decoder *d);

@@ -9,8 +9,8 @@
 static uint8_t text[TEXT_MAX];
 
 struct result {
-	size_t len;              /* of text */
-	size_t used;             /* bytes given */
+	size_t len;  /* of text */
+	size_t used; /* bytes given */
 	enum decoder_fault fault;
 	const char *why;
 	bool complete;
@@ -46,8 +46,8 @@ static struct result decode_buf(enum coding coding, const struct buf *in)
 	return decode(coding, buf_slice(in));
 }
 
-static const struct slice pieces[] = { SLICE("data: {\"a\":\"one two three\"}\n\n"), SLICE("data: {\"a\":\"毒气\"}\n\n"),
-	                               SLICE(""), SLICE("data: [DONE]\n\n") };
+static const struct slice pieces[] = { SLICE("data: {\"a\":\"one two three\"}\n\n"),
+	                               SLICE("data: {\"a\":\"毒气\"}\n\n"), SLICE(""), SLICE("data: [DONE]\n\n") };
 #define WHOLE "data: {\"a\":\"one two three\"}\n\ndata: {\"a\":\"毒气\"}\n\ndata: [DONE]\n\n"
 
 static void encode(struct buf *out, enum coding coding, enum form form, bool bare)
@@ -67,10 +67,22 @@ TEST(encoding, names)
 		const char *value;
 		int coding; /* -1: refused */
 	} cases[] = {
-		{ "", CODING_NONE },     { "identity", CODING_NONE }, { "Identity", CODING_NONE }, { "gzip", CODING_GZIP },
-		{ "X-GZIP", CODING_GZIP }, { "deflate", CODING_DEFLATE }, { "br", CODING_BROTLI }, { "zstd", CODING_ZSTD },
-		{ "gzip, gzip", -1 },    { "identity, gzip", -1 },    { "gzip,", -1 },             { "compress", -1 },
-		{ "brotli", -1 },        { "dcb", -1 },               { "gzi", -1 },               { "gzip;q=1", -1 },
+		{ "", CODING_NONE },
+		{ "identity", CODING_NONE },
+		{ "Identity", CODING_NONE },
+		{ "gzip", CODING_GZIP },
+		{ "X-GZIP", CODING_GZIP },
+		{ "deflate", CODING_DEFLATE },
+		{ "br", CODING_BROTLI },
+		{ "zstd", CODING_ZSTD },
+		{ "gzip, gzip", -1 },
+		{ "identity, gzip", -1 },
+		{ "gzip,", -1 },
+		{ "compress", -1 },
+		{ "brotli", -1 },
+		{ "dcb", -1 },
+		{ "gzi", -1 },
+		{ "gzip;q=1", -1 },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -96,8 +108,8 @@ TEST(encoding, every_coding_in_every_form)
 				continue;
 			encode(&in, c, form, bare);
 			r = decode_buf(c, &in);
-			cr_expect(r.complete && r.len == sizeof(WHOLE) - 1 && !memcmp(text, WHOLE, r.len), "%s form %d: %zu %s",
-			          coding_names[c], f, r.len, r.why);
+			cr_expect(r.complete && r.len == sizeof(WHOLE) - 1 && !memcmp(text, WHOLE, r.len),
+			          "%s form %d: %zu %s", coding_names[c], f, r.len, r.why);
 			/* Cut short it is not complete, wherever. */
 			for (size_t n = 1; n < buf_len(&in); n++) {
 				r = decode(c, slice_of(buf_slice(&in).at, n));
@@ -165,7 +177,8 @@ TEST(encoding, a_block_is_not_settled_before_its_end)
 
 	srand(7);
 	for (size_t i = 0; i < sizeof(noise); i++)
-		noise[i] = (uint8_t)(i % 64 < 40 ? rand() : 'a'); /* literals that do not compress, and something that does */
+		noise[i] = (uint8_t)(i % 64 < 40 ? rand()
+		                                 : 'a'); /* literals that do not compress, and something that does */
 	encoder_begin(&e, CODING_ZSTD, FORM_FLUSHED, false);
 	encoder_add(&e, &in, slice_of(noise, sizeof(noise)));
 	encoder_end(&e, &in);
@@ -210,7 +223,8 @@ TEST(encoding, what_could_be_read_in_two_ways_is_refused)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct result r = decode(cases[i].coding, cases[i].in);
 
-		cr_expect(r.fault == DECODER_CORRUPT && !strcmp(r.why, cases[i].why), "case %zu: %d %s", i, r.fault, r.why);
+		cr_expect(r.fault == DECODER_CORRUPT && !strcmp(r.why, cases[i].why), "case %zu: %d %s", i, r.fault,
+		          r.why);
 	}
 }
 
@@ -249,8 +263,8 @@ TEST(encoding, bombs_are_capped)
 		struct result r = bomb(c, 64);
 
 		cr_expect_eq(r.fault, DECODER_BOMB, "%s", coding_names[c]);
-		cr_expect_leq(r.len, DECODER_SLACK + DECODER_RATIO_MAX * (r.used + 1) + 16384, "%s: %zu of %zu", coding_names[c],
-		              r.len, r.used);
+		cr_expect_leq(r.len, DECODER_SLACK + DECODER_RATIO_MAX * (r.used + 1) + 16384, "%s: %zu of %zu",
+		              coding_names[c], r.len, r.used);
 		r = bomb(c, 1);
 		cr_expect(r.complete && r.len == 1 << 20, "%s: %s", coding_names[c], r.why);
 	}

@@ -83,14 +83,16 @@ static bool has(struct slice s, const char *words)
 					if (form != FORM_MEMBERS || c == CODING_GZIP || c == CODING_ZSTD)
 
 static const struct slice clean[] = { SLICE(SAY(0, "hello ")), SLICE(SAY(0, "brown")), SLICE(SAY(0, " bear")),
-	                              SLICE(": ping\n\n"), SLICE(FINISH(0)), SLICE(DONE) };
-static const struct slice hit[] = { SLICE(SAY(0, "hello ")), SLICE(SAY(0, "the ")),    SLICE(SAY(0, "FORBIDDEN")),
-	                            SLICE(SAY(0, "-AL")),    SLICE(SAY(0, "PHA and")), SLICE(SAY(0, " more")),
-	                            SLICE(FINISH(0)),        SLICE(DONE) };
+	                              SLICE(": ping\n\n"),     SLICE(FINISH(0)),       SLICE(DONE) };
+static const struct slice hit[] = { SLICE(SAY(0, "hello ")),    SLICE(SAY(0, "the ")),
+	                            SLICE(SAY(0, "FORBIDDEN")), SLICE(SAY(0, "-AL")),
+	                            SLICE(SAY(0, "PHA and")),   SLICE(SAY(0, " more")),
+	                            SLICE(FINISH(0)),           SLICE(DONE) };
 
 TEST(exchange, encoded_streams_pass)
 {
-	EACH_FORM (c, form, bare, chunked) {
+	EACH_FORM(c, form, bare, chunked)
+	{
 		struct slice answer = answer_of("text/event-stream", c, form, bare, chunked, clean, 6);
 
 		every_cut(CHAT, answer, NULL);
@@ -103,7 +105,8 @@ TEST(exchange, encoded_streams_pass)
 
 TEST(exchange, encoded_streams_are_cut)
 {
-	EACH_FORM (c, form, bare, chunked) {
+	EACH_FORM(c, form, bare, chunked)
+	{
 		struct slice answer = answer_of("text/event-stream", c, form, bare, chunked, hit, 8), got;
 
 		every_cut(CHAT, answer, NULL);
@@ -114,8 +117,8 @@ TEST(exchange, encoded_streams_are_cut)
 		cr_expect_not(has(slice_of(first.talk.out, first.talk.len), "FORB"));
 		/* Least hold: what was flushed in front of the match is there. */
 		if (form != FORM_AT_END)
-			cr_expect(has(got, "hello ") && has(got, "the "), "%s %d %d %d: %.*s", coding_names[c], form, bare,
-			          chunked, (int)got.len, got.at);
+			cr_expect(has(got, "hello ") && has(got, "the "), "%s %d %d %d: %.*s", coding_names[c], form,
+			          bare, chunked, (int)got.len, got.at);
 	}
 }
 
@@ -125,7 +128,8 @@ TEST(exchange, encoded_text_goes_out_in_step)
 	static const struct slice words[] = { SLICE("hello, "), SLICE("brown "), SLICE("bear. brown wea"),
 		                              SLICE("the FORBIDDEN-ALP"), SLICE("HA is not") };
 
-	EACH_FORM (c, form, bare, chunked) {
+	EACH_FORM(c, form, bare, chunked)
+	{
 		struct slice answer = answer_of("text/plain", c, form, bare, chunked, words, 5), got;
 
 		every_cut(ANY, answer, NULL);
@@ -141,10 +145,11 @@ TEST(exchange, encoded_whole_answers_are_released_or_replaced)
 {
 	static const struct slice good[] = { SLICE("{\"choices\":[{\"message\":{\"content\":\"hello"),
 		                             SLICE(" brown bear\"}}]}") },
-	                          bad[] = { SLICE("{\"choices\":[{\"message\":{\"content\":\"hello FORB"),
+				  bad[] = { SLICE("{\"choices\":[{\"message\":{\"content\":\"hello FORB"),
 		                            SLICE("IDDEN-ALPHA\"}}]}") };
 
-	EACH_FORM (c, form, bare, chunked) {
+	EACH_FORM(c, form, bare, chunked)
+	{
 		struct slice answer = answer_of("application/json", c, form, bare, chunked, good, 2);
 
 		every_cut(CHAT, answer, NULL);
@@ -167,8 +172,7 @@ TEST(exchange, what_is_no_encoding_is_refused_by_name)
 	struct slice answer;
 
 	EXPECT(CHAT, GZIP_STREAM "data: {}\n\n", "exception encoding_malformed\n");
-	EXPECT(CHAT,
-	       "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip, br\r\n\r\n{}",
+	EXPECT(CHAT, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip, br\r\n\r\n{}",
 	       "exception content_encoding\n");
 	EXPECT(CHAT, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: compress\r\n\r\n{}",
 	       "exception content_encoding\n");

@@ -135,6 +135,12 @@ $(B)/fuzz/%: tests/fuzz/%.c $(LIB)
 	$(call say,FUZZ,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS) $(FUZZ_LIBS)
 
+$(B)/parsers/%: tests/parsers/%.c $(LIB)
+	$(call say,TEST,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS)
+
+parsers: $(B)/parsers/http1_parse
+
 $(B)/bench/%: tests/bench/%.c $(LIB)
 	$(call say,BENCH,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS) $(BENCH_LIBS)
@@ -149,7 +155,7 @@ kernel-binaries: $(KERNEL)
 fuzz-binaries: $(FUZZERS)
 bench-binaries: $(BENCHES)
 
-.PHONY: deps demo check unit kernel e2e fuzz bench asan coverage lint format deb install help clean \
+.PHONY: parsers deps demo check unit kernel e2e fuzz bench asan coverage lint format deb install help clean \
 	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick
 
 deps: ## install every Debian package that building, testing and the demo need (as root)

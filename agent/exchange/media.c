@@ -48,7 +48,7 @@ static bool charset_readable(struct slice params)
 }
 
 enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum http1_framing framing,
-                            enum exception *exception)
+                            enum coding *coding, enum exception *exception)
 {
 	static const char *const lines[] = { "application/x-ndjson", "application/ndjson", "application/jsonl",
 		                             "application/x-jsonlines", "application/jsonlines" };
@@ -61,7 +61,8 @@ enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum 
 		*exception = EXCEPTION_PARTIAL_CONTENT;
 		return BODY_NONE;
 	}
-	if (h->encoded) {
+	*coding = CODING_NONE;
+	if (h->encoded && !coding_of(slice_of(head.at + h->content_encoding.at, h->content_encoding.len), coding)) {
 		*exception = EXCEPTION_CONTENT_ENCODING;
 		return BODY_NONE;
 	}

@@ -20,7 +20,7 @@
 /* Between two characters. */
 struct place {
 	uint64_t symbols;
-	uint32_t node;
+	uint32_t node, one, two;
 	bool in_word;
 };
 
@@ -32,10 +32,15 @@ struct sink {
 	uint32_t seen; /* hits of it so far */
 };
 
-/* Delivers what ends at the place, then leaves a leaf. False: no room. */
-static bool deliver(const struct automaton *a, struct sink *k, struct place *p)
+static struct place place_of(const struct scan_state *st)
 {
-	for (uint32_t o = a->out[p->node]; o; o = a->outputs[o].next) {
+	return (struct place){ st->symbols, st->node, st->one, st->two, st->in_word };
+}
+
+/* Delivers a list of outputs at the place. False: no room. */
+static bool deliver(const struct automaton *a, struct sink *k, const struct place *p, uint32_t head)
+{
+	for (uint32_t o = head; o; o = a->outputs[o].next) {
 		const struct output *out = &a->outputs[o];
 
 		for (uint32_t i = 0; i < out->count; i++, k->seen++) {
@@ -49,20 +54,43 @@ static bool deliver(const struct automaton *a, struct sink *k, struct place *p)
 				(struct scan_hit){ a->ids[out->first + i], p->symbols - out->length, p->symbols };
 		}
 	}
-	if (a->nodes[p->node].base == NODE_LEAF)
-		p->node = a->nodes[p->node].fail & ~NODE_OUT;
 	return true;
 }
 
-static bool cross_edge(const struct automaton *a, struct sink *k, struct place *p)
+/* The word ends here: what waited for that is a hit. */
+static bool end_word(const struct automaton *a, struct sink *k, const struct place *p)
 {
-	p->node = a->edge[p->node];
-	return deliver(a, k, p);
+	return !a->wait || deliver(a, k, p, a->wait[p->node]);
+}
+
+/* The child of `node`, or `other` if there is none. */
+static uint32_t child_or(const struct automaton *a, uint32_t node, uint32_t symbol, uint32_t other)
+{
+	uint32_t to = (a->nodes[node].base & NODE_BASE) + symbol;
+
+	return a->nodes[to].check == node ? automaton_rest(a, to) : other;
+}
+
+static bool step(const struct automaton *a, struct sink *k, struct place *p, uint32_t entry)
+{
+	uint32_t symbol = TEXT_SYMBOL(entry), one = automaton_rest(a, AT_SLOT(a->root[symbol])), node;
+	bool word = entry & TEXT_WORD;
+
+	if (p->in_word && !word && !end_word(a, k, p))
+		return false;
+	node = automaton_step(a, p->node, symbol, word && !p->in_word);
+	p->two = child_or(a, p->one, symbol, one);
+	p->one = one;
+	p->in_word = word;
+	p->symbols++;
+	if (!deliver(a, k, p, a->out[node]))
+		return false;
+	p->node = automaton_rest(a, node);
+	return true;
 }
 
 static NEVER_INLINE bool careful(const struct scanner *s, struct sink *k, struct place *at, uint32_t entry)
 {
-	const struct automaton *a = &s->automaton;
 	const uint32_t *seq = &entry;
 	struct place p = *at;
 	uint32_t n = 1;
@@ -74,19 +102,9 @@ static NEVER_INLINE bool careful(const struct scanner *s, struct sink *k, struct
 		n = seq[-1];
 	}
 	k->seen = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		bool word = seq[i] & TEXT_WORD;
-
-		if (word != p.in_word) {
-			if (a->edge && !cross_edge(a, k, &p))
-				return false;
-			p.in_word = word;
-		}
-		p.node = automaton_step(a->nodes, a->root, p.node, TEXT_SYMBOL(seq[i]));
-		p.symbols++;
-		if (!deliver(a, k, &p))
+	for (uint32_t i = 0; i < n; i++)
+		if (!step(&s->automaton, k, &p, seq[i]))
 			return false;
-	}
 	*at = p;
 	k->done = 0;
 	return true;
@@ -111,83 +129,105 @@ static size_t finish_tail(struct scan_state *st, struct slice bytes, uint32_t *c
 	return more;
 }
 
+/* a or b, without a branch: which of them is what nobody can predict. */
+static always_inline uint64_t pick(bool which, uint64_t a, uint64_t b)
+{
+	return b ^ ((a ^ b) & -(uint64_t)which);
+}
+
+static always_inline uint64_t load(const struct node *nodes, uint32_t slot)
+{
+	return AT(slot, nodes[slot].base);
+}
+
+/* The entry of the character at p; *took is 0 if it is cut. */
+static always_inline uint32_t next_entry(const struct fold_table *t, const uint8_t *p, const uint8_t *end, size_t *took)
+{
+	uint32_t cp;
+
+	if (likely(*p < 0x80)) {
+		*took = 1;
+		return t->low[*p];
+	}
+	*took = utf8_decode(p, (size_t)(end - p), &cp);
+	return *took ? fold_text(t, cp) : 0;
+}
+
 static always_inline size_t feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
                                  struct scan_hit *hits, size_t most, const bool edges)
 {
-	const struct node *nodes = s->automaton.nodes;
-	const uint32_t *root = s->automaton.root, *edge = s->automaton.edge;
-	const uint32_t *ascii = s->table.blocks[s->table.index[0]];
+	const struct automaton *a = &s->automaton;
+	const struct node *nodes = a->nodes;
+	const uint64_t *root = a->root, *root_edge = a->root_edge;
 	const uint8_t *p = bytes.at, *end = bytes.at + bytes.len;
 	struct sink k = { hits, most, .done = st->done };
-	uint64_t symbols = st->symbols;
-	uint32_t node = st->node, in_word = st->in_word;
+	uint64_t symbols = st->symbols, at = load(nodes, st->node), one = load(nodes, st->one),
+		 two = load(nodes, st->two);
+	uint32_t in_word = st->in_word, entry;
+	size_t took;
 
 	if (unlikely(st->tail_len) && bytes.len) {
-		struct place at = { symbols, node, in_word };
 		uint32_t cp;
-		size_t took = finish_tail(st, bytes, &cp);
 
-		if (cp != UTF8_CUT) {
-			if (!careful(s, &k, &at, fold_text(&s->table, cp))) {
-				end = p;
-			} else {
-				st->tail_len = 0;
-				symbols = at.symbols;
-				node = at.node;
-				in_word = at.in_word;
-			}
+		took = finish_tail(st, bytes, &cp);
+		if (cp == UTF8_CUT) {
+			*used = bytes.len;
+			return 0;
 		}
-		if (p != end)
-			p += took;
+		entry = fold_text(&s->table, cp);
+		goto have;
 	}
 	while (p < end) {
-		const uint8_t *from = p;
-		uint32_t entry;
-
-		if (*p < 0x80) {
-			entry = ascii[*p++];
-		} else {
-			uint32_t cp;
-			size_t took = utf8_decode(p, (size_t)(end - p), &cp);
-
-			if (unlikely(!took)) {
-				st->tail_len = (uint8_t)(end - p);
-				memcpy(st->tail, p, st->tail_len);
-				p = end;
-				break;
-			}
-			p += took;
-			entry = fold_text(&s->table, cp);
-		}
-		if (likely(!(entry & TEXT_SPECIAL))) {
-			uint32_t word = entry >> 16, to = node, waited = 0;
-
-			if (edges && word != in_word) {
-				to = edge[node];
-				waited = nodes[to].fail & NODE_OUT;
-			}
-			/* A leaf must be left before the next step; only the careful path does that. */
-			if (!edges || likely(!waited)) {
-				to = automaton_step(nodes, root, to, TEXT_SYMBOL(entry));
-				if (likely(!(nodes[to].fail & NODE_OUT))) {
-					node = to;
-					symbols++;
-					in_word = word;
-					continue;
-				}
-			}
-		}
-		struct place at = { symbols, node, in_word };
-		if (!careful(s, &k, &at, entry)) {
-			p = from;
+		entry = next_entry(&s->table, p, end, &took);
+		if (unlikely(!took)) {
+			st->tail_len = (uint8_t)(end - p);
+			memcpy(st->tail, p, st->tail_len);
+			p = end;
 			break;
 		}
-		symbols = at.symbols;
-		node = at.node;
-		in_word = at.in_word;
+have:
+		if (likely(!(entry & TEXT_SPECIAL))) {
+			uint32_t symbol = TEXT_SYMBOL(entry), word = entry >> 16;
+			uint32_t to0 = (AT_BASE(at) & NODE_BASE) + symbol, to1 = (AT_BASE(one) & NODE_BASE) + symbol,
+				 to2 = (AT_BASE(two) & NODE_BASE) + symbol;
+			uint64_t first = root[symbol], begin = first, next, other;
+			bool hit0 = nodes[to0].check == AT_SLOT(at), hit1 = nodes[to1].check == AT_SLOT(one),
+			     hit2 = nodes[to2].check == AT_SLOT(two);
+			uint32_t event;
+
+			if (edges)
+				begin = pick(word & ~in_word, root_edge[symbol], first);
+			other = pick(hit1, load(nodes, to1), begin);
+			other = pick(hit2, load(nodes, to2), other);
+			next = pick(hit0, load(nodes, to0), other);
+			/* Something ends here, or waits for what comes, or the answer lies down the chain. */
+			event = AT_BASE(next) | AT_BASE(at) << 1 | (AT_BASE(at) << 2 & ((uint32_t)hit0 - 1));
+			if (likely(!(event & NODE_OUT))) {
+				two = pick(hit1, load(nodes, to1), first);
+				one = first;
+				at = next;
+				symbols++;
+				in_word = word;
+				p += took;
+				st->tail_len = 0;
+				continue;
+			}
+		}
+		struct place place = { symbols, AT_SLOT(at), AT_SLOT(one), AT_SLOT(two), in_word };
+		if (!careful(s, &k, &place, entry))
+			break;
+		symbols = place.symbols;
+		at = load(nodes, place.node);
+		one = load(nodes, place.one);
+		two = load(nodes, place.two);
+		in_word = place.in_word;
+		p += took;
+		st->tail_len = 0;
 	}
 	st->symbols = symbols;
-	st->node = node;
+	st->node = AT_SLOT(at);
+	st->one = AT_SLOT(one);
+	st->two = AT_SLOT(two);
 	st->in_word = (uint8_t)in_word;
 	st->done = k.done;
 	*used = (size_t)(p - bytes.at);
@@ -197,7 +237,7 @@ static always_inline size_t feed(const struct scanner *s, struct scan_state *st,
 size_t scan_feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
                  struct scan_hit *hits, size_t most)
 {
-	if (s->automaton.edge)
+	if (s->automaton.root_edge)
 		return feed(s, st, bytes, used, hits, most, true);
 	return feed(s, st, bytes, used, hits, most, false);
 }
@@ -205,17 +245,19 @@ size_t scan_feed(const struct scanner *s, struct scan_state *st, struct slice by
 size_t scan_end(const struct scanner *s, struct scan_state *st, struct scan_hit *hits, size_t most)
 {
 	struct sink k = { hits, most, .done = st->done };
-	struct place at = { st->symbols, st->node, st->in_word };
+	struct place at = place_of(st);
 
 	if (st->tail_len) {
 		if (!careful(s, &k, &at, fold_text(&s->table, UTF8_REPLACEMENT))) {
 			st->done = k.done;
 			return k.n;
 		}
-		*st = (struct scan_state){ .symbols = at.symbols, .node = at.node, .in_word = at.in_word };
+		*st = (struct scan_state){
+			.symbols = at.symbols, .node = at.node, .one = at.one, .two = at.two, .in_word = at.in_word
+		};
 	}
 	k.seen = 0;
-	if (at.in_word && s->automaton.edge && !cross_edge(&s->automaton, &k, &at)) {
+	if (at.in_word && !end_word(&s->automaton, &k, &at)) {
 		st->done = k.done;
 		return k.n;
 	}

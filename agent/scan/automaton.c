@@ -239,7 +239,7 @@ static uint32_t inherit(struct builder *b, const struct range *r, uint32_t slot,
 	if (b->edge) {
 		if (b->edged[rest])
 			flags = NODE_DEEP;
-		b->edged[slot] = b->edged[rest] || b->edged[r->node] || r->node == AT_SLOT(a->root[b->edge]);
+		b->edged[slot] = b->edged[rest] || b->edged[r->node] || r->node == AT_SLOT(a->root[b->edge][0]);
 	}
 	return a->hold[rest] > NODE_SHALLOW ? NODE_DEEP : flags;
 }
@@ -258,11 +258,11 @@ static int add_child(struct builder *b, const struct range *r, size_t i, size_t 
 	for (ends = now; ends < high && b->words[ends].len == depth;)
 		ends++;
 	if (r->node == NODE_ROOT)
-		a->root[symbol] = AT(slot, 0);
+		a->root[symbol][0] = AT(slot, 0);
 	else
 		fail = automaton_step(a, a->fail[r->node], symbol, begins(b, r, symbol, depth));
-	if (b->edge && r->node == AT_SLOT(a->root[b->edge]) && r->node)
-		a->root_edge[symbol] = AT(slot, 0);
+	if (r->node == NODE_ROOT ? !a->root[symbol][1] : b->edge && r->node == AT_SLOT(a->root[b->edge][0]))
+		a->root[symbol][1] = AT(slot, 0);
 	take(b, slot);
 	a->states++;
 	flags = inherit(b, r, slot, fail);
@@ -368,9 +368,8 @@ static int start(struct builder *b, const struct word *words, size_t count)
 	a->ids = malloc((count ? count : 1) * sizeof(*a->ids));
 	b->set = malloc((a->symbols + 1) * sizeof(*b->set));
 	b->from = malloc((a->symbols + 2) * sizeof(*b->from));
-	if (b->edge)
-		a->root_edge = calloc(a->symbols + 1, sizeof(*a->root_edge));
-	if (!a->root || !a->ids || !b->set || !b->from || (b->edge && !a->root_edge))
+	a->edges = b->edge || b->waits;
+	if (!a->root || !a->ids || !b->set || !b->from)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++)
 		a->ids[i] = words[i].id;
@@ -410,19 +409,12 @@ static void trim(struct builder *b)
 	a->slots = slots;
 }
 
-/* Bases of the first nodes are known at the end only. Where no needle that begins with an edge begins with the symbol,
- * one without does. */
+/* Bases of the first nodes are known at the end only. */
 static void finish_roots(struct automaton *a)
 {
-	for (size_t c = 0; c <= a->symbols; c++) {
-		uint32_t slot = AT_SLOT(a->root[c]);
-
-		a->root[c] = AT(slot, a->nodes[slot].base);
-		if (!a->root_edge)
-			continue;
-		slot = AT_SLOT(a->root_edge[c]) ? AT_SLOT(a->root_edge[c]) : slot;
-		a->root_edge[c] = AT(slot, a->nodes[slot].base);
-	}
+	for (size_t c = 0; c <= a->symbols; c++)
+		for (size_t k = 0; k < 2; k++)
+			a->root[c][k] = AT(AT_SLOT(a->root[c][k]), a->nodes[AT_SLOT(a->root[c][k])].base);
 }
 
 int automaton_build(struct automaton *a, struct word *words, size_t count, const uint16_t *pool, size_t symbols,
@@ -462,7 +454,6 @@ void automaton_free(struct automaton *a)
 {
 	free(a->nodes);
 	free(a->root);
-	free(a->root_edge);
 	free(a->fail);
 	free(a->out);
 	free(a->wait);

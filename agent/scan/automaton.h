@@ -7,10 +7,9 @@
  * probe that must miss and makes the hold of a leaf that of its fail chain.
  *
  * What ordinary text costs is not instructions but branches that nobody can predict: is there a child, how far down
- * does the fail chain lead? So a step has none. Beside the state walk the states of the last one and the last two
- * symbols, which depend on the text alone; with one probe each they give the answer for every state whose fail node is
- * no deeper than two, and all probes of a symbol are independent of each other. The few nodes for which that does not
- * do are marked NODE_DEEP, and their misses follow the chain.
+ * does the fail chain lead? So a step has none. Beside the state walks the state of the last symbol alone; with one probe
+ * it gives the answer for every state whose fail node is no deeper than one, and the probes of a symbol do not wait for
+ * each other. Other nodes are marked NODE_DEEP, and their misses follow the chain.
  */
 #pragma once
 
@@ -27,7 +26,7 @@
 #define NODE_LEAF (1u << 28)
 #define NODE_BASE (NODE_LEAF - 1)
 
-#define NODE_SHALLOW 2 /* fail nodes up to this depth are answered without the chain */
+#define NODE_SHALLOW 1 /* fail nodes up to this depth are answered without the chain */
 
 struct node {
 	uint32_t base; /* and flags */
@@ -48,8 +47,7 @@ struct output {
 
 struct automaton {
 	struct node *nodes;    /* owned, as all below */
-	uint64_t *root;        /* root's children by symbol, AT() */
-	uint64_t *root_edge;   /* the same where a word begins; NULL if no needle begins with an edge */
+	uint64_t (*root)[2];   /* root's children by symbol, AT(); second: where a word begins */
 	uint32_t *fail;        /* longest proper suffix that is a node, leaves passed over */
 	uint32_t *out;         /* outputs that end at the node, 0: none */
 	uint32_t *wait;        /* those that wait for the end of the word; NULL if there are none */
@@ -57,6 +55,7 @@ struct automaton {
 	struct output *outputs;
 	uint32_t *ids;
 	size_t slots, states, output_count, id_count, symbols;
+	bool edges; /* some needle begins or ends with an edge */
 };
 
 /* One needle as symbols. */
@@ -74,12 +73,6 @@ int automaton_build(struct automaton *a, struct word *words, size_t count, const
                     uint16_t edge, const bool *letter);
 void automaton_free(struct automaton *a);
 
-/* Root's child; `begins`: a word begins with the symbol. */
-static inline uint64_t automaton_first(const struct automaton *a, uint32_t symbol, bool begins)
-{
-	return begins && a->root_edge && a->root_edge[symbol] ? a->root_edge[symbol] : a->root[symbol];
-}
-
 /* One symbol on, by the chain: the node, a leaf too. */
 static inline uint32_t automaton_step(const struct automaton *a, uint32_t node, uint32_t symbol, bool begins)
 {
@@ -90,7 +83,7 @@ static inline uint32_t automaton_step(const struct automaton *a, uint32_t node, 
 			return to;
 		node = a->fail[node];
 	}
-	return AT_SLOT(automaton_first(a, symbol, begins));
+	return AT_SLOT(a->root[symbol][begins]);
 }
 
 /* The node where the walk goes on after the hits of this one. */

@@ -20,7 +20,7 @@
 /* Between two characters. */
 struct place {
 	uint64_t symbols;
-	uint32_t node, one, two;
+	uint32_t node, one;
 	bool in_word;
 };
 
@@ -34,7 +34,7 @@ struct sink {
 
 static struct place place_of(const struct scan_state *st)
 {
-	return (struct place){ st->symbols, st->node, st->one, st->two, st->in_word };
+	return (struct place){ st->symbols, st->node, st->one, st->in_word };
 }
 
 /* Delivers a list of outputs at the place. False: no room. */
@@ -63,23 +63,14 @@ static bool end_word(const struct automaton *a, struct sink *k, const struct pla
 	return !a->wait || deliver(a, k, p, a->wait[p->node]);
 }
 
-/* The child of `node`, or `other` if there is none. */
-static uint32_t child_or(const struct automaton *a, uint32_t node, uint32_t symbol, uint32_t other)
-{
-	uint32_t to = (a->nodes[node].base & NODE_BASE) + symbol;
-
-	return a->nodes[to].check == node ? automaton_rest(a, to) : other;
-}
-
 static bool step(const struct automaton *a, struct sink *k, struct place *p, uint32_t entry)
 {
-	uint32_t symbol = TEXT_SYMBOL(entry), one = automaton_rest(a, AT_SLOT(a->root[symbol])), node;
+	uint32_t symbol = TEXT_SYMBOL(entry), one = automaton_rest(a, AT_SLOT(a->root[symbol][0])), node;
 	bool word = entry & TEXT_WORD;
 
 	if (p->in_word && !word && !end_word(a, k, p))
 		return false;
 	node = automaton_step(a, p->node, symbol, word && !p->in_word);
-	p->two = child_or(a, p->one, symbol, one);
 	p->one = one;
 	p->in_word = word;
 	p->symbols++;
@@ -129,15 +120,20 @@ static size_t finish_tail(struct scan_state *st, struct slice bytes, uint32_t *c
 	return more;
 }
 
-/* a or b, without a branch: which of them is what nobody can predict. */
-static always_inline uint64_t pick(bool which, uint64_t a, uint64_t b)
+/* If a is b, *x = xx and *y = yy. Nobody can predict it, and compilers cannot be made to leave the branch out. */
+static always_inline void choose(uint32_t a, uint32_t b, uint32_t *x, uint32_t xx, uint32_t *y, uint32_t yy)
 {
-	return b ^ ((a ^ b) & -(uint64_t)which);
-}
+#ifdef __x86_64__
+	__asm__("cmpl %4, %5\n\tcmovel %2, %0\n\tcmovel %3, %1"
+	        : "+r"(*x), "+r"(*y)
+	        : "r"(xx), "rm"(yy), "r"(a), "rm"(b)
+	        : "cc");
+#else
+	uint32_t mask = -(uint32_t)(a == b);
 
-static always_inline uint64_t load(const struct node *nodes, uint32_t slot)
-{
-	return AT(slot, nodes[slot].base);
+	*x ^= (*x ^ xx) & mask;
+	*y ^= (*y ^ yy) & mask;
+#endif
 }
 
 /* The entry of the character at p; *took is 0 if it is cut. */
@@ -153,91 +149,119 @@ static always_inline uint32_t next_entry(const struct fold_table *t, const uint8
 	return *took ? fold_text(t, cp) : 0;
 }
 
-static always_inline size_t feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
-                                 struct scan_hit *hits, size_t most, const bool edges)
+/* The hot loop's own state. */
+struct walk {
+	const uint8_t *p, *end;
+	uint64_t symbols;
+	uint32_t node, one, in_word, entry;
+	size_t took;
+};
+
+enum stop { STOP_END, STOP_CUT, STOP_CAREFUL };
+
+/* Takes characters as long as each gives one symbol and ends nothing. `entry` (of `took` bytes) is looked at first if
+ * took is not 0. STOP_CAREFUL: so it is for the next one. */
+static always_inline enum stop walk(const struct scanner *s, struct walk *w, const bool edges)
 {
 	const struct automaton *a = &s->automaton;
 	const struct node *nodes = a->nodes;
-	const uint64_t *root = a->root, *root_edge = a->root_edge;
-	const uint8_t *p = bytes.at, *end = bytes.at + bytes.len;
+	const uint64_t (*root)[2] = (const uint64_t (*)[2])a->root;
+	const uint8_t *p = w->p, *end = w->end;
+	uint32_t node = w->node, base = nodes[node].base, in_word = w->in_word, entry = w->entry;
+	uint64_t one = AT(w->one, nodes[w->one].base), symbols = w->symbols;
+	enum stop why = STOP_END;
+	size_t took = w->took;
+
+	if (took)
+		goto have;
+	while (p < end) {
+		entry = next_entry(&s->table, p, end, &took);
+		if (unlikely(!took)) {
+			why = STOP_CUT;
+			break;
+		}
+have:
+		if (unlikely(entry & TEXT_SPECIAL)) {
+			why = STOP_CAREFUL;
+			break;
+		}
+		uint32_t symbol = TEXT_SYMBOL(entry), word = entry >> 16;
+		uint32_t to = (base & NODE_BASE) + symbol, one_to = (AT_BASE(one) & NODE_BASE) + symbol;
+		uint64_t first = root[symbol][0], begin = edges ? root[symbol][word & ~in_word] : first;
+		uint32_t next = AT_SLOT(begin), next_base = AT_BASE(begin);
+
+		choose(AT_SLOT(one), nodes[one_to].check, &next, one_to, &next_base, nodes[one_to].base);
+		next_base |= base << 2 & NODE_OUT; /* NODE_DEEP */
+		choose(node, nodes[to].check, &next, to, &next_base, nodes[to].base);
+		if (edges)
+			next_base |= base << 1 & NODE_OUT; /* NODE_WAIT */
+		if (unlikely(next_base & NODE_OUT)) {
+			if (base & NODE_WAIT || nodes[to].check == node) {
+				why = STOP_CAREFUL;
+				break;
+			}
+			next = automaton_step(a, node, symbol, edges && word & ~in_word);
+			next_base = nodes[next].base;
+			if (next_base & NODE_OUT) {
+				why = STOP_CAREFUL;
+				break;
+			}
+		}
+		one = first;
+		node = next;
+		base = next_base;
+		symbols++;
+		in_word = word;
+		p += took;
+	}
+	*w = (struct walk){ p, end, symbols, node, AT_SLOT(one), in_word, entry, took };
+	return why;
+}
+
+static always_inline size_t feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
+                                 struct scan_hit *hits, size_t most, const bool edges)
+{
+	struct walk w = { bytes.at, bytes.at + bytes.len, st->symbols, st->node, st->one, st->in_word, 0, 0 };
 	struct sink k = { hits, most, .done = st->done };
-	uint64_t symbols = st->symbols, at = load(nodes, st->node), one = load(nodes, st->one),
-		 two = load(nodes, st->two);
-	uint32_t in_word = st->in_word, entry;
-	size_t took;
+	enum stop why;
 
 	if (unlikely(st->tail_len) && bytes.len) {
 		uint32_t cp;
 
-		took = finish_tail(st, bytes, &cp);
+		w.took = finish_tail(st, bytes, &cp);
 		if (cp == UTF8_CUT) {
 			*used = bytes.len;
 			return 0;
 		}
-		entry = fold_text(&s->table, cp);
-		goto have;
+		w.entry = fold_text(&s->table, cp);
 	}
-	while (p < end) {
-		entry = next_entry(&s->table, p, end, &took);
-		if (unlikely(!took)) {
-			st->tail_len = (uint8_t)(end - p);
-			memcpy(st->tail, p, st->tail_len);
-			p = end;
-			break;
-		}
-have:
-		if (likely(!(entry & TEXT_SPECIAL))) {
-			uint32_t symbol = TEXT_SYMBOL(entry), word = entry >> 16;
-			uint32_t to0 = (AT_BASE(at) & NODE_BASE) + symbol, to1 = (AT_BASE(one) & NODE_BASE) + symbol,
-				 to2 = (AT_BASE(two) & NODE_BASE) + symbol;
-			uint64_t first = root[symbol], begin = first, next, other;
-			bool hit0 = nodes[to0].check == AT_SLOT(at), hit1 = nodes[to1].check == AT_SLOT(one),
-			     hit2 = nodes[to2].check == AT_SLOT(two);
-			uint32_t event;
+	while ((why = walk(s, &w, edges)) == STOP_CAREFUL) {
+		struct place at = { w.symbols, w.node, w.one, w.in_word };
 
-			if (edges)
-				begin = pick(word & ~in_word, root_edge[symbol], first);
-			other = pick(hit1, load(nodes, to1), begin);
-			other = pick(hit2, load(nodes, to2), other);
-			next = pick(hit0, load(nodes, to0), other);
-			/* Something ends here, or waits for what comes, or the answer lies down the chain. */
-			event = AT_BASE(next) | AT_BASE(at) << 1 | (AT_BASE(at) << 2 & ((uint32_t)hit0 - 1));
-			if (likely(!(event & NODE_OUT))) {
-				two = pick(hit1, load(nodes, to1), first);
-				one = first;
-				at = next;
-				symbols++;
-				in_word = word;
-				p += took;
-				st->tail_len = 0;
-				continue;
-			}
-		}
-		struct place place = { symbols, AT_SLOT(at), AT_SLOT(one), AT_SLOT(two), in_word };
-		if (!careful(s, &k, &place, entry))
+		if (!careful(s, &k, &at, w.entry))
 			break;
-		symbols = place.symbols;
-		at = load(nodes, place.node);
-		one = load(nodes, place.one);
-		two = load(nodes, place.two);
-		in_word = place.in_word;
-		p += took;
-		st->tail_len = 0;
+		w = (struct walk){ w.p + w.took, w.end, at.symbols, at.node, at.one, at.in_word, 0, 0 };
 	}
-	st->symbols = symbols;
-	st->node = AT_SLOT(at);
-	st->one = AT_SLOT(one);
-	st->two = AT_SLOT(two);
-	st->in_word = (uint8_t)in_word;
+	if (w.p != bytes.at)
+		st->tail_len = 0;
+	if (why == STOP_CUT) {
+		st->tail_len = (uint8_t)(w.end - w.p);
+		memcpy(st->tail, w.p, st->tail_len);
+		w.p = w.end;
+	}
+	st->symbols = w.symbols;
+	st->node = w.node;
+	st->one = w.one;
+	st->in_word = (uint8_t)w.in_word;
 	st->done = k.done;
-	*used = (size_t)(p - bytes.at);
+	*used = (size_t)(w.p - bytes.at);
 	return k.n;
 }
 
 size_t scan_feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
                  struct scan_hit *hits, size_t most)
 {
-	if (s->automaton.root_edge)
+	if (s->automaton.edges)
 		return feed(s, st, bytes, used, hits, most, true);
 	return feed(s, st, bytes, used, hits, most, false);
 }
@@ -253,7 +277,7 @@ size_t scan_end(const struct scanner *s, struct scan_state *st, struct scan_hit 
 			return k.n;
 		}
 		*st = (struct scan_state){
-			.symbols = at.symbols, .node = at.node, .one = at.one, .two = at.two, .in_word = at.in_word
+			.symbols = at.symbols, .node = at.node, .one = at.one, .in_word = at.in_word
 		};
 	}
 	k.seen = 0;

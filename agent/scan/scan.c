@@ -153,14 +153,15 @@ static always_inline uint32_t next_entry(const struct fold_table *t, const uint8
 struct walk {
 	const uint8_t *p, *end;
 	uint64_t symbols;
-	uint32_t node, one, in_word, entry;
+	uint32_t node, one, in_word;
+	bool have; /* `entry` is looked at first, of `took` bytes at p */
+	uint32_t entry;
 	size_t took;
 };
 
 enum stop { STOP_END, STOP_CUT, STOP_CAREFUL };
 
-/* Takes characters as long as each gives one symbol and ends nothing. `entry` (of `took` bytes) is looked at first if
- * took is not 0. STOP_CAREFUL: so it is for the next one. */
+/* Takes characters as long as each gives one symbol and ends nothing. STOP_CAREFUL: `entry` is not taken. */
 static always_inline enum stop walk(const struct scanner *s, struct walk *w, const bool edges)
 {
 	const struct automaton *a = &s->automaton;
@@ -172,7 +173,7 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, con
 	enum stop why = STOP_END;
 	size_t took = w->took;
 
-	if (took)
+	if (w->have)
 		goto have;
 	while (p < end) {
 		entry = next_entry(&s->table, p, end, &took);
@@ -214,35 +215,40 @@ have:
 		in_word = word;
 		p += took;
 	}
-	*w = (struct walk){ p, end, symbols, node, AT_SLOT(one), in_word, entry, took };
+	*w = (struct walk){ p, end, symbols, node, AT_SLOT(one), in_word, false, entry, took };
 	return why;
 }
 
 static always_inline size_t feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
                                  struct scan_hit *hits, size_t most, const bool edges)
 {
-	struct walk w = { bytes.at, bytes.at + bytes.len, st->symbols, st->node, st->one, st->in_word, 0, 0 };
+	struct walk w = { bytes.at, bytes.at + bytes.len, st->symbols, st->node, st->one, st->in_word, false, 0, 0 };
 	struct sink k = { hits, most, .done = st->done };
 	enum stop why;
 
-	if (unlikely(st->tail_len) && bytes.len) {
+	*used = bytes.len;
+	if (!bytes.len)
+		return 0;
+	if (st->tail_len) {
 		uint32_t cp;
 
 		w.took = finish_tail(st, bytes, &cp);
-		if (cp == UTF8_CUT) {
-			*used = bytes.len;
+		if (cp == UTF8_CUT)
 			return 0;
-		}
 		w.entry = fold_text(&s->table, cp);
+		w.have = true;
 	}
 	while ((why = walk(s, &w, edges)) == STOP_CAREFUL) {
 		struct place at = { w.symbols, w.node, w.one, w.in_word };
 
+		if (w.symbols != st->symbols)
+			st->tail_len = 0;
 		if (!careful(s, &k, &at, w.entry))
 			break;
-		w = (struct walk){ w.p + w.took, w.end, at.symbols, at.node, at.one, at.in_word, 0, 0 };
+		st->tail_len = 0;
+		w = (struct walk){ w.p + w.took, w.end, at.symbols, at.node, at.one, at.in_word, false, 0, 0 };
 	}
-	if (w.p != bytes.at)
+	if (why != STOP_CAREFUL)
 		st->tail_len = 0;
 	if (why == STOP_CUT) {
 		st->tail_len = (uint8_t)(w.end - w.p);

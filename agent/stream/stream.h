@@ -85,7 +85,8 @@ void http1_start(struct http1_reader *r, bool response);
  * the first byte that no head can have there, or at the end of the field line whose meaning is refused. Never looks at
  * bytes beyond the head. Empty lines before a request line are not skipped: they are malformed (RFC 9112 2.2 allows
  * it). Refused as well, because recipients differ: more than one Content-Type or Content-Encoding line, a Host that
- * is none, a tab behind the value of what frames the body, and a body announced with a 1xx or a 204. The form of the target is left to the caller. */
+ * is none, a tab behind the value of what frames the body, and a body announced with a 1xx or a 204. The form of the
+ * target is left to the caller. */
 enum step http1_read(struct http1_reader *r, struct slice head, enum http1_fault *fault);
 
 /* What may stand in a field name or method (RFC 9110 5.6.2), and in a field value. */

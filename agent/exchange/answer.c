@@ -245,6 +245,12 @@ static enum order decide(struct exchange *x, struct lane *l)
 {
 	if (x->blocked && (x->report.streamed || x->answering != PHASE_BODY))
 		x->answering = PHASE_CUT;
+	/* Nothing goes out that is not accounted for, whoever cleared it. */
+	if (x->cleared.wire != x->cleared.scanned + x->cleared.structural) {
+		x->cleared = x->gone;
+		return exchange_except(x, EXCEPTION_COVERAGE, NULL);
+	}
+	x->gone = x->cleared;
 	l->cleared = (size_t)(x->start + point_wire(&x->cleared) - l->base);
 	if (x->answering == PHASE_CUT)
 		return ORDER_CUT;

@@ -47,6 +47,18 @@ static bool charset_readable(struct slice params)
 	return true;
 }
 
+/* Text by another name: metrics as Prometheus asks for them, documentation pages. */
+static bool is_text(struct slice type)
+{
+	static const char *const names[] = { "application/openmetrics-text", "application/javascript",
+		                             "application/yaml", "application/xml" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (media_is(type, names[i]))
+			return true;
+	return type.len > 5 && slice_is_nocase(slice_of(type.at, 5), SLICE("text/"));
+}
+
 enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum http1_framing framing,
                             enum coding *coding, enum exception *exception)
 {
@@ -78,8 +90,7 @@ enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum 
 			return BODY_LINES;
 	if (media_is(type, "application/json") || media_is(type, "text/json") || ends_in(type, SLICE("+json")))
 		return BODY_JSON;
-	if ((type.len > 5 && slice_is_nocase(slice_of(type.at, 5), SLICE("text/"))) ||
-	    media_is(type, "application/javascript"))
+	if (is_text(type))
 		return framing == HTTP1_LENGTH ? BODY_TEXT : BODY_LIVE;
 	*exception = EXCEPTION_CONTENT_TYPE;
 	return BODY_NONE;

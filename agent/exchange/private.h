@@ -141,6 +141,7 @@ struct exchange {
 	struct point unit;    /* where the current unit began */
 	struct point edge;    /* the last place between units: where the next one will begin */
 	struct point cleared; /* what was released */
+	struct point gone;    /* cleared, when it was last looked at: it added up */
 	bool unit_open, field_open;
 	struct sse sse;
 	struct ndjson lines;

@@ -120,7 +120,7 @@ def message(r, response):
     lines, content = framing(r, body, odd)
     lines += [pick(r, FIELDS[:10], True) for _ in range(r.randrange(3))] + ([r.choice(FIELDS)] if odd() else [])
     if response:
-        status = pick(r, [b'200', b'404', b'500', b'204', b'304', b'100', b'103', b'101', b'2000', b'20', b'099', b'2x0', b'600', b' 200'], r.random() < 0.3)
+        status = pick(r, [b'200', b'404', b'500', b'204', b'205', b'304', b'100', b'103', b'101', b'2000', b'20', b'099', b'2x0', b'600', b' 200'], r.random() < 0.3)
         start = pick(r, VERSIONS, odd()) + pick(r, [b' ', b'  ', b'\t', b''], odd()) + status + pick(r, [b' OK', b'', b' ', b' \xff', b'  OK', b' O\0K'], odd())
     else:
         lines = r.choice(HOSTS if odd() else HOSTS[:1]) + lines

@@ -208,4 +208,4 @@ clean:
 help: ## this list
 	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
--include $(shell test -d build && find build -name '*.d')
+-include $(shell test -d build && find build -name '*.d' -type f)

@@ -19,6 +19,8 @@ const struct exception_row exception_table[EXCEPTION_COUNT] = {
 	[EXCEPTION_ANSWER_TRUNCATED] = { "answer_truncated", 502, "the server's answer ended in the middle" },
 	[EXCEPTION_CONTENT_ENCODING] = { "content_encoding", 502,
 	                                 "the answer is encoded in a way that cannot be read" },
+	[EXCEPTION_ENCODING_MALFORMED] = { "encoding_malformed", 502, "the answer is not what its encoding says" },
+	[EXCEPTION_ENCODING_BOMB] = { "encoding_bomb", 502, "the answer decodes to more than can be read" },
 	[EXCEPTION_CONTENT_TYPE] = { "content_type", 502, "the answer is of a type that cannot be inspected" },
 	[EXCEPTION_CHARSET] = { "charset", 502, "the answer is in a character set that cannot be inspected" },
 	[EXCEPTION_PARTIAL_CONTENT] = { "partial_content", 502, "parts of an answer cannot be inspected" },

@@ -6,7 +6,7 @@ void body_advance(struct exchange *x, size_t n, size_t text)
 {
 	x->here.wire += n;
 	x->here.structural += n - text;
-	if (x->body.framing != HTTP1_UNTIL_CLOSE)
+	if (x->body.framing != HTTP1_UNTIL_CLOSE && !x->decoder)
 		x->here.left -= n;
 }
 

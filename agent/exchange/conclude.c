@@ -161,11 +161,11 @@ static int end_chunked(struct exchange *x, struct lane *l, struct slice words)
 static enum conclusion append(struct exchange *x, struct lane *l, const struct refusal *r)
 {
 	struct buf words = BUF(REFUSAL_MAX);
-	int err = x->kind == BODY_EVENTS || x->kind == BODY_LINES ? 0 : -1;
+	int err = (x->kind == BODY_EVENTS || x->kind == BODY_LINES) && !x->decoder ? 0 : -1;
 
-	if (x->kind == BODY_EVENTS)
+	if (!err && x->kind == BODY_EVENTS)
 		err = refusal_events(&words, r);
-	if (x->kind == BODY_LINES && !x->cleared.line_start)
+	if (!err && x->kind == BODY_LINES && !x->cleared.line_start)
 		err = buf_add(&words, SLICE("\n"));
 	if (x->kind == BODY_LINES && !err)
 		err = refusal_line(&words, r);

@@ -47,8 +47,20 @@ static bool charset_readable(struct slice params)
 	return true;
 }
 
+/* Text by another name: metrics as Prometheus asks for them, documentation pages. */
+static bool is_text(struct slice type)
+{
+	static const char *const names[] = { "application/openmetrics-text", "application/javascript",
+		                             "application/yaml", "application/xml" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (media_is(type, names[i]))
+			return true;
+	return type.len > 5 && slice_is_nocase(slice_of(type.at, 5), SLICE("text/"));
+}
+
 enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum http1_framing framing,
-                            enum exception *exception)
+                            enum coding *coding, enum exception *exception)
 {
 	static const char *const lines[] = { "application/x-ndjson", "application/ndjson", "application/jsonl",
 		                             "application/x-jsonlines", "application/jsonlines" };
@@ -61,7 +73,8 @@ enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum 
 		*exception = EXCEPTION_PARTIAL_CONTENT;
 		return BODY_NONE;
 	}
-	if (h->encoded) {
+	*coding = CODING_NONE;
+	if (h->encoded && !coding_of(slice_of(head.at + h->content_encoding.at, h->content_encoding.len), coding)) {
 		*exception = EXCEPTION_CONTENT_ENCODING;
 		return BODY_NONE;
 	}
@@ -80,8 +93,7 @@ enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum 
 	if (media_is(type, "application/octet-stream") &&
 	    http1_value(h, head, SLICE("inference-header-content-length")).at)
 		return BODY_TENSORS;
-	if ((type.len > 5 && slice_is_nocase(slice_of(type.at, 5), SLICE("text/"))) ||
-	    media_is(type, "application/javascript"))
+	if (is_text(type))
 		return framing == HTTP1_LENGTH ? BODY_TEXT : BODY_LIVE;
 	*exception = EXCEPTION_CONTENT_TYPE;
 	return BODY_NONE;

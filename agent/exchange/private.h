@@ -10,14 +10,22 @@
 
 /* A place in the answer where it may be cut: all before it is decided. */
 struct point {
-	uint64_t wire;       /* bytes of the answer before it */
+	uint64_t wire;       /* bytes of the answer before it; content without its encoding */
 	uint64_t scanned;    /* of these */
 	uint64_t structural; /* of these; wire = scanned + structural */
 	uint64_t left;       /* bytes still promised by the framing: of the chunk, or of the length */
 	bool in_chunk;       /* a chunk has begun and its closing line break is not behind us */
 	bool line_start;     /* BODY_LINES: a line break, or nothing, is in front of it */
 	uint32_t sequence;   /* number of the next message, where they are numbered */
+	uint64_t packed;     /* encoded content: bytes the server sent that hold no text behind it; 0: wire */
+	uint64_t framed;     /* of these, structural */
 };
+
+/* Bytes the server sent up to there. */
+static inline uint64_t point_wire(const struct point *p)
+{
+	return p->packed ? p->packed : p->wire;
+}
 
 /* The state of a text before a unit touched it. */
 struct mark {
@@ -137,7 +145,8 @@ struct exchange {
 	enum phase asking;
 	struct http1_reader *reader; /* owned; of the head that is being read, either way */
 	struct http1_body request_body;
-	struct walk *request_walk; /* owned; NULL: nothing to learn from the request */
+	struct walk *request_walk;       /* owned; NULL: nothing to learn from the request */
+	struct decoder *request_decoder; /* owned; NULL: it is not encoded */
 	bool request_seen, begun;
 	bool to_head, http10;
 	size_t model_len; /* of the request's model, so far */
@@ -151,11 +160,14 @@ struct exchange {
 	bool started, head_cleared;
 	bool answer_close; /* the server will close after it */
 	struct http1_body body;
+	struct decoder *decoder; /* owned; NULL: the content is not encoded */
+	struct point raw;        /* of encoded content: what was read of what the server sent */
 	enum body_kind kind;
 	struct point here;    /* what was read, with what it was */
 	struct point unit;    /* where the current unit began */
 	struct point edge;    /* the last place between units: where the next one will begin */
 	struct point cleared; /* what was released */
+	struct point gone;    /* cleared, when it was last looked at: it added up */
 	bool unit_open, field_open;
 	struct sse sse;
 	struct ndjson lines;
@@ -267,7 +279,17 @@ void unit_extend(struct exchange *x);
 /* ---- media.c: what an answer says it is ---- */
 
 enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum http1_framing framing,
-                            enum exception *exception);
+                            enum coding *coding, enum exception *exception);
+
+/* ---- encoded.c: content with an encoding ---- */
+
+/* The body begins at x->here. */
+enum exception encoded_begin(struct exchange *x, enum coding coding);
+/* n bytes of framing were read. */
+void encoded_framing(struct exchange *x, size_t n);
+enum exception encoded_data(struct exchange *x, struct slice data);
+/* The body is complete: so must be its encoding. */
+enum exception encoded_end(struct exchange *x);
 
 /* ---- body.c: bodies become texts ---- */
 

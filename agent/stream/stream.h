@@ -84,8 +84,9 @@ void http1_start(struct http1_reader *r, bool response);
  * looked at. STEP_ITEM: r->head is complete. STEP_BAD: *fault says which kind (otherwise it is HTTP1_FINE), found at
  * the first byte that no head can have there, or at the end of the field line whose meaning is refused. Never looks at
  * bytes beyond the head. Empty lines before a request line are not skipped: they are malformed (RFC 9112 2.2 allows
- * it). Refused as well, because recipients differ: more than one Content-Type or Content-Encoding line, and a Host that
- * is none. The form of the target is left to the caller. */
+ * it). Refused as well, because recipients differ: more than one Content-Type or Content-Encoding line, a Host that
+ * is none, a tab behind the value of what frames the body, and a body announced with a 1xx or a 204. The form of the
+ * target is left to the caller. */
 enum step http1_read(struct http1_reader *r, struct slice head, enum http1_fault *fault);
 
 /* What may stand in a field name or method (RFC 9110 5.6.2), and in a field value. */
@@ -139,6 +140,47 @@ void http1_body_start(struct http1_body *b, enum http1_framing framing, uint64_t
  * nothing is kept. HTTP1_END comes by a call of its own, which may be given nothing: feed until it. HTTP1_UNTIL_CLOSE
  * never ends by itself. */
 enum step http1_body_feed(struct http1_body *b, struct slice in, size_t *used, struct http1_body_item *item);
+
+/* ---- content codings (RFC 9110 8.4.1): gzip, deflate, br, zstd ---- */
+
+enum coding { CODING_NONE, CODING_GZIP, CODING_DEFLATE, CODING_BROTLI, CODING_ZSTD, CODING_COUNT };
+
+/* The coding that a Content-Encoding value names; none for an empty value and for "identity". False: an unknown one, or
+ * more than one. */
+bool coding_of(struct slice value, enum coding *out);
+
+enum decoder_fault {
+	DECODER_FINE,
+	DECODER_CORRUPT, /* not of that coding, or its readers differ on it */
+	DECODER_BOMB,    /* more text, memory or silence than an answer has use for */
+	DECODER_MEMORY,
+};
+
+#define DECODER_RATIO_MAX 256        /* decoded bytes for each byte, on the whole, */
+#define DECODER_SLACK     (1u << 20) /* beyond as many to begin with */
+#define DECODER_QUIET_MAX (1u << 18) /* bytes in a row of which nothing can be read */
+
+/* Takes one coding off. Memory is bounded: windows over 8 MiB are refused. Refused as well: gzip headers with a name, a
+ * comment or an extra field, zstd frames to be skipped, preset dictionaries, bytes behind the end. Members of gzip and
+ * frames of zstd may follow each other. Metadata of brotli is skipped: the library does not show it. */
+struct decoder;
+
+/* -ENOMEM. The decoder is the caller's: decoder_free(). `coding` is not CODING_NONE. */
+int decoder_new(struct decoder **out, enum coding coding);
+void decoder_free(struct decoder **at);
+
+/* Gives one encoded byte, after decoder_take() said STEP_MORE. */
+void decoder_give(struct decoder *d, uint8_t byte);
+/* STEP_ITEM: *piece is the next text that can be read of the bytes given so far, good until the next call. STEP_MORE:
+ * no more can. STEP_BAD: decoder_fault() says why, and it is for good. */
+enum step decoder_take(struct decoder *d, struct slice *piece);
+
+/* All text that any reader could have of the bytes given so far was taken: zstd's blocks are readable in part before
+ * the library reads them whole. */
+bool decoder_settled(const struct decoder *d);
+/* The encoding may end here: behind its end, or before its first byte. */
+bool decoder_complete(const struct decoder *d);
+enum decoder_fault decoder_fault(const struct decoder *d, const char **why);
 
 /* ---- server-sent events (WHATWG HTML, 9.2.6) ---- */
 

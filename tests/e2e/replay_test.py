@@ -4,16 +4,15 @@
 
     replay_test.py [NAME...]       SLUICE_CUTS=0 leaves the cuts out
 """
-import contextlib
 import json
 import os
 import subprocess
 import sys
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from gate import ALPHA, FIXTURES, POLICY, TOP, Answer, finish, leaks, need, ok, parse_answer, read_answer
+from codings import decode
 
 CTL = os.path.join(TOP, 'build', 'sluicectl')
 
@@ -38,15 +37,8 @@ def body_of(raw):
         parse_answer(answer, True)
     except ValueError:
         return raw
-    body, left = b'', bytes(answer.body)
-    if answer.fields.get('content-encoding') not in ('gzip', 'deflate'):
-        return left
-    with contextlib.suppress(zlib.error):
-        while left:  # of several members, too
-            inflater = zlib.decompressobj(47)
-            body += inflater.decompress(left)
-            left = inflater.unused_data
-    return body or left
+    left, coding = bytes(answer.body), answer.fields.get('content-encoding', 'identity').lower()
+    return left if coding == 'identity' else decode(coding, left)
 
 
 def same_start(a, b):

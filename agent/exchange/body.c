@@ -392,12 +392,10 @@ enum exception body_end(struct exchange *x)
 	/* An event without its empty line at the end of a complete body: lax readers read it, so it is read. */
 	if (x->kind == BODY_EVENTS && x->unit_open)
 		e = event_end(x);
-	else if (x->kind == BODY_LINES && x->unit_open)
-		e = json_end(x); /* cut short, and refused for it */
 	else if (x->kind == BODY_TENSORS && x->tensors.json)
 		e = unparsable(x, "the JSON in front of the tensors is cut short");
-	else if (x->kind == BODY_JSON && !json_blank(&x->walk.json))
-		e = json_end(x);
+	else if (x->kind == BODY_LINES ? x->unit_open : x->kind == BODY_JSON && !json_blank(&x->walk.json))
+		e = json_end(x); /* a message among others is cut short, and refused for it */
 	if (e == EXCEPTION_NONE && x->unit_open)
 		e = unit_end(x);
 	if (e == EXCEPTION_NONE)

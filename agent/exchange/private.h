@@ -258,6 +258,21 @@ size_t unbase_byte(struct unbase *u, uint8_t c, uint8_t out[UNBASE_MAX]);
 /* ---- text.c: texts and what of them is held ---- */
 
 void text_free(struct text *t);
+/* The text of a leaf, made if it is new; NULL: there are too many. Texts move when one is made: keep their places. */
+struct text *text_find(struct exchange *x, const struct leaf *leaf);
+/* The text at `at` is about to be read: it has a twin from its first backslash on. Texts may move. */
+enum exception text_ready(struct exchange *x, size_t at, struct slice bytes);
+/* Its readings, behind the `count` that are there; returns how many there are then. */
+size_t text_readings(struct exchange *x, size_t at, struct reading *readings, size_t count);
+/* A piece of a text that goes on. */
+enum exception text_go_on(struct exchange *x, const struct leaf *leaf, size_t at);
+/* Nothing is held for it. */
+void text_forget_marks(struct exchange *x, struct text *t);
+
+/* ---- again.c: a text that may come whole in each message ---- */
+
+enum exception text_again(struct exchange *x, const struct leaf *leaf);
+
 /* A piece of a text that goes on over units, or of one by itself (`alone`). 0, or the exception. */
 enum exception text_feed(struct exchange *x, const struct leaf *leaf);
 /* A whole text by itself: a field value, a comment. */

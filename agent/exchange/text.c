@@ -34,7 +34,7 @@ static bool is_apart(enum channel channel)
 
 /* ---- texts ---- */
 
-static void forget_marks(struct exchange *x, struct text *t)
+void text_forget_marks(struct exchange *x, struct text *t)
 {
 	if (t->mark_first != t->mark_end)
 		x->holding--;
@@ -72,14 +72,14 @@ static bool spent(const struct exchange *x, const struct text *t)
 /* Its place is free for another text. Its twin's will be when it is needed. */
 static void give_up(struct exchange *x, struct text *t)
 {
-	forget_marks(x, t);
+	text_forget_marks(x, t);
 	text_free(t);
 	for (int i = 0; i < 2 && !t->is_twin; i++) {
 		uint32_t twin = i ? t->coded : t->twin;
 
 		if (!twin)
 			continue;
-		forget_marks(x, &x->texts[twin]);
+		text_forget_marks(x, &x->texts[twin]);
 		x->texts[twin].is_orphan = true;
 	}
 }
@@ -108,7 +108,7 @@ static struct text *new_text(struct exchange *x, size_t keep)
 	return &x->texts[x->text_count++];
 }
 
-static struct text *text_of(struct exchange *x, const struct leaf *leaf)
+struct text *text_find(struct exchange *x, const struct leaf *leaf)
 {
 	struct text *t;
 
@@ -277,7 +277,7 @@ static enum exception text_label(struct exchange *x, const struct leaf *leaf)
 }
 
 /* The text at `at` is about to be read: it has a twin from its first backslash on. Texts may move. */
-static enum exception make_ready(struct exchange *x, size_t at, struct slice bytes)
+enum exception text_ready(struct exchange *x, size_t at, struct slice bytes)
 {
 	if (!touch(x, &x->texts[at]))
 		return EXCEPTION_MEMORY;
@@ -290,7 +290,7 @@ static enum exception make_ready(struct exchange *x, size_t at, struct slice byt
 }
 
 /* Its readings, behind those that are there. */
-static size_t add_readings(struct exchange *x, size_t at, struct reading *readings, size_t count)
+size_t text_readings(struct exchange *x, size_t at, struct reading *readings, size_t count)
 {
 	struct text *t = &x->texts[at];
 
@@ -312,12 +312,12 @@ static size_t add_readings(struct exchange *x, size_t at, struct reading *readin
 static enum exception read_piece(struct exchange *x, const struct leaf *leaf, size_t at, struct slice bytes)
 {
 	struct reading readings[READINGS_MAX];
-	enum exception e = bytes.len ? make_ready(x, at, bytes) : EXCEPTION_NONE;
+	enum exception e = bytes.len ? text_ready(x, at, bytes) : EXCEPTION_NONE;
 	size_t count;
 
 	if (e != EXCEPTION_NONE || !bytes.len)
 		return e;
-	count = add_readings(x, at, readings, 0);
+	count = text_readings(x, at, readings, 0);
 	if (is_apart(leaf->channel))
 		readings[count++] = (struct reading){ .state = &x->one };
 	return readings_feed(x, readings, count, bytes, leaf->channel, leaf->choice);
@@ -343,7 +343,7 @@ static size_t until_coded(struct text *t, struct slice bytes)
 }
 
 /* The twin that reads base64 decoded is made when there is a run, and given what it has missed of it. */
-static enum exception go_on(struct exchange *x, const struct leaf *leaf, size_t at)
+enum exception text_go_on(struct exchange *x, const struct leaf *leaf, size_t at)
 {
 	struct reading coded;
 	struct text *twin;
@@ -362,145 +362,6 @@ static enum exception go_on(struct exchange *x, const struct leaf *leaf, size_t 
 	coded = (struct reading){ .state = &twin->state, .coded = &twin->letters };
 	e = readings_feed(x, &coded, 1, slice_of(x->texts[at].letters.first, UNBASE_RUN), leaf->channel, leaf->choice);
 	return e != EXCEPTION_NONE || stopped(x) ? e : read_piece(x, leaf, at, slice_from(leaf->text, n));
-}
-
-/* ---- texts that come again ---- */
-
-/* Messages that have all that was seen and more, until a text is taken for one that comes whole in each; bytes that
- * there must be. Parts that follow each other do not begin with each other so often. */
-#define AGAIN_GROWN 3
-#define AGAIN_BYTES 32
-#define AGAIN_MAX   (4u << 20)
-
-/* What is given up is read by the other reading. */
-static void drop(struct exchange *x, size_t at)
-{
-	struct text *t = &x->texts[at];
-	struct text *twin = t->twin ? &x->texts[t->twin] : NULL;
-
-	forget_marks(x, t);
-	t->touched = false;
-	t->state = (struct scan_state){};
-	t->escapes = (struct unescape){};
-	if (!twin)
-		return;
-	forget_marks(x, twin);
-	twin->touched = false;
-	twin->state = (struct scan_state){};
-	twin->escapes = (struct unescape){};
-}
-
-/* It comes in parts: what was kept for comparison is not needed. */
-static void take_parts(struct exchange *x, size_t at)
-{
-	struct again *a = x->texts[at].again;
-
-	a->parts = true;
-	x->again_bytes -= buf_len(&a->seen);
-	buf_free(&a->seen);
-	drop(x, at);
-}
-
-/* The part of `bytes` that was not seen before. */
-static enum exception fresh(struct exchange *x, size_t at, struct slice bytes, struct slice *new)
-{
-	struct again *a = x->texts[at].again;
-	size_t left, n;
-
-	if (a->parts)
-		return EXCEPTION_NONE;
-	left = buf_len(&a->seen) - a->at;
-	n = left < bytes.len ? left : bytes.len;
-	if (n && memcmp(buf_slice(&a->seen).at + a->at, bytes.at, n)) {
-		if (a->whole)
-			return EXCEPTION_TEXT_CHANGED;
-		take_parts(x, at);
-		return EXCEPTION_NONE;
-	}
-	*new = slice_from(bytes, n);
-	if (x->again_bytes + new->len > AGAIN_MAX)
-		return EXCEPTION_EVENT_TOO_LARGE;
-	if (buf_add(&a->seen, *new))
-		return EXCEPTION_MEMORY;
-	x->again_bytes += new->len;
-	a->at += bytes.len;
-	return EXCEPTION_NONE;
-}
-
-/* The text of this message is over: had it all that was seen, and more? */
-static void again_end(struct exchange *x, size_t at, size_t joined)
-{
-	struct again *a = x->texts[at].again;
-
-	if (a->parts || a->whole)
-		return;
-	if (a->at < a->before) {
-		take_parts(x, at);
-		return;
-	}
-	a->grown = a->before >= AGAIN_BYTES && a->at > a->before ? a->grown + 1 : 0;
-	a->whole = a->grown >= AGAIN_GROWN;
-	if (a->whole)
-		drop(x, joined);
-}
-
-/* What the text is compared by, made when it begins. */
-static struct again *again_of(struct exchange *x, size_t at, bool begin)
-{
-	struct again *a = x->texts[at].again;
-
-	if (!a) {
-		a = x->texts[at].again = calloc(1, sizeof(*a));
-		if (!a)
-			return NULL;
-		a->seen = BUF(AGAIN_MAX);
-	}
-	if (begin) {
-		a->at = 0;
-		a->before = buf_len(&a->seen);
-	}
-	return a;
-}
-
-/* Two readings of a piece, side by side: what is new in it, and all of it as the next part. */
-static enum exception text_again(struct exchange *x, const struct leaf *leaf)
-{
-	struct leaf part = *leaf;
-	struct reading readings[READINGS_MAX];
-	struct slice new = leaf->text;
-	size_t at, joined, count = 0;
-	enum exception e;
-	struct again *a;
-	struct text *t = text_of(x, leaf);
-
-	if (!t)
-		return EXCEPTION_TOO_MANY_TEXTS;
-	at = (size_t)(t - x->texts);
-	part.path |= (uint64_t)1 << 40;
-	t = text_of(x, &part);
-	if (!t)
-		return EXCEPTION_TOO_MANY_TEXTS;
-	joined = (size_t)(t - x->texts);
-	a = again_of(x, at, leaf->begin);
-	if (!a)
-		return EXCEPTION_MEMORY;
-	e = fresh(x, at, leaf->text, &new);
-	part.text = slice_of(leaf->text.at, leaf->text.len - new.len);
-	if (e == EXCEPTION_NONE && part.text.len && !a->whole)
-		e = go_on(x, &part, joined);
-	if (e == EXCEPTION_NONE && new.len && !a->parts)
-		e = make_ready(x, at, new);
-	if (e == EXCEPTION_NONE && new.len && !a->whole)
-		e = make_ready(x, joined, new);
-	if (e == EXCEPTION_NONE && new.len && !a->parts)
-		count = add_readings(x, at, readings, count);
-	if (e == EXCEPTION_NONE && new.len && !a->whole)
-		count = add_readings(x, joined, readings, count);
-	if (e == EXCEPTION_NONE && count && !stopped(x))
-		e = readings_feed(x, readings, count, new, leaf->channel, leaf->choice);
-	if (e == EXCEPTION_NONE && leaf->end && !stopped(x))
-		again_end(x, at, joined);
-	return e;
 }
 
 enum exception text_feed(struct exchange *x, const struct leaf *leaf)
@@ -526,8 +387,8 @@ enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 	if (leaf->again) {
 		e = text_again(x, leaf);
 	} else if (leaf->text.len) {
-		t = text_of(x, leaf);
-		e = t ? go_on(x, leaf, (size_t)(t - x->texts)) : EXCEPTION_TOO_MANY_TEXTS;
+		t = text_find(x, leaf);
+		e = t ? text_go_on(x, leaf, (size_t)(t - x->texts)) : EXCEPTION_TOO_MANY_TEXTS;
 	}
 	if (e == EXCEPTION_NONE && is_apart(leaf->channel) && leaf->end && !stopped(x))
 		e = reading_end(x, &(struct reading){ .state = &x->one }, leaf->channel, leaf->choice);
@@ -558,7 +419,7 @@ static void settle(struct exchange *x, struct text *t)
 	if (hold > x->report.max_hold)
 		x->report.max_hold = (uint32_t)hold;
 	if (!hold && !is_cut(t)) {
-		forget_marks(x, t);
+		text_forget_marks(x, t);
 		return;
 	}
 	while (t->mark_end - t->mark_first > 1 && begins(&t->marks[t->mark_first + 1]) <= from)
@@ -595,7 +456,7 @@ static enum exception finish_choices(struct exchange *x)
 				continue;
 			e = text_end(x, t);
 			if (!x->blocked)
-				forget_marks(x, t);
+				text_forget_marks(x, t);
 		}
 	}
 	return e;
@@ -658,7 +519,7 @@ enum exception texts_end(struct exchange *x)
 
 	for (size_t i = 0; i < x->text_count && e == EXCEPTION_NONE; i++) {
 		e = text_end(x, &x->texts[i]);
-		forget_marks(x, &x->texts[i]);
+		text_forget_marks(x, &x->texts[i]);
 	}
 	if (e == EXCEPTION_NONE && !covered(x))
 		return EXCEPTION_COVERAGE;

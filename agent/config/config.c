@@ -79,9 +79,23 @@ static void service_fail(struct reader *r, yaml_node_t *n)
 		r->service->fail_open = which;
 }
 
+static void service_upgrade(struct reader *r, yaml_node_t *n)
+{
+	static const char *const words[] = { "refuse", "pass" };
+	size_t which;
+
+	if (read_one_of(r, n, "upgrade", words, 2, &which))
+		r->service->upgrade_pass = which;
+}
+
 static const struct key service_keys[] = {
-	{ "name", service_name, NULL },   { "unit", service_unit, NULL }, { "cgroup", service_cgroup, NULL },
-	{ "ports", service_ports, NULL }, { "fail", service_fail, NULL }, {},
+	{ "name", service_name, NULL },
+	{ "unit", service_unit, NULL },
+	{ "cgroup", service_cgroup, NULL },
+	{ "ports", service_ports, NULL },
+	{ "fail", service_fail, NULL },
+	{ "upgrade", service_upgrade, NULL },
+	{},
 };
 
 static void services(struct reader *r, yaml_node_t *n)

@@ -103,8 +103,9 @@ struct exchange {
 	struct decoder *request_decoder; /* owned; NULL: it is not encoded */
 	bool request_seen, begun;
 	bool to_head, http10;
-	size_t model_len; /* of the request's model, so far */
-	uint32_t wanted;  /* choices the request asks for; 0: it does not say */
+	bool to_websocket; /* it asks for one, and may have it */
+	size_t model_len;  /* of the request's model, so far */
+	uint32_t wanted;   /* choices the request asks for; 0: it does not say */
 
 	/* answer */
 	enum phase answering;
@@ -193,6 +194,15 @@ enum exception unit_end(struct exchange *x);
 enum exception texts_end(struct exchange *x);
 /* Nothing but framing since the last unit's end: it goes with it. */
 void unit_extend(struct exchange *x);
+
+/* ---- narrow.c: what a request offers and we could not read ---- */
+
+enum upgrade { UPGRADE_NONE, UPGRADE_WEBSOCKET, UPGRADE_H2C, UPGRADE_OTHER };
+
+enum upgrade upgrade_of(const struct http1_head *h, struct slice head);
+/* Narrows Accept-Encoding in the head that begins at l->parsed, takes the offer of HTTP/2 out if it is there (`h2c`),
+ * and keeps h->len right. Below 0: it does not fit. */
+int narrow(struct lane *l, struct http1_head *h, bool h2c);
 
 /* ---- media.c: what an answer says it is ---- */
 

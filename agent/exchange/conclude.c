@@ -121,8 +121,10 @@ static int end_chunked(struct exchange *x, struct lane *l, struct slice words)
 static enum conclusion append(struct exchange *x, struct lane *l, const struct refusal *r)
 {
 	struct buf words = BUF(REFUSAL_MAX);
-	int err = x->kind == BODY_EVENTS && !x->decoder ? refusal_events(&words, r) : -1;
+	int err = x->kind == BODY_EVENTS ? refusal_events(&words, r) : -1;
 
+	if (!err && x->decoder)
+		err = encoded_words(x, &words);
 	if (!err)
 		switch (x->body.framing) {
 		case HTTP1_CHUNKED:

@@ -17,6 +17,7 @@ struct point {
 	bool in_chunk;       /* a chunk has begun and its closing line break is not behind us */
 	uint64_t packed;     /* encoded content: bytes the server sent that hold no text behind it; 0: wire */
 	uint64_t framed;     /* of these, structural */
+	struct seam seam;    /* whether the encoding can be ended behind these */
 };
 
 /* Bytes the server sent up to there. */
@@ -216,6 +217,9 @@ enum exception encoded_begin(struct exchange *x, enum coding coding);
 /* n bytes of framing were read. */
 void encoded_framing(struct exchange *x, size_t n);
 enum exception encoded_data(struct exchange *x, struct slice data);
+/* The last words of a cut answer take the form that the encoding has them in, no shorter than what is promised of the
+ * chunk or the body. Below 0: the encoding cannot be ended where it was cut. */
+int encoded_words(const struct exchange *x, struct buf *words);
 /* The body is complete: so must be its encoding. */
 enum exception encoded_end(struct exchange *x);
 

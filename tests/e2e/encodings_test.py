@@ -57,6 +57,9 @@ def with_curl(ground):
         ok('curl: %s is cut in front of the match' % name, not leaks(cut.stdout, ALPHA) and b'FORB' not in cut.stdout and
            'Take the '.startswith(reading.texts.get('0.content', '')) and
            (form == 'end' or one or reading.texts.get('0.content') == 'Take the '), cut)
+        if form == 'flush' and coding in ('gzip', 'deflate', 'bare'):
+            ok('curl: %s ends as the API has it' % name, cut.returncode == 0 and reading.done and
+               reading.finish == {0: 'content_filter'}, cut)
         whole = subprocess.run(['curl', '-sSN', '--compressed', '-d', '{}', url(ground, 'hit-json-' + name)], capture_output=True,
                                timeout=30)
         ok('curl: %s in one piece is replaced' % name, whole.returncode == 0 and
@@ -76,6 +79,10 @@ def with_node(ground):
         ok('node: %s passes whole' % name, not answer['error'] and answer['text'].encode() == fixture(name), answer)
     for name, answer in zip(hits, answers[len(clean):]):
         ok('node: %s is cut in front of the match' % name, 'FORB' not in answer['text'], answer)
+        if 'flush' in name and not name.startswith('br'):
+            reading = read_answer(answer['text'].encode())
+            ok('node: %s ends as the API has it' % name, not answer['error'] and reading.done and
+               reading.finish == {0: 'content_filter'}, answer)
 
 
 def live(ground):

@@ -207,16 +207,11 @@ format: ## rewrite sources as .clang-format says
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
 
 install: all ## DESTDIR=, PREFIX=/usr; keeps a configuration and a policy that are there
-	$(Q)install -D -m 0755 build/sluiced $(DESTDIR)$(or $(PREFIX),/usr)/sbin/sluiced
-	$(Q)install -D -m 0755 build/sluicectl $(DESTDIR)$(or $(PREFIX),/usr)/bin/sluicectl
-	$(Q)install -d -m 0755 $(DESTDIR)/etc/sluice/policy.d
-	$(Q)test -e $(DESTDIR)/etc/sluice/sluice.yaml || install -m 0644 packaging/sluice.yaml $(DESTDIR)/etc/sluice/
-	$(Q)ls $(DESTDIR)/etc/sluice/policy.d/*.yaml > /dev/null 2>&1 || \
-		install -m 0644 packaging/policy.d/selftest.yaml $(DESTDIR)/etc/sluice/policy.d/
-	$(Q)install -D -m 0644 packaging/sluice.service $(DESTDIR)/lib/systemd/system/sluice.service
+	$(Q)DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) packaging/install
 
-deb: ## not there yet
-	$(Q)echo "make deb: packages are not built yet; use 'make install DESTDIR=...'" >&2; exit 2
+deb: all ## build/deb/sluice_VERSION_ARCH.deb, looked at by lintian
+	$(Q)scripts/deps --package
+	$(Q)packaging/deb $(VERSION)
 
 clean:
 	$(Q)rm -rf build
@@ -224,4 +219,4 @@ clean:
 help: ## this list
 	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
--include $(shell test -d build && find build -name '*.d')
+-include $(shell test -d build && find build -name '*.d' -type f)

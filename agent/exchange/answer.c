@@ -90,7 +90,10 @@ static enum exception head_read(struct exchange *x, struct slice head)
 		e = EXCEPTION_CONTENT_TYPE;
 	if (e != EXCEPTION_NONE)
 		return e;
-	x->report.streamed = x->kind == BODY_EVENTS || x->kind == BODY_LIVE;
+	/* Whole or one message behind the other: its length not being known, it may be either. */
+	if (x->kind == BODY_JSON && x->report.dialect->lines && framing != HTTP1_LENGTH)
+		x->kind = BODY_LINES;
+	x->report.streamed = x->kind == BODY_EVENTS || x->kind == BODY_LINES || x->kind == BODY_LIVE;
 	if (!x->report.streamed && x->kind != BODY_NONE && framing == HTTP1_LENGTH && h->length > x->limits.body_max)
 		return EXCEPTION_BODY_TOO_LARGE;
 	x->here.left = framing == HTTP1_LENGTH ? h->length : 0;

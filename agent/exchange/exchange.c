@@ -15,7 +15,7 @@ void exchange_free(struct exchange **at)
 	if (!x)
 		return;
 	for (size_t i = 0; i < x->text_count; i++)
-		free(x->texts[i].marks);
+		text_free(&x->texts[i]);
 	free(x->texts);
 	free(x->choices);
 	free(x->findings);

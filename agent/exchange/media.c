@@ -62,6 +62,8 @@ static bool is_text(struct slice type)
 enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum http1_framing framing,
                             enum coding *coding, enum exception *exception)
 {
+	static const char *const lines[] = { "application/x-ndjson", "application/ndjson", "application/jsonl",
+		                             "application/x-jsonlines", "application/jsonlines" };
 	struct slice value = slice_of(head.at + h->content_type.at, h->content_type.len), type = until(value, ';');
 
 	*exception = EXCEPTION_NONE;
@@ -83,6 +85,9 @@ enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum 
 	type = trim(type);
 	if (media_is(type, "text/event-stream"))
 		return BODY_EVENTS;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++)
+		if (media_is(type, lines[i]))
+			return BODY_LINES;
 	if (media_is(type, "application/json") || media_is(type, "text/json") || ends_in(type, SLICE("+json")))
 		return BODY_JSON;
 	if (is_text(type))

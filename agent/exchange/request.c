@@ -204,6 +204,8 @@ static void learn(struct exchange *x, struct slice data)
 			copy_shown(x->report.model + x->model_len, room, leaf.text);
 			x->model_len = strlen(x->report.model);
 		}
+		if (step == STEP_ITEM && leaf.tap == TAP_WANTS_USAGE && !leaf.string)
+			x->wants_usage = slice_is(leaf.text, SLICE("true"));
 		if (step == STEP_ITEM && leaf.tap == TAP_N && !leaf.string)
 			for (size_t i = 0; i < leaf.text.len && x->wanted < CHOICES_MAX; i++)
 				if (leaf.text.at[i] >= '0' && leaf.text.at[i] <= '9')

@@ -72,20 +72,21 @@ TEST(config, defaults)
 
 TEST(config, every_key)
 {
-	owned(config_free) struct config *c = good("services:\n"
-	                                           "  - {name: a, unit: a.service, ports: auto, fail: open, upgrade: pass}\n"
-	                                           "  - {name: b, ports: [1, 65535], fail: closed}\n"
-	                                           "  - {name: c, cgroup: x/y}\n"
-	                                           "policy: /p\n"
-	                                           "record: {dir: /r, retain: 1y, exchanges: flagged}\n"
-	                                           "identity: {headers: [authorization, X-Api-Key]}\n"
-	                                           "metrics: {listen: '[::1]:1'}\n"
-	                                           "log: {level: debug}\n"
-	                                           "control: /c.sock\n"
-	                                           "capture: {pins: /pins, cgroup: own}\n"
-	                                           "loops: 3\n"
-	                                           "limits: {body: 2MiB, event: 64K, head_timeout: 2min,"
-	                                           " stop_timeout: 500ms}\n");
+	owned(config_free) struct config *c =
+		good("services:\n"
+	             "  - {name: a, unit: a.service, ports: auto, fail: open, upgrade: pass}\n"
+	             "  - {name: b, ports: [1, 65535], fail: closed}\n"
+	             "  - {name: c, cgroup: x/y}\n"
+	             "policy: /p\n"
+	             "record: {dir: /r, retain: 1y, exchanges: flagged}\n"
+	             "identity: {headers: [authorization, X-Api-Key]}\n"
+	             "metrics: {listen: '[::1]:1'}\n"
+	             "log: {level: debug}\n"
+	             "control: /c.sock\n"
+	             "capture: {pins: /pins, cgroup: own}\n"
+	             "loops: 3\n"
+	             "limits: {body: 2MiB, event: 64K, head_timeout: 2min,"
+	             " stop_timeout: 500ms}\n");
 
 	cr_assert_eq(c->service_count, 3);
 	cr_assert_str_eq(c->services[0].unit, "a.service");

@@ -166,6 +166,27 @@ TEST(exchange, encoded_streams_end_in_words)
 	}
 }
 
+/* Lines of JSON are let go by the line, and end in one. */
+TEST(exchange, encoded_lines_go_out_in_step)
+{
+	static const struct slice lines[] = { SLICE("{\"message\":{\"content\":\"hello \"},\"done\":false}\n"),
+		                              SLICE("{\"message\":{\"content\":\"FORBIDDEN\"},\"done\":false}\n"),
+		                              SLICE("{\"message\":{\"content\":\"-ALPHA.\"},\"done\":false}\n") };
+
+	EACH_FORM (c, form, bare, chunked) {
+		bool can = form != FORM_AT_END && (c == CODING_GZIP || c == CODING_DEFLATE);
+		struct slice answer = answer_of("application/x-ndjson", c, form, bare, chunked, lines, 3), got;
+
+		every_cut("POST /api/chat HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n", answer, NULL);
+		got = client_reads_of(first.talk.len, c, bare, chunked);
+		cr_expect(begins(BLOCKED), "%s %d: %s", coding_names[c], form, first.log);
+		cr_expect_eq(first.talk.how, can ? CONCLUDE_CLOSE : CONCLUDE_RESET);
+		cr_expect_eq(can, has(got, "hello ") && has(got, "\"done\":true"), "%s %d: %.*s", coding_names[c], form,
+		             (int)got.len, got.at);
+		cr_expect_not(has(got, "FORB"));
+	}
+}
+
 /* What was promised of a chunk or a body is kept, with line breaks inside the encoding. */
 TEST(exchange, encoded_refusals_keep_the_framing)
 {

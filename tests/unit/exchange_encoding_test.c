@@ -173,7 +173,8 @@ TEST(exchange, encoded_lines_go_out_in_step)
 		                              SLICE("{\"message\":{\"content\":\"FORBIDDEN\"},\"done\":false}\n"),
 		                              SLICE("{\"message\":{\"content\":\"-ALPHA.\"},\"done\":false}\n") };
 
-	EACH_FORM (c, form, bare, chunked) {
+	EACH_FORM(c, form, bare, chunked)
+	{
 		bool can = form != FORM_AT_END && (c == CODING_GZIP || c == CODING_DEFLATE);
 		struct slice answer = answer_of("application/x-ndjson", c, form, bare, chunked, lines, 3), got;
 

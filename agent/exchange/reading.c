@@ -30,6 +30,7 @@ static enum exception found(struct exchange *x, const struct scan_hit *hit, enum
 
 	bool decides = rule->action == ACTION_BLOCK && !x->blocked;
 
+	x->hits++;
 	if (decides)
 		x->blocked = rule;
 	for (size_t i = 0; i < x->finding_count; i++) {

@@ -19,6 +19,7 @@ const char *const scan_fault_text[SCAN_FAULT_COUNT] = {
 	[SCAN_EMPTY] = "has no character that is looked at",
 	[SCAN_TOO_LONG] = "is longer than 256 characters",
 	[SCAN_TOO_MANY] = "does not fit: too many keywords",
+	[SCAN_NO_READING] = "has no Han character, or one whose pinyin is unknown",
 	[SCAN_ALL_NOISE] = "has no letter or number, and its gap skips the rest",
 	[SCAN_TOO_WIDE] = "is too long for its gap: with all gaps (each at most 8) it may take 63 characters",
 };
@@ -318,7 +319,9 @@ static int compile(struct compile *c, struct scanner *s, const struct needle *ne
 	c->number = calloc(FOLD_EDGE + 1, sizeof(*c->number));
 	if (!c->number)
 		return -ENOMEM;
-	error = fold_all(c, needles, count, fault, which);
+	error = reserve_words(c); /* there is a list even if it stays empty */
+	if (!error)
+		error = fold_all(c, needles, count, fault, which);
 	if (!error)
 		error = number_symbols(c);
 	if (!error)

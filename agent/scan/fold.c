@@ -31,8 +31,7 @@ int fold_pool_reserve(struct fold_pool *p, size_t more)
 	return 0;
 }
 
-/* What a code point folds to: entries with FOLD_WORD. */
-static size_t base_fold(uint32_t cp, const uint32_t **out, uint32_t *one)
+size_t fold_point(uint32_t cp, const uint32_t **out, uint32_t *one)
 {
 	uint32_t e = fold_blocks[fold_index[cp >> FOLD_SHIFT]][cp & (FOLD_BLOCK - 1)];
 
@@ -66,7 +65,7 @@ static enum scan_fault walk(struct slice text, bool (*visit)(void *to, uint32_t 
 		/* U+FFFD itself may be written, and is three bytes long as no maximal subpart of that start is. */
 		if (!took || (cp == UTF8_REPLACEMENT && (took != 3 || text.at[i] != 0xef)))
 			return SCAN_NOT_UTF8;
-		n = base_fold(cp, &seq, &one);
+		n = fold_point(cp, &seq, &one);
 		symbols += n;
 		if (symbols > SCAN_NEEDLE_MAX)
 			return SCAN_TOO_LONG;

@@ -38,5 +38,12 @@ struct fold_twin {
 	uint32_t cp, looks; /* looks: folded */
 };
 
+/* Toneless pinyin of the Han characters from FOLD_HAN on, as the place of a syllable in fold_syllables; 0: none. */
+#define FOLD_HAN     0x3400u
+#define FOLD_HAN_END 0xa000u
+
+extern const uint16_t fold_pinyin[FOLD_HAN_END - FOLD_HAN];
+extern const char fold_syllables[][8];
+
 extern const struct fold_twin fold_twins[];
 extern const uint32_t fold_twin_count;

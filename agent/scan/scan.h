@@ -33,12 +33,13 @@ struct needle {
 
 enum scan_fault {
 	SCAN_FINE,
-	SCAN_NOT_UTF8,  /* the needle is not UTF-8 */
-	SCAN_EMPTY,     /* it folds to nothing */
-	SCAN_TOO_LONG,  /* over SCAN_NEEDLE_MAX symbols */
-	SCAN_TOO_MANY,  /* automaton over its limit of states or symbols */
-	SCAN_ALL_NOISE, /* with a gap: nothing is left */
-	SCAN_TOO_WIDE,  /* gap over SCAN_GAP_MAX, or over SCAN_GAP_SPAN characters with all gaps */
+	SCAN_NOT_UTF8,   /* the needle is not UTF-8 */
+	SCAN_EMPTY,      /* it folds to nothing */
+	SCAN_TOO_LONG,   /* over SCAN_NEEDLE_MAX symbols */
+	SCAN_TOO_MANY,   /* automaton over its limit of states or symbols */
+	SCAN_ALL_NOISE,  /* with a gap: nothing is left */
+	SCAN_TOO_WIDE,   /* gap over SCAN_GAP_MAX, or over SCAN_GAP_SPAN characters with all gaps */
+	SCAN_NO_READING, /* no pinyin */
 	SCAN_FAULT_COUNT
 };
 
@@ -55,6 +56,16 @@ enum scan_fault scan_look(struct slice text, struct scan_look *out);
 
 /* The same of a needle with all that is asked of it; what its gap skips is left out. */
 enum scan_fault scan_look_needle(const struct needle *n, struct scan_look *out);
+
+enum scan_form { SCAN_PINYIN, SCAN_INITIALS };
+
+#define SCAN_FORM_MAX (7 * SCAN_NEEDLE_MAX)
+
+/* A keyword's Han characters in Latin letters: toneless pinyin ("du pin" and "dupin" are two needles; this is the one
+ * without spaces), or the first letter of each syllable. Other characters stay as they fold. Writes at most
+ * SCAN_FORM_MAX bytes, unterminated. One reading a character: the commonest. Returns SCAN_FINE; SCAN_NO_READING if
+ * there is no Han character or one of unknown reading; or what is wrong with the text. */
+enum scan_fault scan_form(struct slice text, enum scan_form form, uint8_t *out, size_t *len);
 
 /* Immutable once compiled; any number of threads may use it. */
 struct scanner;
@@ -113,3 +124,32 @@ size_t scan_hold(const struct scanner *s, const struct scan_state *st);
  * Both are bytes.len if not reached. */
 void scan_locate(const struct scanner *s, struct scan_state at, struct slice bytes, uint64_t start, uint64_t end,
                  size_t *from, size_t *to);
+
+/* ---- what scanning does to a text, for people ---- */
+
+/* A symbol of a text, and where it comes from. */
+struct scan_symbol {
+	uint32_t folded; /* the code point that it folds to */
+	uint32_t looks;  /* what it looks like; folded if nothing else */
+	size_t from, to; /* bytes of its character */
+	bool letter;     /* of a script that separates words */
+	bool noise;      /* a gap skips it */
+};
+
+/* Calls `each` for every symbol of a whole text, in order; characters that fold to nothing give none. */
+void scan_explain(struct slice text, void (*each)(void *to, const struct scan_symbol *symbol), void *to);
+
+#define SCAN_HOLD_MAX 1024 /* more counts as this */
+
+/* How many symbols are held after each character of a text. */
+struct scan_holds {
+	uint64_t at[SCAN_HOLD_MAX + 1]; /* characters after which so many are held */
+	uint64_t count, sum;
+	size_t most;
+};
+
+/* Adds a whole text. */
+void scan_holds_add(struct scan_holds *h, const struct scanner *s, struct slice text);
+
+/* The least number that `permille` of all characters hold no more than. */
+size_t scan_holds_quantile(const struct scan_holds *h, unsigned permille);

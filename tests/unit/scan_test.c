@@ -154,6 +154,157 @@ TEST(scan, disguises)
 	cr_expect_eq(count_hits("한국", true, "대한국민"), 1);
 }
 
+static size_t count_gapped(const char *keyword, bool edges, uint8_t gap, const char *text)
+{
+	struct needle n = { slice_str(keyword), 0, edges, edges, gap };
+	owned(scanner_free) struct scanner *s = compiled(&n, 1);
+	struct scan_hit hits[64];
+
+	return hits_in_pieces(s, slice_str(text), 1, 64, hits);
+}
+
+TEST(scan, gaps)
+{
+	cr_expect_eq(count_gapped("沙林毒气", true, 2, "沙 林。。毒😀气"), 1);
+	cr_expect_eq(count_gapped("沙林毒气", true, 2, "沙林毒气"), 1);
+	cr_expect_eq(count_gapped("沙林毒气", true, 2, "沙 林。。。毒气"), 0);
+	cr_expect_eq(count_gapped("沙林毒气", true, 2, "沙的林毒气"), 0);
+	cr_expect_eq(count_gapped("沙林毒气", true, 2, "沙1林毒气"), 0);
+	cr_expect_eq(count_gapped("sarin", true, 1, "a s-a.r i*n!"), 1);
+	cr_expect_eq(count_gapped("sarin", true, 1, "has-a.r i*n!"), 0);
+	cr_expect_eq(count_gapped("sarin", true, 1, "s-a.r i*ns"), 0);
+	cr_expect_eq(count_gapped("sarin", false, 1, "has-a.r i*ns"), 1);
+	cr_expect_eq(count_gapped("C-4", true, 1, "c 4"), 1);
+	cr_expect_eq(count_gapped("C-4", true, 1, "c--4"), 0);
+	/* The second begins a word within the first. */
+	struct needle n[] = { { SLICE("ab"), 0, true, true, 1 }, { SLICE("bc"), 1, true, true, 1 } };
+	owned(scanner_free) struct scanner *s = compiled(n, 2);
+	struct scan_hit hits[64];
+
+	cr_assert_eq(hits_in_pieces(s, SLICE("a b c"), 1, 64, hits), 2);
+	cr_expect_eq(hits[0].start, 0);
+	cr_expect_eq(hits[0].end, 3);
+	cr_expect_eq(hits[1].start, 2);
+	cr_expect_eq(hits[1].end, 5);
+}
+
+TEST(scan, gaps_hold_their_noise)
+{
+	struct needle n[] = { { SLICE("沙林毒"), 0, true, true, 2 }, { SLICE("林毒品"), 1, true, true, 1 } };
+	owned(scanner_free) struct scanner *s = compiled(n, 2);
+	static const struct {
+		const char *text;
+		size_t hold;
+	} rows[] = { { "沙", 1 },       { "沙。", 2 },     { "沙。。", 3 },     { "沙。。。", 0 },
+		     { "沙。林", 3 },   { "沙。林。", 4 }, { "沙。林。。", 5 }, { "沙林毒", 2 },
+		     { "沙林。毒", 3 }, { "林。。", 0 },   { "林。", 2 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct scan_state st = { 0 };
+		struct scan_hit hits[4];
+		size_t used;
+
+		scan_feed(s, &st, slice_str(rows[i].text), &used, hits, 4);
+		cr_expect_eq(scan_hold(s, &st), rows[i].hold, "%s: %zu", rows[i].text, scan_hold(s, &st));
+	}
+}
+
+TEST(scan, gap_faults)
+{
+	static const char long_word[] = "abcdefghijklmnopqrstuvwxyzabcdefghijkl";
+	struct needle n = { SLICE("-- "), 0, true, true, 2 };
+	struct scanner *s = NULL;
+	enum scan_fault fault;
+	struct scan_look look;
+	size_t which;
+
+	cr_expect_eq(scanner_compile(&s, &n, 1, &fault, &which), -EINVAL);
+	cr_expect_eq(fault, SCAN_ALL_NOISE);
+	n.text = SLICE("ab");
+	n.gap = SCAN_GAP_MAX + 1;
+	cr_expect_eq(scanner_compile(&s, &n, 1, &fault, &which), -EINVAL);
+	cr_expect_eq(fault, SCAN_TOO_WIDE);
+	n.text = slice_str(long_word);
+	n.gap = 1;
+	cr_expect_eq(scan_look_needle(&n, &look), SCAN_TOO_WIDE);
+	n.text.len = 32;
+	cr_expect_eq(scan_look_needle(&n, &look), SCAN_FINE);
+	cr_expect_eq(look.symbols, 32);
+}
+
+TEST(scan, looks)
+{
+	/* Cyrillic, Greek, Cherokee, Lisu amid Latin. */
+	cr_expect_eq(count_hits("sarin", true, "s\xd0\xb0rin"), 1);
+	cr_expect_eq(count_hits("sarin", true, "\xd1\x95\xd0\xb0rin"), 1);
+	cr_expect_eq(count_hits("cocaine", true, "the \xd1\x81oc\xce\xb1ine."), 1);
+	cr_expect_eq(count_hits("sarin", true, "SAR\xce\x99N"), 1);
+	/* A word of another script is no word of this. */
+	cr_expect_eq(count_hits("cop", true, "\xd1\x81\xd0\xbe\xd1\x80"), 0);
+	cr_expect_eq(count_hits("cop", true, "\xd1\x81o\xd1\x80"), 1);
+	cr_expect_eq(count_hits("\xd1\x81\xd0\xbe\xd1\x80", true, "cop"), 0);
+	/* A Cyrillic word with Latin letters in it. */
+	cr_expect_eq(count_hits("пароль", true, "п\x61\x70\x6fль"), 1);
+	cr_expect_eq(count_hits("пароль", true, "п\x61роль"), 1);
+	cr_expect_eq(count_hits("пароль", true, "пароль"), 1);
+	/* Katakana for Han. */
+	cr_expect_eq(count_hits("人口贩卖", true, "人ロ贩卖"), 1);
+	cr_expect_eq(count_hits("二", true, "ニ"), 0);
+	/* Word edges as in the first reading. */
+	cr_expect_eq(count_hits("sarin", true, "s\xd0\xb0rins"), 0);
+	cr_expect_eq(count_hits("sarin", true, "\xd0\xb1s\xd0\xb0rin"), 0);
+}
+
+TEST(scan, forms)
+{
+	uint8_t out[SCAN_FORM_MAX];
+	size_t len;
+
+	cr_assert_eq(scan_form(SLICE("毒品"), SCAN_PINYIN, out, &len), SCAN_FINE);
+	cr_expect(slice_is(slice_of(out, len), SLICE("dupin")));
+	cr_assert_eq(scan_form(SLICE("毒氣A片"), SCAN_INITIALS, out, &len), SCAN_FINE);
+	cr_expect(slice_is(slice_of(out, len), SLICE("dqap")));
+	cr_expect_eq(scan_form(SLICE("sarin"), SCAN_PINYIN, out, &len), SCAN_NO_READING);
+	cr_expect_eq(scan_form(SLICE("\xff"), SCAN_PINYIN, out, &len), SCAN_NOT_UTF8);
+	cr_expect_eq(scan_form(SLICE(""), SCAN_PINYIN, out, &len), SCAN_EMPTY);
+}
+
+static void collect(void *to, const struct scan_symbol *symbol)
+{
+	struct scan_symbol **at = to;
+
+	*(*at)++ = *symbol;
+}
+
+TEST(scan, explains)
+{
+	struct scan_symbol got[8], *at = got;
+
+	scan_explain(SLICE("Ａ\xe2\x80\x8b\xd0\xb0½\xe6"), collect, &at);
+	cr_assert_eq(at - got, 6);
+	cr_expect(got[0].folded == 'a' && got[0].looks == 'a' && got[0].from == 0 && got[0].to == 3 && got[0].letter);
+	cr_expect(got[1].folded == 0x430 && got[1].looks == 'a' && got[1].from == 6 && got[1].to == 8);
+	cr_expect(got[2].folded == '1' && got[2].from == 8 && got[2].to == 10);
+	cr_expect(got[3].folded == 0x2044 && got[3].noise && !got[3].letter);
+	cr_expect(got[5].folded == 0xfffd && got[5].from == 10 && got[5].to == 11);
+}
+
+TEST(scan, holds)
+{
+	struct needle n = { SLICE("abcd"), 0, false, false };
+	owned(scanner_free) struct scanner *s = compiled(&n, 1);
+	struct scan_holds h = { 0 };
+
+	/* 1 2 3 0, 1 2 0, 0 0 0 */
+	scan_holds_add(&h, s, SLICE("abcxabxxxx"));
+	cr_expect_eq(h.count, 10);
+	cr_expect_eq(h.sum, 9);
+	cr_expect_eq(h.most, 3);
+	cr_expect_eq(scan_holds_quantile(&h, 500), 0);
+	cr_expect_eq(scan_holds_quantile(&h, 900), 2);
+	cr_expect_eq(scan_holds_quantile(&h, 990), 3);
+}
+
 TEST(scan, offsets_point_into_the_text)
 {
 	/* F U+200B U+00DF o in front; the needle begins with a full-width letter and has a soft hyphen inside. */

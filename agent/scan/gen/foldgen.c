@@ -16,6 +16,7 @@
 #include <unicode/unorm2.h>
 #include <unicode/uscript.h>
 #include <unicode/uspoof.h>
+#include <unicode/utrans.h>
 #include <unicode/ustring.h>
 
 #include "scan/fold_data.h"
@@ -349,6 +350,57 @@ static void print_twins(FILE *f)
 	fprintf(f, "};\nconst uint32_t fold_twin_count = %u;\n", count);
 }
 
+static char syllables[2048][8];
+static uint32_t syllable_count = 1;
+
+/* The place of c's reading among the syllables; 0 if it has none, or one that is no syllable of a to z. */
+static uint32_t reading(UTransliterator *pinyin, UChar32 c)
+{
+	UErrorCode error = U_ZERO_ERROR;
+	UChar text[SEQUENCE_MAX];
+	char latin[8] = "";
+	int32_t n = 0, limit;
+	uint32_t i;
+
+	U16_APPEND_UNSAFE(text, n, c);
+	limit = n;
+	utrans_transUChars(pinyin, text, &n, SEQUENCE_MAX, 0, &limit, &error);
+	if (U_FAILURE(error))
+		die("transliteration");
+	if (n < 1 || n > 7)
+		return 0;
+	for (int32_t k = 0; k < n; k++) {
+		if (text[k] < 'a' || text[k] > 'z')
+			return 0;
+		latin[k] = (char)text[k];
+	}
+	for (i = 1; i < syllable_count; i++)
+		if (!strcmp(syllables[i], latin))
+			return i;
+	if (syllable_count == sizeof(syllables) / sizeof(syllables[0]))
+		die("too many syllables");
+	memcpy(syllables[syllable_count++], latin, sizeof(latin));
+	return i;
+}
+
+static void print_pinyin(FILE *f)
+{
+	static const UChar id[] = u"Han-Latin; NFD; [:Mn:] Remove; NFC";
+	UErrorCode error = U_ZERO_ERROR;
+	UTransliterator *pinyin = utrans_openU(id, -1, UTRANS_FORWARD, NULL, 0, NULL, &error);
+
+	if (U_FAILURE(error))
+		die("Han-Latin not found");
+	fprintf(f, "\nconst uint16_t fold_pinyin[FOLD_HAN_END - FOLD_HAN] = {\n");
+	for (uint32_t c = FOLD_HAN; c < FOLD_HAN_END; c++)
+		fprintf(f, "%u,%s", reading(pinyin, (UChar32)c), c % 32 == 31 ? "\n" : "");
+	fprintf(f, "};\nconst char fold_syllables[][8] = {\n");
+	for (uint32_t i = 0; i < syllable_count; i++)
+		fprintf(f, "\"%s\",%s", syllables[i], i % 16 == 15 ? "\n" : "");
+	fprintf(f, "};\n");
+	utrans_close(pinyin);
+}
+
 static void print_row(FILE *f, const uint32_t *row, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -387,6 +439,7 @@ int main(int argc, char **argv)
 	print_row(f, multi, multi_count);
 	fprintf(f, "};\nconst uint32_t fold_multi_count = %u;\n", multi_count);
 	print_twins(f);
+	print_pinyin(f);
 	uspoof_close(spoof);
 	opencc_close(t2s);
 	return fclose(f) ? 1 : 0;

@@ -119,7 +119,7 @@ static inline void reference_fold(struct reference_symbols *s, struct slice in, 
 			reference_put(s, FOLD_VALUE(seq[k]), i, i + took);
 			s->word[s->len - 1] = is_word;
 			s->noise[s->len - 1] = seq[k] & FOLD_NOISE;
-			for (uint32_t t = 0; t < fold_twin_count; t++)
+			for (uint32_t t = 0; cp >= 0x80 && t < fold_twin_count; t++)
 				if (fold_twins[t].cp == cp)
 					s->looks[s->len - 1] = fold_twins[t].looks;
 		}
@@ -170,7 +170,7 @@ static inline void reference_look(struct reference_symbols *to, const struct ref
 		if (c == REFERENCE_EDGE || reference_own(c))
 			continue;
 		/* Of the folded code point, not of the needle's spelling. */
-		for (uint32_t t = 0; t < fold_twin_count; t++)
+		for (uint32_t t = 0; c >= 0x80 && t < fold_twin_count; t++)
 			if (fold_twins[t].cp == c)
 				to->at[i] = fold_twins[t].looks;
 		changed |= to->at[i] != c;

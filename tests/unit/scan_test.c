@@ -422,7 +422,7 @@ TEST(scan, equals_reference_under_every_cut, .timeout = 300)
 {
 	uint64_t seed = 20261121;
 
-	for (int round = 0; round < 4000; round++) {
+	for (int round = 0; round < 1500; round++) {
 		struct reference_case c;
 		struct scan_hit got[REFERENCE_HITS], want[REFERENCE_HITS];
 		size_t n;
@@ -462,6 +462,34 @@ TEST(scan, equals_reference_under_every_cut, .timeout = 300)
 	}
 }
 
+/* The same on 100,000 texts, fifty to a set of needles, each under one cut. */
+TEST(scan, equals_reference_on_many, .timeout = 300)
+{
+	uint64_t seed = 20261122;
+
+	for (int round = 0; round < 2000; round++) {
+		static struct scan_hit got[REFERENCE_HITS], want[REFERENCE_HITS];
+		static struct reference_case c;
+
+		reference_random(&c, &seed);
+		owned(scanner_free) struct scanner *s = compiled(c.needles, c.count);
+		for (int text = 0; text < 50; text++) {
+			size_t at, n, m, used;
+			struct scan_state st = { 0 };
+
+			c.text = reference_text(c.bytes[REFERENCE_NEEDLES], &seed, reference_rnd(&seed, 16), true);
+			at = reference_rnd(&seed, (uint32_t)c.text.len + 1);
+			n = reference_hits(&c, want);
+			m = scan_feed(s, &st, slice_of(c.text.at, at), &used, got, REFERENCE_HITS);
+			cr_assert_eq(scan_hold(s, &st), reference_hold(&c, at), "round %d text %d", round, text);
+			m += scan_feed(s, &st, slice_from(c.text, at), &used, got + m, REFERENCE_HITS - m);
+			m += scan_end(s, &st, got + m, REFERENCE_HITS - m);
+			cr_assert_eq(m, n, "round %d text %d", round, text);
+			cr_assert(same_hits(got, want, n), "round %d text %d", round, text);
+		}
+	}
+}
+
 struct bag {
 	size_t n;
 	struct scan_hit at[4096];
@@ -486,14 +514,15 @@ static int by_end(const void *x, const void *y)
 	return a->needle < b->needle ? -1 : a->needle > b->needle;
 }
 
-/* Han characters that fold to themselves, all three bytes long: ends in symbols are ends in bytes by three. */
+/* Han characters that fold to themselves, all three bytes long: ends in symbols are ends in bytes by three. 100,000
+ * texts, two hundred to a set of needles. */
 TEST(scan, equals_vectorscan, .timeout = 300)
 {
 	static const char han[] = "一丁七三上下不且世丘丙";
 	uint64_t seed = 4;
 
-	for (int round = 0; round < 150; round++) {
-		enum { NEEDLES = 40, TEXT = 300 };
+	for (int round = 0; round < 500; round++) {
+		enum { NEEDLES = 40, TEXTS = 200, TEXT = 40 };
 		char words[NEEDLES][3 * 8 + 1], text[3 * TEXT];
 		const char *at[NEEDLES];
 		size_t lens[NEEDLES], letters = 2 + reference_rnd(&seed, 9), used;
@@ -503,7 +532,6 @@ TEST(scan, equals_vectorscan, .timeout = 300)
 		hs_database_t *db = NULL;
 		hs_scratch_t *scratch = NULL;
 		hs_compile_error_t *error = NULL;
-		struct scan_state st = { 0 };
 
 		for (unsigned i = 0; i < NEEDLES; i++) {
 			size_t len = 1 + reference_rnd(&seed, 8), k = 0;
@@ -521,23 +549,30 @@ TEST(scan, equals_vectorscan, .timeout = 300)
 			needles[count] = (struct needle){ slice_of(words[count], 3 * len), count, false, false };
 			count++;
 		}
-		for (size_t j = 0; j < TEXT; j++)
-			memcpy(text + 3 * j, han + 3 * reference_rnd(&seed, letters), 3);
 		owned(scanner_free) struct scanner *s = compiled(needles, count);
-		ours.n = scan_feed(s, &st, slice_of(text, sizeof(text)), &used, ours.at, ARRAY_LEN(ours.at));
-		cr_assert_eq(used, sizeof(text));
-		for (size_t i = 0; i < ours.n; i++)
-			ours.at[i] = (struct scan_hit){ ours.at[i].needle, 0, 3 * ours.at[i].end };
-		theirs.n = 0;
 		cr_assert_eq(hs_compile_lit_multi(at, flags, ids, lens, count, HS_MODE_BLOCK, NULL, &db, &error), 0);
 		cr_assert_eq(hs_alloc_scratch(db, &scratch), 0);
-		cr_assert_eq(hs_scan(db, text, sizeof(text), 0, scratch, on_match, &theirs), 0);
+		for (int t = 0; t < TEXTS; t++) {
+			size_t cut = reference_rnd(&seed, sizeof(text));
+			struct scan_state st = { 0 };
+
+			for (size_t j = 0; j < TEXT; j++)
+				memcpy(text + 3 * j, han + 3 * reference_rnd(&seed, letters), 3);
+			ours.n = scan_feed(s, &st, slice_of(text, cut), &used, ours.at, ARRAY_LEN(ours.at));
+			ours.n += scan_feed(s, &st, slice_of(text + cut, sizeof(text) - cut), &used, ours.at + ours.n,
+			                    ARRAY_LEN(ours.at) - ours.n);
+			for (size_t i = 0; i < ours.n; i++)
+				ours.at[i] = (struct scan_hit){ ours.at[i].needle, 0, 3 * ours.at[i].end };
+			theirs.n = 0;
+			cr_assert_eq(hs_scan(db, text, sizeof(text), 0, scratch, on_match, &theirs), 0);
+			qsort(ours.at, ours.n, sizeof(ours.at[0]), by_end);
+			qsort(theirs.at, theirs.n, sizeof(theirs.at[0]), by_end);
+			cr_assert_eq(ours.n, theirs.n, "round %d text %d: %zu, Vectorscan %zu", round, t, ours.n,
+			             theirs.n);
+			cr_assert(same_hits(ours.at, theirs.at, ours.n), "round %d text %d", round, t);
+		}
 		hs_free_scratch(scratch);
 		hs_free_database(db);
-		qsort(ours.at, ours.n, sizeof(ours.at[0]), by_end);
-		qsort(theirs.at, theirs.n, sizeof(theirs.at[0]), by_end);
-		cr_assert_eq(ours.n, theirs.n, "round %d: %zu, Vectorscan %zu", round, ours.n, theirs.n);
-		cr_assert(same_hits(ours.at, theirs.at, ours.n), "round %d", round);
 	}
 }
 

@@ -17,7 +17,8 @@ PKGS    := libbpf libprotobuf-c yaml-0.1 libcrypto libsystemd libpcre2-8 libbrot
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lelf -lz -lpthread
 
-WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Werror
+WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
+	   -Wno-missing-field-initializers -Werror
 CFLAGS  := -std=gnu17 -g -fno-strict-aliasing -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -Iagent -I. -I$(GEN) $(WARN) $(PKG_CFLAGS)
 LDFLAGS :=
 
@@ -98,8 +99,8 @@ $(GEN)/%.pb-c.c $(GEN)/%.pb-c.h: proto/%.proto
 # The fold table: ICU and OpenCC speak at build time, so that the daemon links neither.
 $(GEN)/foldgen: agent/scan/gen/foldgen.c agent/scan/fold_data.h
 	$(call say,HOSTCC,$<)
-	$(Q)mkdir -p $(GEN) && gcc -std=gnu17 -O1 $(WARN) -Iagent $$(pkg-config --cflags icu-uc opencc) -o $@ $< \
-		$$(pkg-config --libs icu-uc opencc)
+	$(Q)mkdir -p $(GEN) && gcc -std=gnu17 -O1 $(WARN) -Iagent $$(pkg-config --cflags icu-uc icu-i18n opencc) -o $@ $< \
+		$$(pkg-config --libs icu-uc icu-i18n opencc)
 
 $(GEN)/fold_data.c: $(GEN)/foldgen
 	$(call say,FOLD,$@)

@@ -15,7 +15,6 @@
 #define SIZE_CLASSES 24
 #define RUN_MAX      16 /* nodes of an unbranched end of a word that are put side by side */
 #define CHECK_FREE   UINT32_MAX
-#define CHECK_ROOT   (UINT32_MAX - 1)
 
 /* A node under way: words[low..high) begin with it. */
 struct range {
@@ -281,8 +280,7 @@ static int add_child(struct builder *b, const struct range *r, size_t i, size_t 
 		flags |= NODE_WAIT;
 	if (now == high)
 		flags |= NODE_LEAF;
-	/* Root has its own table; a probe from it must miss. */
-	a->nodes[slot] = (struct node){ flags, r->node == NODE_ROOT ? CHECK_ROOT : r->node };
+	a->nodes[slot] = (struct node){ flags, r->node == NODE_ROOT ? NODE_OF_ROOT : r->node };
 	return ends == high ? 0 : push(&b->next, (struct range){ ends, high, slot, real, run });
 }
 
@@ -431,7 +429,8 @@ int automaton_build(struct automaton *a, struct word *words, size_t count, const
 		for (size_t k = 0; k < 4; k++)
 			words[i].key = words[i].key << 16 | (k < words[i].len ? pool[words[i].start + k] : 0);
 	}
-	qsort_r(words, count, sizeof(*words), compare, (void *)pool);
+	if (count)
+		qsort_r(words, count, sizeof(*words), compare, (void *)pool);
 	a->symbols = symbols;
 	error = start(&b, words, count);
 	for (size_t depth = 0; !error && b.now.len; depth++) {

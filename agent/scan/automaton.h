@@ -26,6 +26,9 @@
 #define NODE_LEAF (1u << 28)
 #define NODE_BASE (NODE_LEAF - 1)
 
+#define NODE_OF_ROOT                                                                                                   \
+	(UINT32_MAX - 1) /* as check of root's children: they have their own table, and probes from root miss */
+
 #define NODE_SHALLOW 1 /* fail nodes up to this depth are answered without the chain */
 
 struct node {
@@ -63,7 +66,8 @@ struct word {
 	uint64_t key; /* its first four symbols: most comparisons end there */
 	uint32_t start, id;
 	uint16_t len;
-	bool wait; /* its last symbol must end a word */
+	bool wait;   /* its last symbol must end a word */
+	uint8_t gap; /* for the caller */
 };
 
 /* Builds *a from words[0..count), which it sorts; pool holds their symbols, all in 1..symbols. `edge` is the symbol of

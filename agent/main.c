@@ -17,7 +17,6 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
-#include "base/dirs.h"
 #include "base/log.h"
 #include "base/own.h"
 #include "daemon.h"
@@ -264,32 +263,6 @@ static int open_capture(struct daemon *d)
 	return err;
 }
 
-static int open_ledger(struct daemon *d)
-{
-	char dir[4096], origin[256] = "sluice/", host[128];
-	struct ledger_options o = { .dir = dir, .origin = origin };
-	int err;
-
-	if ((size_t)snprintf(dir, sizeof(dir), "%s/ledger", d->config->record_dir) >= sizeof(dir))
-		return -ENAMETOOLONG;
-	if (!gethostname(host, sizeof(host)))
-		snprintf(origin, sizeof(origin), "sluice/%.*s", (int)sizeof(host), host);
-	err = make_dirs(d->config->record_dir, 0750);
-	d->last_unix = err ? 0 : note_last(dir);
-	err = err ? err : ledger_open(&d->ledger, &o);
-	if (err) {
-		log_error("record: %s: %s", dir, strerror(-err));
-		return err;
-	}
-	/* Beside the record and not in it: who copies the record must not get the keys of its pseudonyms. */
-	snprintf(dir, sizeof(dir), "%s.keys", d->config->record_dir);
-	if (d->config->identity_count)
-		err = subjects_open(&d->subjects, dir);
-	if (err)
-		log_error("record: %s: %s", dir, strerror(-err));
-	return err;
-}
-
 static void raise_limits(void)
 {
 	struct rlimit r;
@@ -314,7 +287,7 @@ static int start(struct daemon *d, const sigset_t *signals)
 	if (!d->threads)
 		return -ENOMEM;
 	err = err ? err : watch_signals(d, signals);
-	err = err ? err : open_ledger(d);
+	err = err ? err : logs_open(d);
 	err = err ? err : open_capture(d);
 	if (err)
 		return err;
@@ -363,6 +336,7 @@ static void stop(struct daemon *d)
 			note_bypass(d, BYPASS__KIND__START, 0);
 		}
 		ledger_close(&d->ledger);
+		ledger_close(&d->control);
 	}
 	for (unsigned i = 0; d->threads && i < d->thread_count; i++) {
 		if (d->threads[i].worker)

@@ -12,12 +12,14 @@
 
 #define ORIGIN_KEY "origin.key" /* the credential's name */
 
-static int open_one(struct daemon *d, struct ledger **out, struct journal_told *told, const char *name, const char *suffix,
-                    uint32_t floor_days)
+static int open_one(struct daemon *d, struct ledger **out, struct journal_told *told, const char *name,
+                    const char *suffix, uint32_t floor_days)
 {
 	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
 	char dir[4096], key[4096], origin_key[4096], origin[256], host[128] = "host", vkey[LEDGER_VKEY];
-	struct ledger_options o = { .dir = dir, .origin = origin, .key_file = key, .issued = journal_checkpoint, .arg = told };
+	struct ledger_options o = {
+		.dir = dir, .origin = origin, .key_file = key, .issued = journal_checkpoint, .arg = told
+	};
 	int err = 0;
 
 	(void)gethostname(host, sizeof(host) - 1);

@@ -20,6 +20,7 @@ int replay_main(int argc, char **argv);
 int scan_main(int argc, char **argv);
 int services_main(int argc, char **argv);
 int status_main(int argc, char **argv);
+int verify_main(int argc, char **argv);
 
 /* Loads the policy in `dir` (NULL: what the configuration names), prints what is wrong with it. 0 or -errno. */
 int cli_policy(struct ruleset **out, const char *dir);

@@ -11,15 +11,15 @@
 #include "record/file.h"
 #include "record/note.h"
 
-#define CHECKPOINT_FILE     "checkpoint"
-#define CHECKPOINT_NEW      "checkpoint.new"
-#define CHECKPOINTS_FILE    "checkpoints"
-#define CHECKPOINTS_OLD     "checkpoints.old"
-#define VKEY_FILE           "vkey"
-#define CHECKPOINT_MARK     "\f\n"
-#define HISTORY_DAY         86400u
-#define HISTORY_THIN        600u
-#define HISTORY_BYTES_MOST  (512u << 20)
+#define CHECKPOINT_FILE    "checkpoint"
+#define CHECKPOINT_NEW     "checkpoint.new"
+#define CHECKPOINTS_FILE   "checkpoints"
+#define CHECKPOINTS_OLD    "checkpoints.old"
+#define VKEY_FILE          "vkey"
+#define CHECKPOINT_MARK    "\f\n"
+#define HISTORY_DAY        86400u
+#define HISTORY_THIN       600u
+#define HISTORY_BYTES_MOST (512u << 20)
 
 struct history {
 	int fd; /* of `checkpoints`; -1: opened at the next entry */

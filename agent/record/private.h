@@ -66,10 +66,10 @@ struct ledger {
 	pthread_mutex_t notary_lock;
 	pthread_cond_t notary_wake;
 	bool notary_stop;
-	struct tiles *shot;                   /* the tree as it is being published */
-	unsigned partial[TILE_LEVELS];        /* widths of the unfinished tiles on disk */
+	struct tiles *shot;            /* the tree as it is being published */
+	unsigned partial[TILE_LEVELS]; /* widths of the unfinished tiles on disk */
 	uint64_t partial_index[TILE_LEVELS];
-	uint64_t published;                   /* size of the newest checkpoint of this run */
+	uint64_t published; /* size of the newest checkpoint of this run */
 	bool has_published;
 	struct history history;
 

@@ -94,6 +94,48 @@ int ledger_seek_last(struct ledger_reader *r, uint64_t n);
  * then instead. */
 int ledger_reader_fd(struct ledger_reader *r);
 
+/* ---- proof ---- */
+
+enum fault {
+	FAULT_CRC,         /* the bytes of a record are not those that were written */
+	FAULT_TAMPERED,    /* a record, a header, a tile or a signature is not the one that was signed */
+	FAULT_TRUNCATED,   /* a file ends too early */
+	FAULT_MISSING,     /* a file, or records that must be there */
+	FAULT_ROLLED_BACK, /* the log is older than a checkpoint of it */
+	FAULT_FORKED,      /* a signed checkpoint is of another history */
+	FAULT_UNSIGNED,    /* nobody we know vouches for it */
+	FAULT_COUNT
+};
+extern const char *const fault_names[FAULT_COUNT]; /* "bad crc", "tampered", ... */
+
+struct verify_options {
+	const char *dir;
+	const char *const *vkeys; /* of the log, from outside; none: the folder's own is taken, which proves less */
+	size_t vkey_count;
+	const char *const *kept; /* files with checkpoints that were kept elsewhere */
+	size_t kept_count;
+	void (*fault)(void *arg, enum fault what, const char *text);
+	void *arg;
+};
+
+struct verify_result {
+	char origin[256];
+	uint64_t size;   /* records under the newest checkpoint */
+	uint64_t beyond; /* records behind it, which nothing proves yet */
+	uint64_t segments, checkpoints, tiles, keys, faults;
+};
+
+/* Reads a log, live or copied, and names each thing that is wrong. 0 (result->faults says whether it is sound), or
+ * -errno: it cannot be said; -EINVAL: a vkey is none, -EBADMSG: a kept file is no checkpoint. */
+int ledger_verify(struct verify_result *out, const struct verify_options *o);
+
+/* A C2SP tlog-proof that record `seq` is in the log, against its newest checkpoint. The text is the caller's. -ENOENT:
+ * there is no such record under it; -EBADMSG: the record or the tiles are not sound. */
+int ledger_prove(const char *dir, uint64_t seq, char **text);
+/* The hashes of a consistency proof from the checkpoint in file `old` to the newest, one a line of base64, checked.
+ * -EBADMSG: they are not of one history. */
+int ledger_prove_consistent(const char *dir, const char *old, char **text);
+
 /* One record as a line of JSON (design, section 10): field names in snake_case, enums by name, bytes as hex, times RFC
  * 3339. Appends to a malloc'd string through *text and *len. */
 int record_json(const Record *r, char **text, size_t *len);

@@ -21,9 +21,9 @@ struct recovered {
 	uint64_t size;
 	Recovery__Kind kind; /* KIND_UNSPECIFIED: nothing to tell */
 	uint64_t first_bad, bytes, last_seq;
-	bool tiles_good;              /* the tiles are those of the checkpoint */
-	bool unproven, forked;        /* to be told, too */
-	bool key_last;                /* the last record is a KeyRotation to this key */
+	bool tiles_good;       /* the tiles are those of the checkpoint */
+	bool unproven, forked; /* to be told, too */
+	bool key_last;         /* the last record is a KeyRotation to this key */
 	uint8_t key[KEY_LEN];
 };
 

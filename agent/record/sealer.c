@@ -14,7 +14,6 @@
 #include "record/gz.h"
 #include "record/private.h"
 
-
 static bool must_stop(void *arg)
 {
 	return atomic_load(&((struct ledger *)arg)->seal_stop);

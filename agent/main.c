@@ -1,46 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * main.c - sluiced: wires the rooms and lives until it is told to stop.
+ * main.c - sluiced: what it was called for.
  *
- * Order of birth: policy (a broken one stops us before anything is touched), ledger, capture (the gate is closed now),
- * workers, doors (the gate is open to us), control. Whatever fails leaves the gate closed.
+ * Order of birth: configuration and policy (a broken one stops us before anything is touched), capture (the gate is
+ * closed now), the worker (keeper.c, work.c) with its ledger, the doors (the gate is open to us), control.
  */
 #include <errno.h>
 #include <getopt.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <sys/stat.h>
-#include <systemd/sd-daemon.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "base/own.h"
-#include "daemon.h"
+#include "keeper.h"
+#include "report.h"
 
-#define TICK_NS     1000000000u
-#define HEARTBEAT_S 60
-#define MISSED_MAX  10 /* ticks without a turn of a worker's loop, then the watchdog is left to bite */
-
-static uint64_t nanos(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* ---- policy ---- */
-
-static void print_report(const struct policy_report *report)
+void daemon_print_report(const struct policy_report *report)
 {
 	if (report->text)
 		fwrite(report->text, 1, report->len, stderr);
 }
 
+<<<<<<< HEAD
 static void reload(struct daemon *d)
 {
 	struct policy_report report = {};
@@ -263,6 +246,8 @@ static int open_capture(struct daemon *d)
 	return err;
 }
 
+=======
+>>>>>>> main
 static void raise_limits(void)
 {
 	struct rlimit r;
@@ -274,6 +259,7 @@ static void raise_limits(void)
 	}
 }
 
+<<<<<<< HEAD
 static int start(struct daemon *d, const sigset_t *signals)
 {
 	struct serve_ops ops = { .arg = d, .answer = answer, .metrics = report_metrics };
@@ -353,6 +339,8 @@ static void stop(struct daemon *d)
 	free(d->names);
 }
 
+=======
+>>>>>>> main
 static int usage(FILE *to, int status)
 {
 	fputs("usage: sluiced [-c FILE] [--check | --unpin | --version | --help]\n"
@@ -378,12 +366,12 @@ static int load_config(struct daemon *d)
 	return err;
 }
 
-static int load_policy(struct daemon *d)
+int daemon_policy(struct daemon *d)
 {
 	owned(policy_report_free) struct policy_report report = {};
 	int err = ruleset_load(&d->rules, d->config->policy, &report);
 
-	print_report(&report);
+	daemon_print_report(&report);
 	if (err && !report.text)
 		fprintf(stderr, "%s: %s\n", d->config->policy, strerror(-err));
 	return err;
@@ -408,21 +396,13 @@ static int take_down(struct daemon *d)
 
 static int run(struct daemon *d)
 {
-	sigset_t set;
-	int err;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
 	log_set_level(d->config->log_level);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	err = start(d, &set);
-	if (!err)
-		loop_run(d->loop);
-	stop(d);
-	return err;
+	raise_limits();
+	d->thread_count = d->config->loops ? d->config->loops : cores > 0 ? (unsigned)cores : 1;
+	return keeper_run(d);
 }
 
 int main(int argc, char **argv)
@@ -433,7 +413,7 @@ int main(int argc, char **argv)
 		{ "unpin", no_argument, NULL, UNPIN },      { "version", no_argument, NULL, VERSION },
 		{ "help", no_argument, NULL, 'h' },         {},
 	};
-	struct daemon d = { .config_file = CONFIG_FILE, .signals = { .fd = -1 } };
+	struct daemon d = { .config_file = CONFIG_FILE, .signals = { .fd = -1 }, .sockets = SERVE_SOCKETS };
 	int (*what)(struct daemon *) = run;
 	int c, err;
 
@@ -461,10 +441,11 @@ int main(int argc, char **argv)
 		return usage(stderr, 2);
 	err = load_config(&d);
 	if (!err && what != take_down)
-		err = load_policy(&d);
+		err = daemon_policy(&d);
 	if (!err)
 		err = what(&d);
 	ruleset_put(&d.rules);
 	config_free(&d.config);
+	free(d.guards);
 	return err ? 1 : 0;
 }

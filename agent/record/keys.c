@@ -146,7 +146,11 @@ static int take_keys(struct keys *k, const char *name)
 	if (now != -ENOENT)
 		return now;
 	k->fresh = true;
-	return make_key(k->file, name, &k->now, &k->made_unix);
+	/* Whole or not at all: a torn key would stop every later start. */
+	err = make_key(next, name, &k->now, &k->made_unix);
+	if (!err && rename(next, k->file))
+		err = -errno;
+	return err ? err : sync_folder_of(k->file);
 }
 
 int keys_open(struct keys *out, const char *file, const char *name, const char *origin_pem)

@@ -437,7 +437,9 @@ TEST(ledger_disk, killed_writers_keep_their_promises)
 		const Record *rec;
 		int got;
 
-		cr_assert_eq(ledger_open(&l, &(struct ledger_options){ .dir = dir, .segment_bytes = 65536 }), 0);
+		int err = ledger_open(&l, &(struct ledger_options){ .dir = dir, .segment_bytes = 65536 });
+
+		cr_assert_eq(err, 0, "%s", strerror(-err));
 		ledger_close(&l);
 		cr_assert_eq(ledger_reader_open(&r, dir), 0);
 		while ((got = ledger_next(r, &rec)) == 1)

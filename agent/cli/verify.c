@@ -100,9 +100,9 @@ static int verify_one(const struct verify_run *r, const char *dir)
 
 	if (err) {
 		fprintf(stderr, "verify: %s: %s\n", dir,
-		        err == -EINVAL   ? "a key that was given is none (name+id+key)" :
-		        err == -EBADMSG ? "a checkpoint that was given is none" :
-		                          strerror(-err));
+		        err == -EINVAL    ? "a key that was given is none (name+id+key)"
+		        : err == -EBADMSG ? "a checkpoint that was given is none"
+		                          : strerror(-err));
 		return VERIFY_ERROR;
 	}
 	if (result.faults) {
@@ -143,9 +143,9 @@ static int prove(const struct verify_run *r, const char *dir)
 	err = r->inclusion ? ledger_prove(dir, seq, &text) : ledger_prove_consistent(dir, r->consistency, &text);
 	if (err) {
 		fprintf(stderr, "verify: %s: %s\n", dir,
-		        err == -EBADMSG                   ? "no proof: this is not the history that was signed" :
-		        err == -ENOENT && r->inclusion ? "no such record under the newest checkpoint" :
-		                                            strerror(-err));
+		        err == -EBADMSG                  ? "no proof: this is not the history that was signed"
+		        : err == -ENOENT && r->inclusion ? "no such record under the newest checkpoint"
+		                                         : strerror(-err));
 		return err == -EBADMSG ? VERIFY_FAULTS : VERIFY_ERROR;
 	}
 	fputs(text, stdout);

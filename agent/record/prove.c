@@ -11,7 +11,6 @@
 #include "record/segment.h"
 #include "record/tiles.h"
 
-
 static void put_hashes(FILE *to, const struct hash *proof, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {

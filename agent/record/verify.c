@@ -24,8 +24,8 @@
 #define TOLD_MOST 20 /* of one kind; the rest is counted */
 
 const char *const fault_names[FAULT_COUNT] = {
-	[FAULT_CRC] = "bad crc",         [FAULT_TAMPERED] = "tampered",       [FAULT_TRUNCATED] = "truncated",
-	[FAULT_MISSING] = "missing",     [FAULT_ROLLED_BACK] = "rolled back", [FAULT_FORKED] = "forked",
+	[FAULT_CRC] = "bad crc",       [FAULT_TAMPERED] = "tampered",       [FAULT_TRUNCATED] = "truncated",
+	[FAULT_MISSING] = "missing",   [FAULT_ROLLED_BACK] = "rolled back", [FAULT_FORKED] = "forked",
 	[FAULT_UNSIGNED] = "unsigned",
 };
 
@@ -74,7 +74,8 @@ static void compare_tile(struct walk *w, unsigned level, uint64_t index, const s
 	if (err == -ENOENT)
 		verify_fault(w->v, FAULT_MISSING, "%s", path);
 	else if (err)
-		verify_fault(w->v, FAULT_TRUNCATED, "%s: %s", path, err == -EBADMSG ? "of a wrong length" : strerror(-err));
+		verify_fault(w->v, FAULT_TRUNCATED, "%s: %s", path,
+		             err == -EBADMSG ? "of a wrong length" : strerror(-err));
 	else if (memcmp(there, hash, width * sizeof(*hash)) != 0)
 		verify_fault(w->v, FAULT_TAMPERED, "%s: not the hashes of the records", path);
 }
@@ -186,17 +187,19 @@ static void check_head(struct walk *w, const char *name, const struct segment_he
 	if (h->tree_size > w->v->newest.size)
 		return;
 	if (h->tree_size > w->tiles.tree.size) {
-		verify_fault(w->v, FAULT_MISSING, "segment of record %" PRIu64 ", in front of %s", w->tiles.tree.size, name);
+		verify_fault(w->v, FAULT_MISSING, "segment of record %" PRIu64 ", in front of %s", w->tiles.tree.size,
+		             name);
 		fill_to(w, h->tree_size);
 	} else if (h->tree_size < w->tiles.tree.size) {
-		verify_fault(w->v, FAULT_TAMPERED, "%s: it says that it begins at record %" PRIu64 ", not %" PRIu64, name,
-		             h->tree_size, w->tiles.tree.size);
+		verify_fault(w->v, FAULT_TAMPERED, "%s: it says that it begins at record %" PRIu64 ", not %" PRIu64,
+		             name, h->tree_size, w->tiles.tree.size);
 	}
 	if (w->lost || h->tree_size != w->tiles.tree.size)
 		return;
 	tree_root(&w->tiles.tree, &root);
 	if (!hash_is(&root, &h->root))
-		verify_fault(w->v, FAULT_TAMPERED, "%s: the records before it give another root than its header says", name);
+		verify_fault(w->v, FAULT_TAMPERED, "%s: the records before it give another root than its header says",
+		             name);
 }
 
 /* What follows the last record that counts: the trailer, or what a failed disk was given. */
@@ -287,8 +290,9 @@ static void tell_gap(struct walk *w, const char *name, const struct segment_walk
 	else if (step < 0)
 		verify_fault(w->v, FAULT_MISSING, "%s: offset %" PRIu64 ": %s", name, s->offset, strerror(-step));
 	else
-		verify_fault(w->v, FAULT_TRUNCATED, "%s: it ends at offset %" PRIu64 ", before seq %" PRIu64 ": %" PRIu64 " records",
-		             name, s->offset, s->expected, end - w->tiles.tree.size);
+		verify_fault(w->v, FAULT_TRUNCATED,
+		             "%s: it ends at offset %" PRIu64 ", before seq %" PRIu64 ": %" PRIu64 " records", name,
+		             s->offset, s->expected, end - w->tiles.tree.size);
 }
 
 static void check_segment(struct walk *w, size_t i)

@@ -31,7 +31,7 @@ struct verify {
 
 	uint8_t *files[64]; /* what the slices lie in */
 	size_t file_count;
-	size_t kept_from; /* of those, the first that a second look replaces */
+	size_t kept_from;          /* of those, the first that a second look replaces */
 	struct signed_note *notes; /* by size, when loaded */
 	size_t note_count, note_room, next_note;
 	struct checkpoint newest; /* of those in the log */

@@ -208,8 +208,7 @@ static int add_key(struct verify *v, const struct note_key *key, uint64_t from, 
 	if (!grown)
 		return -ENOMEM;
 	v->keys = grown;
-	v->keys[v->key_count++] =
-		(struct chain_key){ .key = *key, .from = from, .until = until, .trusted = trusted };
+	v->keys[v->key_count++] = (struct chain_key){ .key = *key, .from = from, .until = until, .trusted = trusted };
 	return 0;
 }
 
@@ -282,8 +281,8 @@ void verify_rotation(struct verify *v, const KeyRotation *k, uint64_t index, con
 	}
 	old = key_by_id(v, &k->old_key_id, index);
 	if (!k->signature.len) {
-		verify_fault(v, FAULT_UNSIGNED, "record %" PRIu64 ": the signing key was lost and replaced by %s", index,
-		             k->new_vkey);
+		verify_fault(v, FAULT_UNSIGNED, "record %" PRIu64 ": the signing key was lost and replaced by %s",
+		             index, k->new_vkey);
 	} else if (!old || k->signature.len != SIG_LEN || k->root.len != HASH_LEN) {
 		verify_fault(v, FAULT_UNSIGNED, "record %" PRIu64 ": a new key that no known key vouches for", index);
 	} else {
@@ -293,12 +292,14 @@ void verify_rotation(struct verify *v, const KeyRotation *k, uint64_t index, con
 		memcpy(said.at, k->root.data, HASH_LEN);
 		len = rotation_text(text, sizeof(text), v->newest.origin, k->tree_size, &said, k->new_vkey);
 		right = (k->tree_size == index && hash_is(&said, root)) ||
-		        (earlier && k->tree_size == earlier_size && index == earlier_size + 1 && hash_is(&said, earlier));
+		        (earlier && k->tree_size == earlier_size && index == earlier_size + 1 &&
+		         hash_is(&said, earlier));
 		if (!right)
 			verify_fault(v, FAULT_FORKED,
 			             "record %" PRIu64 ": the old key vouched for another history before it", index);
 		else if (len < 0 || !note_verify_bytes(old->key.key, slice_of(text, (size_t)len), k->signature.data))
-			verify_fault(v, FAULT_UNSIGNED, "record %" PRIu64 ": the old key did not sign the new one", index);
+			verify_fault(v, FAULT_UNSIGNED, "record %" PRIu64 ": the old key did not sign the new one",
+			             index);
 		else
 			trusted = old->trusted;
 		old->until = index;
@@ -393,10 +394,11 @@ static void judge_note(struct verify *v, const struct signed_note *n)
 	}
 	if (n->c.size > v->newest.size)
 		verify_fault(v, FAULT_ROLLED_BACK,
-		             "%s: it counts %" PRIu64 " records, the log's newest checkpoint %" PRIu64, n->file, n->c.size,
-		             v->newest.size);
+		             "%s: it counts %" PRIu64 " records, the log's newest checkpoint %" PRIu64, n->file,
+		             n->c.size, v->newest.size);
 	else if (n->seen && !n->right)
-		verify_fault(v, FAULT_FORKED, "%s: size %" PRIu64 ": the records give another root", n->file, n->c.size);
+		verify_fault(v, FAULT_FORKED, "%s: size %" PRIu64 ": the records give another root", n->file,
+		             n->c.size);
 	else if (!n->seen)
 		verify_fault(v, FAULT_MISSING, "%s: size %" PRIu64 ": the records are not there", n->file, n->c.size);
 }

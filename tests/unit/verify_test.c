@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verify_test.c - a sound log is sound, and whatever is done to one of its files is noticed. */
+/*
+ * verify_test.c - a sound log is sound, and whatever is done to one of its files is noticed: by us, and by a verifier
+ * that has nothing of ours (tests/verifier).
+ */
 #include <ftw.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "record/note.h"
@@ -95,7 +99,8 @@ TEST(verify, sound)
 	cr_assert_eq(faults_of(dir, NULL, NULL), 0, "%s", said);
 	cr_assert_eq(ledger_verify(&r, &o), 0);
 	cr_assert_str_eq(r.origin, ORIGIN);
-	cr_assert_eq(r.size, 333 + r.keys - 1, "330, three ends, and each change of the key: %llu", (unsigned long long)r.size);
+	cr_assert_eq(r.size, 333 + r.keys - 1, "330, three ends, and each change of the key: %llu",
+	             (unsigned long long)r.size);
 	cr_assert_geq(r.segments, 3);
 	cr_assert_geq(r.checkpoints, 4);
 	cr_assert_geq(r.keys, 2);
@@ -109,10 +114,10 @@ TEST(verify, sound)
 	cr_assert_gt(faults_of(dir, vkey, NULL), 0);
 	cr_assert_not_null(strstr(said, "unsigned: "), "%s", said);
 	vkey[strlen(vkey) - 1] ^= 1;
-	cr_assert_eq(ledger_verify(&r, &(struct verify_options){ .dir = dir,
-	                                                         .vkeys = &(const char *){ vkey },
-	                                                         .vkey_count = 1 }),
-	             -EINVAL);
+	cr_assert_eq(
+		ledger_verify(
+			&r, &(struct verify_options){ .dir = dir, .vkeys = &(const char *){ vkey }, .vkey_count = 1 }),
+		-EINVAL);
 	remove_dir(dir);
 }
 
@@ -158,6 +163,28 @@ static int take_file(const char *path, const struct stat *st, int kind, struct F
 	return 0;
 }
 
+/* The other verifier: 0 sound, 1 not, beside the binary of this test. */
+static int stranger(const char *of)
+{
+	static char program[4096];
+	char command[4300];
+	int status;
+
+	if (!*program) {
+		ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+
+		cr_assert_gt(n, 0);
+		for (int up = 0; up < 2; up++)
+			*strrchr(program, '/') = '\0';
+		strcat(program, "/verifier");
+		cr_assert_eq(access(program, X_OK), 0, "%s", program);
+	}
+	snprintf(command, sizeof(command), "%s %s > /dev/null 2>&1", program, of);
+	status = system(command);
+	cr_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
 static void put_back(size_t i)
 {
 	write_file(files[i].path, files[i].bytes, files[i].len);
@@ -165,7 +192,12 @@ static void put_back(size_t i)
 
 static void noticed(size_t i, const char *what, size_t at)
 {
+	static unsigned turn;
+
 	cr_assert_gt(faults_of(dir, NULL, NULL), 0, "%s: %s at %zu", files[i].path, what, at);
+	if (turn++ % 8 == 0) /* a process each */
+		cr_assert_neq(stranger(dir), 0, "%s: %s at %zu: not noticed by the other verifier", files[i].path, what,
+		              at);
 }
 
 TEST(verify, each_file_changed_is_noticed)
@@ -177,6 +209,7 @@ TEST(verify, each_file_changed_is_noticed)
 	file_count = 0;
 	cr_assert_eq(nftw(dir, take_file, 16, FTW_PHYS), 0);
 	cr_assert_geq(file_count, 8);
+	cr_assert_eq(stranger(dir), 0);
 	srand(11);
 	for (size_t i = 0; i < file_count; i++) {
 		size_t len = files[i].len, flips = len < 300 ? len : 300;
@@ -211,6 +244,7 @@ TEST(verify, each_file_changed_is_noticed)
 		put_back(i);
 	}
 	cr_assert_eq(faults_of(dir, NULL, NULL), 0, "%s", said);
+	cr_assert_eq(stranger(dir), 0);
 	printf("%llu changes in %zu files\n", (unsigned long long)tried, file_count);
 	remove_dir(dir);
 }
@@ -301,8 +335,8 @@ TEST(verify, a_changed_record_is_named)
 	frame_seal((uint8_t *)f.body.at, f.body.len - CRC_LEN);
 	write_file(path, bytes, len);
 	cr_assert_gt(faults_of(dir, NULL, NULL), 0);
-	cr_assert_not_null(strstr(said, "tampered: 00000000000000000000.seg: seq 7: not the record that was signed"), "%s",
-	                   said);
+	cr_assert_not_null(strstr(said, "tampered: 00000000000000000000.seg: seq 7: not the record that was signed"),
+	                   "%s", said);
 	remove_dir(dir);
 }
 
@@ -378,5 +412,20 @@ TEST(verify, proofs)
 	cr_assert_eq(ledger_prove_consistent(dir, old, &text), 0);
 	free(text);
 	unlink(old);
+	remove_dir(dir);
+}
+
+/* zcat, sha256sum and protoc read a sealed segment. */
+TEST(verify, public_tools_read_it)
+{
+	char command[800];
+
+	make();
+	snprintf(command, sizeof(command),
+	         "cd %s && sha256sum --quiet -c *.sha256 && for f in *.seg.gz; do zcat $f || exit 1; done > all && "
+	         "gzip -t *.gz && protoc --proto_path=%s/proto --decode=Segment record.proto < all > text && "
+	         "test $(grep -c '^record {' text) -ge 100 && grep -q '^trailer {' text && rm all text",
+	         dir, getenv("PWD"));
+	cr_assert_eq(system(command), 0);
 	remove_dir(dir);
 }

@@ -260,7 +260,8 @@ static int write_sum(struct sealer *w, const char *gz_name)
 		return opened;
 	fd = opened;
 	err = write_out(w->ops, fd, (const uint8_t *)line, (size_t)n);
-	return err ? err : w->ops->sync(fd);
+	err = err ? err : w->ops->sync(fd);
+	return err ? err : w->ops->sync_dir(w->dir);
 }
 
 static int seal_to(struct sealer *w, const char *raw, const char *sealed, const char *temporary)

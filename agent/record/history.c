@@ -119,8 +119,7 @@ static int write_new(const struct file_ops *ops, int dir, const char *name, stru
 	return err ? err : ops->sync(fd);
 }
 
-/* The file of these bytes under this name, whatever happens in between. */
-static int replace(const struct file_ops *ops, int dir, const char *name, const char *temporary, struct slice bytes)
+int history_replace(const struct file_ops *ops, int dir, const char *name, const char *temporary, struct slice bytes)
 {
 	int err = write_new(ops, dir, temporary, bytes);
 
@@ -142,7 +141,7 @@ int history_open(struct history *h, const struct file_ops *ops, int dir)
 		h->entries++;
 	if (!rest.len)
 		return 0;
-	return replace(ops, dir, CHECKPOINTS_FILE, CHECKPOINTS_FILE ".new", slice_of(all, len - rest.len));
+	return history_replace(ops, dir, CHECKPOINTS_FILE, CHECKPOINTS_FILE ".new", slice_of(all, len - rest.len));
 }
 
 void history_close(struct history *h)
@@ -173,7 +172,7 @@ static int thin(struct history *h, const struct file_ops *ops, int dir)
 				return err;
 		}
 	err = ops->sync(old);
-	err = err ? err : replace(ops, dir, CHECKPOINTS_FILE, CHECKPOINTS_FILE ".new", rest);
+	err = err ? err : history_replace(ops, dir, CHECKPOINTS_FILE, CHECKPOINTS_FILE ".new", rest);
 	if (err)
 		return err;
 	h->entries -= i;

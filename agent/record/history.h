@@ -35,6 +35,9 @@ bool history_next(struct slice *rest, struct slice *note);
  * none at all; -EBADMSG: none that is signed. */
 int history_newest(int dir, const struct note_key *const *keys, size_t n, struct checkpoint *out);
 
+/* The file of these bytes under this name, durable, whatever happens in between. */
+int history_replace(const struct file_ops *ops, int dir, const char *name, const char *temporary, struct slice bytes);
+
 /* Makes `checkpoints` end in a whole entry. */
 int history_open(struct history *h, const struct file_ops *ops, int dir);
 void history_close(struct history *h);

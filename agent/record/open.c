@@ -70,26 +70,16 @@ static int open_segment(struct ledger *l, const struct recovered *r)
 /* What others check the log with, where they look for it. The first key stays the first. */
 static int publish_vkey(struct ledger *l)
 {
-	owned(own_close) int fd = -1;
 	char first[VKEY_MAX], origin[VKEY_MAX], text[2 * VKEY_MAX + 2];
-	int opened = l->ops->open(l->dir, VKEY_FILE, O_WRONLY | O_CREAT | O_EXCL), n;
+	int n;
 
-	if (opened < 0)
-		return opened == -EEXIST ? 0 : opened;
-	fd = opened;
+	if (!faccessat(l->dir, VKEY_FILE, F_OK, 0))
+		return 0;
 	note_key_text(&l->keys.now.pub, first);
 	note_key_text(&l->keys.origin.pub, origin);
 	n = snprintf(text, sizeof(text), "%s\n%s%s", first, l->keys.has_origin ? origin : "",
 	             l->keys.has_origin ? "\n" : "");
-	for (int done = 0; done < n;) {
-		ssize_t did = l->ops->append(fd, text + done, (size_t)(n - done));
-
-		if (did <= 0)
-			return did ? (int)did : -EIO;
-		done += (int)did;
-	}
-	n = l->ops->sync(fd);
-	return n ? n : l->ops->sync_dir(l->dir);
+	return history_replace(l->ops, l->dir, VKEY_FILE, VKEY_FILE ".new", slice_of(text, (size_t)n));
 }
 
 /* A key whose KeyRotation is on record is in force; one that is not is as if it had never been. */
@@ -137,6 +127,9 @@ static int open_log(struct ledger *l)
 
 	if (err)
 		return err;
+	/* Before its first segment a log has promised nothing: the crash was in its first checkpoint. */
+	if (had == -EBADMSG && r.fresh)
+		had = -ENOENT;
 	l->next_seq = l->stats.next_seq = r.next_seq;
 	if (r.tiles_good)
 		adopt_partial(l, known.size);

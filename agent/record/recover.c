@@ -229,7 +229,7 @@ static int load_tree(struct recovery *v)
 
 	if (!err)
 		tree_root(&v->tiles->tree, &root);
-	v->r.tiles_good = !err && hash_is(&root, &v->known->root);
+	v->r.tiles_good = !err && hash_is(&root, &v->known->root) && tiles_recent_are_right(v->dir, v->known->size);
 	if (v->r.tiles_good)
 		return 0;
 	if (err == -ENOMEM)

@@ -267,3 +267,33 @@ int tiles_load(struct tiles *t, int dir, uint64_t size)
 	}
 	return err;
 }
+
+bool tile_is_right(struct tile_source *s, unsigned level, uint64_t index)
+{
+	struct hash above, row[TILE_WIDTH];
+
+	if (source_get(&s->source, TILE_BITS * (level + 1), index, &above) ||
+	    tile_read(s->dir, level, index, TILE_WIDTH, row))
+		return false;
+	for (unsigned n = TILE_WIDTH; n > 1; n /= 2)
+		for (unsigned i = 0; i < n / 2; i++)
+			hash_node(&row[i], &row[2 * i], &row[2 * i + 1]);
+	return hash_is(&row[0], &above);
+}
+
+bool tiles_recent_are_right(int dir, uint64_t size)
+{
+	owned(own_free) struct tile_source *s = malloc(sizeof(*s));
+
+	if (!s)
+		return false;
+	tile_source_init(s, dir, size);
+	for (unsigned level = 0; level + 1 < TILE_LEVELS; level++) {
+		uint64_t complete = size >> (TILE_BITS * (level + 1));
+
+		for (uint64_t i = complete > TILES_RECENT ? complete - TILES_RECENT : 0; i < complete; i++)
+			if (!tile_is_right(s, level, i))
+				return false;
+	}
+	return true;
+}

@@ -58,3 +58,9 @@ void tile_source_init(struct tile_source *s, int dir, uint64_t size);
 
 /* The tree of `size` leaves and its edge from the tiles; t is initialised. -ENOENT, -EBADMSG, -errno. */
 int tiles_load(struct tiles *t, int dir, uint64_t size);
+
+/* Whether tile `index` of `level`, complete in the source's tree, gives the hash that the level above has for it. */
+bool tile_is_right(struct tile_source *s, unsigned level, uint64_t index);
+/* Whether the last TILES_RECENT complete tiles of each level are right: what may not have reached the disk. */
+#define TILES_RECENT 8192
+bool tiles_recent_are_right(int dir, uint64_t size);

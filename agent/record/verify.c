@@ -49,7 +49,8 @@ struct walk {
 	struct tile_source source;
 	struct segment_name *list;
 	size_t n;
-	bool lost; /* neither record nor tile: the tree cannot be made any further */
+	bool edge_right; /* the unfinished tiles give the checkpoint's root */
+	bool lost;       /* neither record nor tile: the tree cannot be made any further */
 };
 
 static void walk_free(struct walk **at)
@@ -105,6 +106,14 @@ static bool leaf_in_tiles(struct walk *w, uint64_t index, struct hash *out)
 	return index < w->source.size && !w->source.source.get(&w->source.source, 0, index, out);
 }
 
+/* Whether the tiles may speak against a record: they are what was signed, as far as tiles can tell. */
+static bool tile_speaks(struct walk *w, uint64_t index)
+{
+	uint64_t tile = index >> TILE_BITS;
+
+	return w->edge_right && (tile >= w->source.size >> TILE_BITS || tile_is_right(&w->source, 0, tile));
+}
+
 /* Goes on behind what is missing. */
 static void fill_to(struct walk *w, uint64_t size)
 {
@@ -158,7 +167,7 @@ static void check_record(struct walk *w, const char *name, const struct segment_
 	hash_leaf(&leaf, raw);
 	if (!frame_seq(raw, &seq) || (s->head.proven && seq != s->head.first_seq + (index - s->head.tree_size)))
 		verify_fault(w->v, FAULT_TAMPERED, "%s: seq %" PRIu64 ": not the number that is due", name, seq);
-	if (leaf_in_tiles(w, index, &signed_leaf) && !hash_is(&leaf, &signed_leaf)) {
+	if (leaf_in_tiles(w, index, &signed_leaf) && !hash_is(&leaf, &signed_leaf) && tile_speaks(w, index)) {
 		verify_fault(w->v, FAULT_TAMPERED, "%s: seq %" PRIu64 ": not the record that was signed", name, seq);
 		leaf = signed_leaf;
 	}
@@ -351,6 +360,8 @@ static void check_edge(struct walk *w)
 static int walk_log(struct verify *v)
 {
 	owned(walk_free) struct walk *w = calloc(1, sizeof(*w));
+	struct tree signed_tree;
+	struct hash root;
 	int err;
 
 	if (!w)
@@ -358,6 +369,10 @@ static int walk_log(struct verify *v)
 	w->v = v;
 	tiles_init(&w->tiles);
 	tile_source_init(&w->source, v->dir, v->newest.size);
+	if (!tree_load(&signed_tree, v->newest.size, &w->source.source)) {
+		tree_root(&signed_tree, &root);
+		w->edge_right = hash_is(&root, &v->newest.root);
+	}
 	err = segment_list(v->dir, &w->list, &w->n);
 	if (err)
 		return err;

@@ -150,6 +150,7 @@ $(B)/unit/verify_test: | $(B)/verifier
 
 $(B)/unit/scan_test: TEST_LIBS := -lhs
 $(B)/bench/scan_bench: BENCH_LIBS := -lhs
+$(B)/bench/record_bench: BENCH_LIBS := -lsqlite3
 
 unit-binaries: $(UNIT)
 kernel-binaries: $(KERNEL)

@@ -21,7 +21,7 @@ enum what { OPENED, APPENDED, SYNCED, CUT, RENAMED, SYNCED_DIR, REMOVED, TOLD, I
 
 static struct event {
 	enum what what;
-	int file;            /* OPENED, APPENDED, SYNCED, CUT */
+	int file; /* OPENED, APPENDED, SYNCED, CUT */
 	char name[72], to[72];
 	uint8_t *bytes;      /* APPENDED, ISSUED */
 	size_t len;          /* of them; CUT: the size */
@@ -270,7 +270,7 @@ static struct {
 } disk[FILES_MOST];
 static struct {
 	char name[72];
-	int file;     /* -1: gone */
+	int file; /* -1: gone */
 	bool is_top;
 } names[NAMES_MOST];
 static size_t name_count;
@@ -444,8 +444,8 @@ static void check(const char *dir, size_t until, const char *kept)
 	}
 	for (size_t k = 0; k < until; k++) {
 		if (events[k].what == TOLD)
-			cr_assert_eq(seq_of[events[k].number], events[k].seq, "crash at %zu: record %d was told %llu", until,
-			             events[k].number, (unsigned long long)events[k].seq);
+			cr_assert_eq(seq_of[events[k].number], events[k].seq, "crash at %zu: record %d was told %llu",
+			             until, events[k].number, (unsigned long long)events[k].seq);
 		if (events[k].what == ISSUED)
 			newest = &events[k];
 	}

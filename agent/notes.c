@@ -52,10 +52,12 @@ void note_heartbeat(struct daemon *d)
 	Heartbeat h = HEARTBEAT__INIT;
 	Record r = RECORD__INIT;
 	struct worker_stats sum;
+	int clock_state;
 
 	report_totals(d, &sum);
 	h.exchanges = sum.exchanges;
-	h.clock_synchronised = adjtimex(&(struct timex){ .modes = 0 }) != TIME_ERROR;
+	clock_state = adjtimex(&(struct timex){ .modes = 0 });
+	h.clock_synchronised = clock_state >= 0 && clock_state != TIME_ERROR;
 	r.body_case = RECORD__BODY_HEARTBEAT;
 	r.heartbeat = &h;
 	note(d, &r);

@@ -40,7 +40,8 @@ static double cpu_s(void)
 	struct rusage u;
 
 	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 static void result(const char *name, double value, const char *unit)
@@ -51,8 +52,8 @@ static void result(const char *name, double value, const char *unit)
 
 static void judged(const char *name, double value, const char *unit, double bar, bool ok)
 {
-	printf("{\"name\":\"record: %s\",\"value\":%.4g,\"unit\":\"%s\",\"bar\":%g,\"ok\":%s}\n", name, value, unit, bar,
-	       ok ? "true" : "false");
+	printf("{\"name\":\"record: %s\",\"value\":%.4g,\"unit\":\"%s\",\"bar\":%g,\"ok\":%s}\n", name, value, unit,
+	       bar, ok ? "true" : "false");
 	fflush(stdout);
 }
 

@@ -39,6 +39,7 @@ static const struct command commands[] = {
 	{ "selftest", NULL, "each rule through each dialect" },
 	{ "model", NULL, "train, eval, show, explain" },
 	{ "review", NULL, "mark findings right or wrong" },
+	{ "witness", NULL, "cosign the checkpoints of other hosts" },
 	{ "export", NULL, "hand records out" },
 	{ "hold", NULL, "keep records from pruning" },
 	{ "reveal", NULL, "decrypt evidence" },

@@ -157,7 +157,7 @@ static int thin(struct history *h, const struct file_ops *ops, int dir)
 	owned(own_close) int old = -1;
 	struct slice rest, note;
 	uint64_t i = 0, keep_from = h->entries > HISTORY_DAY ? h->entries - HISTORY_DAY : 0;
-	size_t len;
+	size_t len = 0;
 	int err = history_read(dir, CHECKPOINTS_FILE, HISTORY_BYTES_MOST, &all, &len);
 
 	if (err)

@@ -127,7 +127,7 @@ static int read_pem(const char *file, const char *name, struct note_signer *out)
 static int take_keys(struct keys *k, const char *name)
 {
 	owned(own_free) char *next = NULL;
-	uint64_t made;
+	uint64_t made = 0;
 	int err = next_file(k, &next), now;
 
 	if (err)

@@ -66,8 +66,8 @@ int ledger_prove(const char *dir, uint64_t seq, char **text)
 	owned(own_free) struct tile_source *s = malloc(sizeof(*s));
 	owned(own_free) uint8_t *note = NULL;
 	struct hash proof[PROOF_MAX], leaf;
-	struct checkpoint c;
-	uint64_t index;
+	struct checkpoint c = { .size = 0 };
+	uint64_t index = 0;
 	size_t n = 0, len = 0, text_len;
 	FILE *to;
 	int err = at < 0 ? -errno : s ? read_note(at, CHECKPOINT_FILE, &note, &len, &c) : -ENOMEM;
@@ -98,9 +98,9 @@ int ledger_prove_consistent(const char *dir, const char *old, char **text)
 	owned(own_free) struct tile_source *s = malloc(sizeof(*s));
 	owned(own_free) uint8_t *note = NULL;
 	owned(own_free) uint8_t *old_note = NULL;
-	struct checkpoint c, before;
+	struct checkpoint c = { .size = 0 }, before = { .size = 0 };
 	struct hash proof[PROOF_MAX];
-	size_t n = 0, len, text_len;
+	size_t n = 0, len = 0, text_len;
 	FILE *to;
 	int err = at < 0 ? -errno : s ? read_note(at, CHECKPOINT_FILE, &note, &len, &c) : -ENOMEM;
 

@@ -303,6 +303,37 @@ TEST(ledger_disk, notes_are_told_after_the_sync_and_in_order)
 	remove_dir(dir);
 }
 
+/* Somebody sets the clock: the record says by how much. */
+TEST(ledger_disk, a_step_of_the_clock_is_recorded)
+{
+	static const int64_t steps[] = { 3600, -7200, 0 };
+	char dir[64];
+	struct ledger *l = open_fake(new_fast_dir(dir));
+	struct ledger_reader *r = NULL;
+	const Record *rec;
+	size_t told = 0;
+
+	cr_assert_eq(append_wait(l, "before", NULL), 0);
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		clock_step = steps[i] * 1000000000;
+		cr_assert_eq(append_wait(l, "after", NULL), 0);
+	}
+	clock_step = 400000000; /* less than a second: as the network time does it */
+	cr_assert_eq(append_wait(l, "slewed", NULL), 0);
+	ledger_close(&l);
+	cr_assert_eq(ledger_reader_open(&r, dir), 0);
+	while (ledger_next(r, &rec) == 1)
+		if (rec->body_case == RECORD__BODY_CLOCK) {
+			int64_t step = (steps[told] - (told ? steps[told - 1] : 0)) * 1000000000;
+
+			cr_assert_lt(llabs(rec->clock->step_nano - step), 100000000);
+			told++;
+		}
+	cr_assert_eq(told, ARRAY_LEN(steps));
+	ledger_reader_close(&r);
+	remove_dir(dir);
+}
+
 /* ---- power loss: what was not synced may be gone, torn at sectors, zero, or there without what stands before it ----
  */
 

@@ -149,8 +149,15 @@ $(B)/bench/%: tests/bench/%.c $(LIB)
 	$(call say,BENCH,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS) $(BENCH_LIBS)
 
+# A verifier of the record that has nothing of ours: Go's own checkpoint, tree and tile code.
+$(B)/verifier: tests/verifier/verifier.go
+	$(call say,GO,$<)
+	$(Q)mkdir -p $(@D) && GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS= GOCACHE=$(CURDIR)/build/gocache go build -o $@ $<
+$(B)/unit/verify_test: | $(B)/verifier
+
 $(B)/unit/scan_test: TEST_LIBS := -lhs
 $(B)/bench/scan_bench: BENCH_LIBS := -lhs
+$(B)/bench/record_bench: BENCH_LIBS := -lsqlite3
 $(B)/fuzz/encoding_fuzz $(B)/fuzz/exchange_fuzz: FUZZ_LIBS := -lbrotlienc
 $(B)/unit/encoding_test $(B)/unit/exchange_encoding_test: TEST_LIBS := -lbrotlienc
 

@@ -243,31 +243,6 @@ static int start_workers(struct daemon *d)
 	return 0;
 }
 
-static int open_ledger(struct daemon *d)
-{
-	char dir[4096], origin[256] = "sluice/", host[128];
-	struct ledger_options o = { .dir = dir, .origin = origin };
-	int err;
-
-	if ((size_t)snprintf(dir, sizeof(dir), "%s/ledger", d->config->record_dir) >= sizeof(dir))
-		return -ENAMETOOLONG;
-	if (!gethostname(host, sizeof(host)))
-		snprintf(origin, sizeof(origin), "sluice/%.*s", (int)sizeof(host), host);
-	d->last_unix = note_last(dir);
-	err = ledger_open(&d->ledger, &o);
-	if (err) {
-		log_error("record: %s: %s", dir, strerror(-err));
-		return err;
-	}
-	/* Beside the record and not in it: who copies the record must not get the keys of its pseudonyms. */
-	snprintf(dir, sizeof(dir), "%s.keys", d->config->record_dir);
-	if (d->config->identity_count)
-		err = subjects_open(&d->subjects, dir);
-	if (err)
-		log_error("record: %s: %s", dir, strerror(-err));
-	return err;
-}
-
 /* Asks for the doors; waits for them. */
 static int open_doors(struct daemon *d)
 {
@@ -328,7 +303,7 @@ static int start(struct daemon *d, const sigset_t *signals)
 	err = err ? err : watch_signals(d, signals);
 	err = err ? err : enter_sandbox(d);
 	err = err || d->rules ? err : daemon_policy(d);
-	err = err ? err : open_ledger(d);
+	err = err ? err : logs_open(d);
 	if (err)
 		return err;
 	note_lifecycle(d, LIFECYCLE__KIND__START, d->last_end);
@@ -373,6 +348,7 @@ static void stop(struct daemon *d)
 			note_bypass(d, BYPASS__KIND__START, 0);
 		}
 		ledger_close(&d->ledger);
+		ledger_close(&d->control);
 	}
 	for (unsigned i = 0; d->threads && i < d->thread_count; i++) {
 		if (d->threads[i].worker)

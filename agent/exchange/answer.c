@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* answer.c - the answer lane: heads, framing, and how far it is cleared. */
 #include "exchange/private.h"
+#include "exchange/redact.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -219,6 +220,7 @@ static enum order decide(struct exchange *x, struct lane *l)
 {
 	if (x->blocked && (x->report.streamed || x->answering != PHASE_BODY))
 		x->answering = PHASE_CUT;
+	redact_apply(x, l);
 	l->cleared = (size_t)(x->start + x->cleared.wire - l->base);
 	if (x->answering == PHASE_CUT)
 		return ORDER_CUT;
@@ -249,6 +251,8 @@ enum order exchange_answer(struct exchange *x, struct lane *l, bool eof)
 		return ORDER_CUT;
 	if (x->answering == PHASE_DONE && !came)
 		return ORDER_DONE;
+	if (x->redact)
+		x->redact->lane = l;
 	if (!x->started) {
 		x->start = l->base + l->parsed;
 		x->started = came;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* body.c - the content of an answer becomes texts: events, JSON, plain text. */
 #include "exchange/private.h"
+#include "exchange/redact.h"
 
 /* n bytes of content were read, of which `text` are accounted for by whoever scans them. */
 static void advance(struct exchange *x, size_t n, size_t text)
@@ -92,6 +93,7 @@ static void json_begin(struct exchange *x)
 {
 	walk_start(&x->walk, x->kind == BODY_EVENTS ? x->report.dialect->message : x->report.dialect->whole);
 	x->walk_structural = 0;
+	redact_message(x);
 }
 
 static enum exception json_data(struct exchange *x, struct slice data)
@@ -101,6 +103,7 @@ static enum exception json_data(struct exchange *x, struct slice data)
 	enum step step;
 	size_t used;
 
+	redact_data(x, data);
 	do {
 		step = walk_feed(&x->walk, data, &used, &leaf);
 		data = slice_from(data, used);

@@ -7,6 +7,7 @@
 
 #include "base/own.h"
 #include "exchange/private.h"
+#include "exchange/redact.h"
 
 void exchange_free(struct exchange **at)
 {
@@ -19,6 +20,7 @@ void exchange_free(struct exchange **at)
 	free(x->texts);
 	free(x->choices);
 	free(x->findings);
+	redact_free(&x->redact);
 	free(x->reader);
 	free(x->answer_reader);
 	walk_free(&x->walk);
@@ -36,6 +38,10 @@ int exchange_new(struct exchange **out, struct ruleset *rules, const struct exch
 
 	if (!x)
 		return -ENOMEM;
+	if (ruleset_acts(rules, ACTION_REDACT) && redact_new(&x->redact)) {
+		free(x);
+		return -ENOMEM;
+	}
 	x->rules = ruleset_get(rules);
 	x->scanner = ruleset_scanner(rules);
 	if (limits)
@@ -83,18 +89,22 @@ const struct exchange_report *exchange_report(struct exchange *x)
 {
 	struct exchange_report *r = &x->report;
 	struct coverage *c = &r->coverage;
+	uint64_t masked;
 
 	r->verdict = VERDICT_CLEARED;
 	if (x->finding_count)
 		r->verdict = VERDICT_FLAGGED;
+	if (x->redacted)
+		r->verdict = VERDICT_REDACTED;
 	if (r->exception != EXCEPTION_NONE)
 		r->verdict = VERDICT_EXCEPTION;
 	if (x->blocked)
 		r->verdict = VERDICT_BLOCKED;
 	r->findings = x->findings;
 	r->finding_count = x->finding_count;
-	c->released = x->cleared.wire;
-	c->scanned = x->cleared.scanned;
+	masked = redact_masked(x);
+	c->released = x->cleared.wire - masked;
+	c->scanned = x->cleared.scanned - masked;
 	c->structural = x->cleared.structural;
 	c->withheld = c->in - c->released;
 	return r;

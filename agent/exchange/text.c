@@ -8,6 +8,7 @@
  * answer may be released, and the least of all texts' marks decides.
  */
 #include "exchange/private.h"
+#include "exchange/redact.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -56,6 +57,8 @@ static bool spent(const struct exchange *x, const struct text *t)
 /* Its place is free for another text. Its twin's will be when it is needed. */
 static void give_up(struct exchange *x, struct text *t)
 {
+	if (!t->is_twin)
+		redact_forget(x, (size_t)(t - x->texts));
 	forget_marks(x, t);
 	free(t->marks);
 	t->marks = NULL;
@@ -152,6 +155,7 @@ static bool make_twin(struct exchange *x, size_t at)
 		return false;
 	*t = *of;
 	t->is_twin = true;
+	t->twin_of = (uint32_t)at;
 	t->is_orphan = false;
 	t->mark_first = 0;
 	t->mark_end = 0;
@@ -246,7 +250,8 @@ static enum exception text_label(struct exchange *x, const struct leaf *leaf)
  * themselves, too. */
 static enum exception go_on(struct exchange *x, const struct leaf *leaf, struct text *t)
 {
-	struct reading readings[READINGS_MAX] = { { .state = &t->state } };
+	uint32_t place = (uint32_t)(t - x->texts) + 1;
+	struct reading readings[READINGS_MAX] = { { .state = &t->state, .text = place } };
 	size_t count = 1;
 
 	if (!touch(x, t))
@@ -264,11 +269,23 @@ static enum exception go_on(struct exchange *x, const struct leaf *leaf, struct 
 
 		if (!touch(x, twin))
 			return EXCEPTION_MEMORY;
-		readings[count++] = (struct reading){ &twin->state, &twin->escapes };
+		readings[count++] = (struct reading){ &twin->state, &twin->escapes, place, READ_TWIN };
 	}
 	if (leaf->channel == CHANNEL_OTHER)
-		readings[count++] = (struct reading){ .state = &x->one };
+		readings[count++] = (struct reading){ .state = &x->one, .text = place, .way = READ_ALONE };
+	if (x->redact && !redact_leaf(x, place - 1, leaf))
+		return EXCEPTION_MEMORY;
 	return readings_feed(x, readings, count, leaf->text, leaf->channel, leaf->choice);
+}
+
+/* A string of CHANNEL_OTHER has ended. */
+static enum exception alone_end(struct exchange *x, const struct leaf *leaf)
+{
+	struct reading one = { .state = &x->one, .text = redact_alone_text(x), .way = READ_ALONE };
+	enum exception e = reading_end(x, &one, leaf->channel, leaf->choice);
+
+	redact_alone(x);
+	return e;
 }
 
 enum exception text_feed(struct exchange *x, const struct leaf *leaf)
@@ -288,6 +305,7 @@ enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 		if (c->finished && leaf->text.len)
 			return EXCEPTION_TEXT_AFTER_FINISH;
 	} else if (leaf->channel == CHANNEL_OTHER && leaf->begin) {
+		redact_alone(x);
 		x->one = (struct scan_state){};
 	}
 	if (leaf->text.len) {
@@ -295,7 +313,7 @@ enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 		e = t ? go_on(x, leaf, t) : EXCEPTION_TOO_MANY_TEXTS;
 	}
 	if (e == EXCEPTION_NONE && leaf->channel == CHANNEL_OTHER && leaf->end && !stopped(x))
-		e = reading_end(x, &(struct reading){ .state = &x->one }, leaf->channel, leaf->choice);
+		e = alone_end(x, leaf);
 	return e;
 }
 
@@ -332,8 +350,11 @@ static void settle(struct exchange *x, struct text *t)
 
 static enum exception text_end(struct exchange *x, struct text *t)
 {
-	struct reading r = { &t->state, t->is_twin ? &t->escapes : NULL };
+	struct reading r = { &t->state, NULL, (uint32_t)(t - x->texts) + 1, READ_PLAIN };
 
+	if (t->is_twin)
+		r = (struct reading){ &t->state, &t->escapes, t->twin_of + 1, READ_TWIN };
+	redact_step(x);
 	return reading_end(x, &r, t->channel, t->choice);
 }
 
@@ -391,11 +412,13 @@ enum exception unit_end(struct exchange *x)
 
 	x->unit_open = false;
 	x->edge = x->here;
+	redact_unit(x);
 	for (size_t i = 0; i < x->text_count; i++)
 		if (x->texts[i].touched)
 			settle(x, &x->texts[i]);
 	if (x->finishing)
 		e = finish_choices(x);
+	redact_settle(x);
 	if (e != EXCEPTION_NONE)
 		return e;
 	if (!covered(x))
@@ -422,6 +445,7 @@ enum exception texts_end(struct exchange *x)
 		e = text_end(x, &x->texts[i]);
 		forget_marks(x, &x->texts[i]);
 	}
+	redact_settle(x);
 	if (e == EXCEPTION_NONE && !covered(x))
 		return EXCEPTION_COVERAGE;
 	return e;

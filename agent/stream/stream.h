@@ -297,6 +297,7 @@ struct leaf {
 	const struct field *row; /* CHANNEL_LABEL: tells one name from another; NULL: unknown */
 	struct slice text;
 	uint32_t raw; /* bytes of the message that `text` stands for; the others are structural */
+	uint64_t at;  /* where in the message these end */
 };
 
 #define WALK_LATE_MAX  (1u << 20)
@@ -336,6 +337,7 @@ struct walk {
 	bool choice_known, sub_known, choice_placed, sub_placed;
 	uint32_t sub_of[WALK_TOOLS_MAX]; /* index, + 1, of the tool call at each place of this choice; 0: none given */
 
+	uint64_t fed, at;    /* bytes of the message so far, and of these up to the end of the last item's text */
 	struct late *late;   /* owned */
 	uint64_t structural; /* bytes of this message that are in no leaf's `raw`; exact when the message has ended */
 	const char *why;

@@ -58,6 +58,7 @@ void walk_start(struct walk *w, const struct field *rows)
 	w->choice_depth = w->sub_depth = 0;
 	w->choice_known = w->sub_known = false;
 	w->structural = 0;
+	w->fed = w->at = 0;
 	w->why = NULL;
 	if (w->late) {
 		buf_cut(&w->late->pieces, 0);
@@ -194,7 +195,7 @@ static enum step give(struct walk *w, struct leaf *leaf, struct slice text, uint
 {
 	const struct field *row = w->row;
 	enum role role = row ? row->role : ROLE_UNKNOWN;
-	struct leaf l = { .text = text, .raw = raw, .string = string, .begin = !w->begun, .end = end };
+	struct leaf l = { .text = text, .raw = raw, .string = string, .begin = !w->begun, .end = end, .at = w->at };
 
 	w->begun = !end;
 	if (string && (role == ROLE_CHOICE || role == ROLE_TOOL))
@@ -424,12 +425,15 @@ enum step walk_feed(struct walk *w, struct slice in, size_t *used, struct leaf *
 			return STEP_ITEM;
 		step = json_feed(&w->json, slice_from(in, *used), &n, &item);
 		*used += n;
+		w->fed += n;
 		/* An escape may be used before its item comes: the sum is right again when it has. */
 		w->structural += n;
 		if (step == STEP_BAD)
 			return bad(w, item.why);
-		if (step == STEP_ITEM && (item.kind == JSON_STRING || item.kind == JSON_KEY))
+		if (step == STEP_ITEM && (item.kind == JSON_STRING || item.kind == JSON_KEY)) {
 			w->structural -= item.raw;
+			w->at = w->fed - item.ahead;
+		}
 		if (step == STEP_MORE)
 			return STEP_MORE;
 		step = take(w, &item, leaf);

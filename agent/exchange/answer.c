@@ -220,7 +220,8 @@ static enum order decide(struct exchange *x, struct lane *l)
 {
 	if (x->blocked && (x->report.streamed || x->answering != PHASE_BODY))
 		x->answering = PHASE_CUT;
-	redact_apply(x, l);
+	if (x->redact)
+		redact_apply(x, l);
 	l->cleared = (size_t)(x->start + x->cleared.wire - l->base);
 	if (x->answering == PHASE_CUT)
 		return ORDER_CUT;

@@ -93,7 +93,8 @@ static void json_begin(struct exchange *x)
 {
 	walk_start(&x->walk, x->kind == BODY_EVENTS ? x->report.dialect->message : x->report.dialect->whole);
 	x->walk_structural = 0;
-	redact_message(x);
+	if (x->redact)
+		redact_message(x);
 }
 
 static enum exception json_data(struct exchange *x, struct slice data)
@@ -103,9 +104,11 @@ static enum exception json_data(struct exchange *x, struct slice data)
 	enum step step;
 	size_t used;
 
-	redact_data(x, data);
+	if (x->redact)
+		redact_data(x, data);
 	do {
 		step = walk_feed(&x->walk, data, &used, &leaf);
+		x->walk.fed += used;
 		data = slice_from(data, used);
 		if (step == STEP_BAD)
 			return unparsable(x, x->walk.why);

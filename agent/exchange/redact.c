@@ -60,7 +60,7 @@ void redact_settle(struct exchange *x)
 	struct redact *r = x->redact;
 	size_t n;
 
-	if (!r || !r->pending_count)
+	if (!r->pending_count)
 		return;
 	qsort(r->pending, r->pending_count, sizeof(*r->pending), by_text);
 	for (size_t i = 0; i < r->pending_count; i += n) {
@@ -77,8 +77,6 @@ void redact_settle(struct exchange *x)
 
 void redact_unit(struct exchange *x)
 {
-	if (!x->redact)
-		return;
 	redact_settle(x);
 	for (size_t i = 0; i < x->text_count; i++)
 		if (x->texts[i].touched && !x->texts[i].is_twin)
@@ -123,7 +121,7 @@ void redact_apply(struct exchange *x, struct lane *l)
 	uint64_t cleared = x->start + x->cleared.wire, behind = 0;
 	size_t left = 0, n;
 
-	if (!r || !r->mask_count)
+	if (!r->mask_count)
 		return;
 	/* The same place may have been masked for several hits, with the same bytes: it is counted once. */
 	qsort(r->masks, r->mask_count, sizeof(*r->masks), by_place);

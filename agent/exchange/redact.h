@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redact.h - masking in place, shared by the files of this room.
+ * redact.h - masking in place, shared by the files of this room. Where no rule redacts there is no struct redact, and
+ * none of this may be called but redact_free(), redact_hit(), redact_step(), redact_alone_text() and redact_masked().
  *
  * A mask takes exactly as many bytes as what it hides, so no length, chunk or offset changes and nothing is framed
  * anew. What is masked is still held when it is found (that is what holding is for): the bytes are overwritten in the

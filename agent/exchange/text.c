@@ -57,7 +57,7 @@ static bool spent(const struct exchange *x, const struct text *t)
 /* Its place is free for another text. Its twin's will be when it is needed. */
 static void give_up(struct exchange *x, struct text *t)
 {
-	if (!t->is_twin)
+	if (x->redact && !t->is_twin)
 		redact_forget(x, (size_t)(t - x->texts));
 	forget_marks(x, t);
 	free(t->marks);
@@ -284,7 +284,8 @@ static enum exception alone_end(struct exchange *x, const struct leaf *leaf)
 	struct reading one = { .state = &x->one, .text = redact_alone_text(x), .way = READ_ALONE };
 	enum exception e = reading_end(x, &one, leaf->channel, leaf->choice);
 
-	redact_alone(x);
+	if (x->redact)
+		redact_alone(x);
 	return e;
 }
 
@@ -305,7 +306,8 @@ enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 		if (c->finished && leaf->text.len)
 			return EXCEPTION_TEXT_AFTER_FINISH;
 	} else if (leaf->channel == CHANNEL_OTHER && leaf->begin) {
-		redact_alone(x);
+		if (x->redact)
+			redact_alone(x);
 		x->one = (struct scan_state){};
 	}
 	if (leaf->text.len) {
@@ -412,13 +414,15 @@ enum exception unit_end(struct exchange *x)
 
 	x->unit_open = false;
 	x->edge = x->here;
-	redact_unit(x);
+	if (x->redact)
+		redact_unit(x);
 	for (size_t i = 0; i < x->text_count; i++)
 		if (x->texts[i].touched)
 			settle(x, &x->texts[i]);
 	if (x->finishing)
 		e = finish_choices(x);
-	redact_settle(x);
+	if (x->redact)
+		redact_settle(x);
 	if (e != EXCEPTION_NONE)
 		return e;
 	if (!covered(x))
@@ -445,7 +449,8 @@ enum exception texts_end(struct exchange *x)
 		e = text_end(x, &x->texts[i]);
 		forget_marks(x, &x->texts[i]);
 	}
-	redact_settle(x);
+	if (x->redact)
+		redact_settle(x);
 	if (e == EXCEPTION_NONE && !covered(x))
 		return EXCEPTION_COVERAGE;
 	return e;

@@ -51,8 +51,7 @@ static uint64_t place_of(const struct lane *l, struct slice bytes)
 
 void redact_message(struct exchange *x)
 {
-	if (x->redact)
-		x->redact->run_count = x->redact->fed = 0;
+	x->redact->run_count = x->redact->fed = 0;
 }
 
 void redact_data(struct exchange *x, struct slice data)
@@ -61,7 +60,7 @@ void redact_data(struct exchange *x, struct slice data)
 	uint64_t at;
 	struct run *last;
 
-	if (!r || !data.len)
+	if (!data.len)
 		return;
 	at = place_of(r->lane, data);
 	last = r->run_count ? &r->runs[r->run_count - 1] : NULL;
@@ -115,8 +114,6 @@ void redact_forget(struct exchange *x, size_t text)
 	struct redact *r = x->redact;
 	struct trail *t;
 
-	if (!r)
-		return;
 	if (is_pending(r, text))
 		redact_settle(x);
 	t = &r->trails[text];
@@ -129,8 +126,6 @@ void redact_alone(struct exchange *x)
 {
 	struct redact *r = x->redact;
 
-	if (!r)
-		return;
 	r->alone_base += x->one.symbols;
 	r->alone_text = 0;
 }

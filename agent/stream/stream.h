@@ -337,7 +337,8 @@ struct walk {
 	bool choice_known, sub_known, choice_placed, sub_placed;
 	uint32_t sub_of[WALK_TOOLS_MAX]; /* index, + 1, of the tool call at each place of this choice; 0: none given */
 
-	uint64_t fed, at;    /* bytes of the message so far, and of these up to the end of the last item's text */
+	uint64_t fed;        /* bytes of the message in earlier calls: whoever wants leaf.at counts them here */
+	uint64_t at;         /* of the message, up to the end of the last text */
 	struct late *late;   /* owned */
 	uint64_t structural; /* bytes of this message that are in no leaf's `raw`; exact when the message has ended */
 	const char *why;

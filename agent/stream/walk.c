@@ -425,14 +425,13 @@ enum step walk_feed(struct walk *w, struct slice in, size_t *used, struct leaf *
 			return STEP_ITEM;
 		step = json_feed(&w->json, slice_from(in, *used), &n, &item);
 		*used += n;
-		w->fed += n;
 		/* An escape may be used before its item comes: the sum is right again when it has. */
 		w->structural += n;
 		if (step == STEP_BAD)
 			return bad(w, item.why);
 		if (step == STEP_ITEM && (item.kind == JSON_STRING || item.kind == JSON_KEY)) {
 			w->structural -= item.raw;
-			w->at = w->fed - item.ahead;
+			w->at = w->fed + *used - item.ahead;
 		}
 		if (step == STEP_MORE)
 			return STEP_MORE;

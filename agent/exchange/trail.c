@@ -151,13 +151,19 @@ static bool is_whole(const struct exchange *x, const struct text *t)
 	       (!t->twin || (!x->texts[t->twin].state.tail_len && !x->texts[t->twin].escapes.len));
 }
 
+/* May none of what was read become part of a hit? */
+static bool is_idle(const struct exchange *x, const struct text *t, const uint64_t from[READINGS])
+{
+	return is_whole(x, t) && t->state.symbols == from[READ_PLAIN] && from[READ_ALONE] == UINT64_MAX &&
+	       (!t->twin || x->texts[t->twin].state.symbols == from[READ_TWIN]);
+}
+
 void trail_trim(struct exchange *x, size_t text)
 {
 	struct redact *r = x->redact;
 	struct trail *t = &r->trails[text];
 	uint64_t from[READINGS], cleared = x->start + x->cleared.wire;
 	uint32_t keep = t->first;
-	bool idle = is_whole(x, &x->texts[text]);
 
 	if (t->first == t->end || is_pending(r, text))
 		return;
@@ -169,14 +175,10 @@ void trail_trim(struct exchange *x, size_t text)
 		for (int k = 0; k < READINGS; k++)
 			past &= p->symbols[k] <= from[k];
 		/* What was released is not needed, whatever it was. */
-		if (past || (i > keep && t->parts[i - 1].at + t->parts[i - 1].len <= cleared && !p->lost))
+		if (past || (!p->lost && p->at < cleared))
 			keep = i;
 	}
-	if (x->texts[text].state.symbols != from[READ_PLAIN] || from[READ_ALONE] != UINT64_MAX)
-		idle = false;
-	if (x->texts[text].twin && x->texts[x->texts[text].twin].state.symbols != from[READ_TWIN])
-		idle = false;
-	trail_drop(r, t, idle ? t->end : keep);
+	trail_drop(r, t, is_idle(x, &x->texts[text], from) ? t->end : keep);
 }
 
 static bool reserve(struct trail *t)

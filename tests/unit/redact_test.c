@@ -183,3 +183,43 @@ TEST(redact, json_in_json_stays_json)
 	/* A pair of surrogates of the inner JSON. */
 	EXPECT_MASKED(CHAT, STREAM TOOL("\\\\ud835\\\\udc1abc"), STREAM TOOL("\\\\u002a\\\\u002a**"));
 }
+
+/* ---- bounds ---- */
+
+/* `start`, `count` times `item` and `end` in one string of a whole answer. Borrowed, static. */
+static struct slice many(const char *start, const char *item, size_t count, const char *end)
+{
+	static char answer[1u << 21];
+	size_t len = (size_t)snprintf(answer, sizeof(answer), "%s{\"a\":\"%s", JSON, start), n = strlen(item);
+
+	for (size_t i = 0; i < count; i++, len += n)
+		memcpy(answer + len, item, n);
+	len += (size_t)snprintf(answer + len, sizeof(answer) - len, "%s\"}", end);
+	return slice_of((uint8_t *)answer, len);
+}
+
+TEST(redact, more_masks_than_are_kept_are_a_block)
+{
+	run(&first, ANY, many("", "abc ", 65000, ""), SIZE_MAX - 1, NULL);
+	cr_expect(begins(REDACTED), "%s", first.log);
+	cr_expect(says("withheld 195000 "), "%s", first.log);
+	run(&first, ANY, many("", "abc ", 66000, ""), SIZE_MAX - 1, NULL);
+	cr_expect(begins(BLOCKED), "%s", first.log);
+	/* What lies side by side is less. */
+	run(&first, ANY, many("", "abc", 66000, ""), SIZE_MAX - 1, NULL);
+	cr_expect(begins(REDACTED), "%s", first.log);
+}
+
+/* A match may be long: characters that are none are part of it. */
+TEST(redact, a_match_is_as_long_as_it_is)
+{
+	run(&first, ANY, many("a", "\u200b", 100000, "bc"), SIZE_MAX - 1, NULL);
+	cr_expect(begins(REDACTED), "%s", first.log);
+	cr_expect(says("withheld 300003 "), "%s", first.log);
+	run(&first, ANY, many("a", "\u200b", 100000, "b"), SIZE_MAX - 1, NULL);
+	cr_expect(begins("cleared none\n"), "%s", first.log);
+	/* And escaped, in pieces of the cut's choice. */
+	run(&first, ANY, many("a", "\\u200b", 60000, "bc"), 4711, NULL);
+	cr_expect(begins(REDACTED), "%s", first.log);
+	cr_expect(says("withheld 240003 "), "%s", first.log);
+}

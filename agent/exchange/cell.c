@@ -30,6 +30,9 @@ struct eye {
 	struct exchange *x;
 	struct pending *hits; /* of this text */
 	size_t hit_count;
+	size_t next[READINGS], ends[READINGS]; /* of each reading: its first hit that is not behind, behind its last */
+	uint64_t last[READINGS];               /* and the symbol behind them */
+	bool has_twin;
 	struct json json;
 	uint64_t raw[2 * RAW_MAX]; /* bytes that the decoder has and that gave nothing yet */
 	size_t raw_len;
@@ -50,13 +53,13 @@ static bool between(const struct eye *e)
 }
 
 /* Does a hit cover symbols [from, to) of a reading? A character of no symbol is covered inside of a hit. */
-static bool covered(const struct eye *e, uint8_t way, uint64_t from, uint64_t to)
+static bool covered(struct eye *e, uint8_t way, uint64_t from, uint64_t to)
 {
-	for (size_t i = 0; i < e->hit_count; i++)
-		if (e->hits[i].way == way && e->hits[i].start < to + (from == to) && e->hits[i].end > from &&
-		    (from != to || e->hits[i].start < from))
-			return true;
-	return false;
+	size_t *i = &e->next[way];
+
+	while (*i < e->ends[way] && e->hits[*i].end <= from)
+		++*i;
+	return *i < e->ends[way] && e->hits[*i].start < (from == to ? from : to);
 }
 
 static void mark(struct eye *e, size_t first, size_t last)
@@ -249,7 +252,7 @@ static void piece(struct eye *e, struct slice text, size_t raw)
 		if (covered(e, READ_PLAIN, from, to) || covered(e, READ_ALONE, from + e->alone, to + e->alone))
 			mark(e, e->plain_piece, at);
 	}
-	for (size_t i = 0; i < text.len; i++)
+	for (size_t i = 0; i < text.len && e->has_twin; i++)
 		twin_byte(e, text.at[i], at);
 	if (between(e))
 		cell_end(e);
@@ -309,7 +312,7 @@ static void fail(struct eye *e, const uint64_t from[READINGS], const uint64_t to
 static void counts(const struct eye *e, uint64_t at[READINGS])
 {
 	at[READ_PLAIN] = e->plain.symbols;
-	at[READ_TWIN] = e->twin.symbols;
+	at[READ_TWIN] = e->has_twin ? e->twin.symbols : e->plain.symbols;
 	at[READ_ALONE] = e->plain.symbols + e->alone;
 }
 
@@ -320,10 +323,7 @@ static bool all_behind(const struct eye *e)
 	if (e->count || !between(e))
 		return false;
 	counts(e, at);
-	for (size_t i = 0; i < e->hit_count; i++)
-		if (e->hits[i].end > at[e->hits[i].way])
-			return false;
-	return true;
+	return e->last[0] <= at[0] && e->last[1] <= at[1] && e->last[2] <= at[2];
 }
 
 /* The byte of the lane, -1 if it is not there any more. */
@@ -380,11 +380,18 @@ void trail_read(struct exchange *x, size_t text, struct pending *hits, size_t co
 	static const uint64_t none[READINGS] = {}, all[READINGS] = { UINT64_MAX, UINT64_MAX, UINT64_MAX };
 	struct redact *r = x->redact;
 	struct trail *t = &r->trails[text];
-	struct eye e = { .x = x, .hits = hits, .hit_count = count };
+	struct eye e = { .x = x, .hits = hits, .hit_count = count, .has_twin = x->texts[text].twin };
 	uint64_t from[READINGS], at[READINGS];
 	uint64_t cleared = x->start + x->cleared.wire;
 	uint32_t i = t->first;
 
+	for (size_t k = 0; k < count; k++) {
+		uint8_t way = hits[k].way;
+
+		e.next[way] = e.ends[way] ? e.next[way] : k;
+		e.ends[way] = k + 1;
+		e.last[way] = hits[k].end > e.last[way] ? hits[k].end : e.last[way];
+	}
 	/* Nothing can be read from the middle of a character on, nor what was released. */
 	while (i < t->end && (t->parts[i].cut || t->parts[i].lost || t->parts[i].at < cleared))
 		i++;

@@ -23,7 +23,9 @@ bool redact_hit(struct exchange *x, const struct reading *reading, const struct 
 	uint64_t base = reading->way == READ_ALONE && r ? r->alone_base : 0;
 	struct pending new = { .rule = rule, .start = base + hit->start, .end = base + hit->end, .way = reading->way };
 
-	if (!r || !reading->text) {
+	if (r && reading->text && !r->pending)
+		r->pending = malloc(PENDING_MAX * sizeof(*r->pending));
+	if (!r || !reading->text || !r->pending) {
 		if (!x->blocked)
 			x->report.detail = cannot;
 		return false;
@@ -47,12 +49,16 @@ bool redact_hit(struct exchange *x, const struct reading *reading, const struct 
 	return true;
 }
 
-/* Those of one text stand side by side. */
+/* Those of one text stand side by side, and those of one reading in the order of the text. */
 static int by_text(const void *a, const void *b)
 {
 	const struct pending *p = a, *q = b;
 
-	return p->text != q->text ? (p->text < q->text ? -1 : 1) : 0;
+	if (p->text != q->text)
+		return p->text < q->text ? -1 : 1;
+	if (p->way != q->way)
+		return p->way < q->way ? -1 : 1;
+	return p->start != q->start ? (p->start < q->start ? -1 : 1) : 0;
 }
 
 void redact_settle(struct exchange *x)
@@ -73,14 +79,6 @@ void redact_settle(struct exchange *x)
 				block(x, r->pending[k].rule);
 	}
 	r->pending_count = 0;
-}
-
-void redact_unit(struct exchange *x)
-{
-	redact_settle(x);
-	for (size_t i = 0; i < x->text_count; i++)
-		if (x->texts[i].touched && !x->texts[i].is_twin)
-			trail_trim(x, i);
 }
 
 /* ---- masks ---- */

@@ -19,7 +19,7 @@
 #include "exchange/private.h"
 
 #define READINGS    3     /* READ_PLAIN, READ_TWIN, READ_ALONE */
-#define PENDING_MAX 128   /* hits that wait to become masks */
+#define PENDING_MAX 1024  /* hits that wait to become masks */
 #define RUNS_MAX    4096  /* pieces that a message lies in */
 #define PARTS_MAX   16384 /* pieces that all trails lie in */
 #define MASKS_MAX   (1u << 16)
@@ -38,7 +38,8 @@ struct part {
 struct trail {
 	struct part *parts; /* owned */
 	uint32_t first, end, room;
-	uint64_t unit; /* that the last one lies in */
+	uint32_t trim_at; /* parts at which some may be let go */
+	uint64_t unit;    /* that the last one lies in */
 };
 
 /* A hit that is to be masked: symbols [start, end) of one reading of a text. */
@@ -70,10 +71,10 @@ struct redact {
 	size_t run_count, run_room;
 	uint64_t fed; /* bytes of the message */
 	struct trail trails[TEXTS_MAX];
-	size_t parts;        /* of all trails */
-	uint64_t alone_base; /* symbols of the texts read by themselves, before the one under way */
-	uint32_t alone_text; /* place of the one under way, + 1; 0: none */
-	struct pending pending[PENDING_MAX];
+	size_t parts;            /* of all trails */
+	uint64_t alone_base;     /* symbols of the texts read by themselves, before the one under way */
+	uint32_t alone_text;     /* place of the one under way, + 1; 0: none */
+	struct pending *pending; /* owned; PENDING_MAX of them once there was one */
 	size_t pending_count;
 	struct mask *masks; /* owned */
 	size_t mask_count, mask_room;
@@ -115,11 +116,9 @@ void redact_settle(struct exchange *x);
 /* Often enough to be called behind each byte. */
 static inline void redact_step(struct exchange *x)
 {
-	if (x->redact && x->redact->pending_count > PENDING_MAX / 4)
+	if (x->redact && x->redact->pending_count > PENDING_MAX / 2)
 		redact_settle(x);
 }
-/* The unit has ended, its texts are as they are at its end. */
-void redact_unit(struct exchange *x);
 /* Writes the masks of all that is cleared. */
 void redact_apply(struct exchange *x, struct lane *l);
 /* Bytes of what is cleared that were masked. */

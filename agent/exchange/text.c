@@ -411,24 +411,27 @@ static bool covered(const struct exchange *x)
 enum exception unit_end(struct exchange *x)
 {
 	enum exception e = EXCEPTION_NONE;
+	struct point next;
 
 	x->unit_open = false;
 	x->edge = x->here;
-	if (x->redact)
-		redact_unit(x);
 	for (size_t i = 0; i < x->text_count; i++)
-		if (x->texts[i].touched)
+		if (x->texts[i].touched) {
+			if (x->redact && !x->texts[i].is_twin)
+				trail_trim(x, i);
 			settle(x, &x->texts[i]);
+		}
 	if (x->finishing)
 		e = finish_choices(x);
-	if (x->redact)
-		redact_settle(x);
 	if (e != EXCEPTION_NONE)
 		return e;
 	if (!covered(x))
 		return EXCEPTION_COVERAGE;
+	next = needed(x);
+	if (x->redact && next.wire > x->cleared.wire)
+		redact_settle(x);
 	if (!x->blocked)
-		x->cleared = needed(x);
+		x->cleared = next;
 	return EXCEPTION_NONE;
 }
 

@@ -9,7 +9,7 @@
 
 /* A part this long may get another behind it, so that its beginning can be let go. */
 #define PART_LEN 1024
-/* That many are let go at once. */
+/* Fewer are not worth a look. */
 #define PARTS_TRIM 32
 
 int redact_new(struct redact **out)
@@ -31,6 +31,7 @@ void redact_free(struct redact **at)
 	for (size_t i = 0; i < TEXTS_MAX; i++)
 		free(r->trails[i].parts);
 	free(r->runs);
+	free(r->pending);
 	free(r->masks);
 	free(r);
 	*at = NULL;
@@ -172,6 +173,8 @@ void trail_trim(struct exchange *x, size_t text)
 		const struct part *p = &t->parts[i];
 		bool past = !p->cut;
 
+		if (p->symbols[READ_PLAIN] > from[READ_PLAIN] && p->at >= cleared)
+			break;
 		for (int k = 0; k < READINGS; k++)
 			past &= p->symbols[k] <= from[k];
 		/* What was released is not needed, whatever it was. */
@@ -252,10 +255,11 @@ bool redact_leaf(struct exchange *x, size_t text, const struct leaf *leaf)
 
 	if (leaf->channel == CHANNEL_OTHER)
 		r->alone_text = (uint32_t)text + 1;
-	if (t->end - t->first > PARTS_TRIM) {
+	if (t->end - t->first > PARTS_TRIM && t->end - t->first >= t->trim_at) {
 		if (is_pending(r, text))
 			redact_settle(x);
 		trail_trim(x, text);
+		t->trim_at = 2 * (t->end - t->first);
 	}
 	p.symbols[READ_PLAIN] = of->state.symbols;
 	p.symbols[READ_TWIN] = of->twin ? x->texts[of->twin].state.symbols : of->state.symbols;

@@ -382,7 +382,7 @@ void trail_read(struct exchange *x, size_t text, struct pending *hits, size_t co
 	struct trail *t = &r->trails[text];
 	struct eye e = { .x = x, .hits = hits, .hit_count = count, .has_twin = x->texts[text].twin };
 	uint64_t from[READINGS], at[READINGS];
-	uint64_t cleared = x->start + x->cleared.wire;
+	uint64_t cleared = redact_cleared(x);
 	uint32_t i = t->first;
 
 	for (size_t k = 0; k < count; k++) {

@@ -71,7 +71,7 @@ static enum exception found(struct exchange *x, const struct reading *reading, c
 		.choice = choice,
 		.offset = hit->start,
 		.length = (uint32_t)(hit->end - hit->start),
-		.wire = x->unit.wire,
+		.wire = point_wire(&x->unit),
 		.last_offset = hit->start,
 	};
 	return EXCEPTION_NONE;

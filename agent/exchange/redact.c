@@ -116,7 +116,7 @@ static int by_place(const void *a, const void *b)
 void redact_apply(struct exchange *x, struct lane *l)
 {
 	struct redact *r = x->redact;
-	uint64_t cleared = x->start + x->cleared.wire, behind = 0;
+	uint64_t cleared = redact_cleared(x), behind = 0;
 	size_t left = 0, n;
 
 	if (!r->mask_count)

@@ -84,6 +84,12 @@ struct redact {
 int redact_new(struct redact **out);
 void redact_free(struct redact **at);
 
+/* Where in the lane what is cleared ends. */
+static inline uint64_t redact_cleared(const struct exchange *x)
+{
+	return x->start + point_wire(&x->cleared);
+}
+
 /* ---- trail.c ---- */
 
 /* A new message of JSON begins; its next bytes are these. */

@@ -163,7 +163,7 @@ void trail_trim(struct exchange *x, size_t text)
 {
 	struct redact *r = x->redact;
 	struct trail *t = &r->trails[text];
-	uint64_t from[READINGS], cleared = x->start + x->cleared.wire;
+	uint64_t from[READINGS], cleared = redact_cleared(x);
 	uint32_t keep = t->first;
 
 	if (t->first == t->end || is_pending(r, text))
@@ -253,7 +253,7 @@ bool redact_leaf(struct exchange *x, size_t text, const struct leaf *leaf)
 	uint64_t from = leaf->at - leaf->raw;
 	bool fine = true;
 
-	if (leaf->channel == CHANNEL_OTHER)
+	if (leaf->channel == CHANNEL_OTHER || leaf->channel == CHANNEL_LOGPROBS)
 		r->alone_text = (uint32_t)text + 1;
 	if (t->end - t->first > PARTS_TRIM && t->end - t->first >= t->trim_at) {
 		if (is_pending(r, text))
@@ -264,6 +264,13 @@ bool redact_leaf(struct exchange *x, size_t text, const struct leaf *leaf)
 	p.symbols[READ_PLAIN] = of->state.symbols;
 	p.symbols[READ_TWIN] = of->twin ? x->texts[of->twin].state.symbols : of->state.symbols;
 	p.symbols[READ_ALONE] = r->alone_base + x->one.symbols;
+	/* Numbers that are bytes, and keys. */
+	if (p.json ? leaf->at < leaf->raw : leaf->channel == CHANNEL_LOGPROBS) {
+		p.at = NOWHERE;
+		p.len = (uint32_t)leaf->text.len;
+		p.lost = true;
+		return add(x, t, &p);
+	}
 	if (!p.json) {
 		p.at = place_of(r->lane, leaf->text);
 		p.len = (uint32_t)leaf->text.len;

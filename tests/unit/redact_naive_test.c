@@ -262,7 +262,7 @@ TEST(redact, answers_are_masked_as_by_a_naive_reader)
 		talk_begin(
 			&t, rules, NULL,
 			shape == SHAPE_TEXT || shape == SHAPE_OTHER
-				? SLICE("POST /generate HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n")
+				? SLICE("POST /other HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n")
 				: SLICE("POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"));
 		for (size_t at = 0, n; at < len; at += n) {
 			n = round % 3 ? pick(round % 3 == 1 ? 200 : 9) + 1 : len;

@@ -223,3 +223,66 @@ TEST(redact, a_match_is_as_long_as_it_is)
 	cr_expect(begins(REDACTED), "%s", first.log);
 	cr_expect(says("withheld 240003 "), "%s", first.log);
 }
+
+/* ---- other APIs ---- */
+
+#define POST(path) "POST " path " HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"
+#define LINES      "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\n\r\n"
+
+TEST(redact, every_api_is_masked)
+{
+	EXPECT_MASKED(POST("/api/chat"),
+	              LINES "{\"message\":{\"content\":\"a John \"},\"done\":false}\n"
+	                    "{\"message\":{\"content\":\"Doe.\"},\"done\":false}\n",
+	              LINES "{\"message\":{\"content\":\"a *****\"},\"done\":false}\n"
+	                    "{\"message\":{\"content\":\"***.\"},\"done\":false}\n");
+	EXPECT_MASKED(
+		POST("/v1/messages"),
+		STREAM "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":"
+		       "{\"type\":\"text_delta\",\"text\":\"John \"}}\n\n"
+		       "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":"
+		       "{\"type\":\"text_delta\",\"text\":\"Doe.\"}}\n\n",
+		STREAM "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":"
+		       "{\"type\":\"text_delta\",\"text\":\"*****\"}}\n\n"
+		       "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":"
+		       "{\"type\":\"text_delta\",\"text\":\"***.\"}}\n\n");
+	/* The text comes again at its end. */
+	EXPECT_MASKED(POST("/v1/responses"),
+	              STREAM "data: {\"type\":\"response.output_text.delta\",\"output_index\":0,\"content_index\":0,"
+	                     "\"delta\":\"John D\"}\n\n"
+	                     "data: {\"type\":\"response.output_text.delta\",\"output_index\":0,\"content_index\":0,"
+	                     "\"delta\":\"oe!\"}\n\n"
+	                     "data: {\"type\":\"response.output_text.done\",\"output_index\":0,\"content_index\":0,"
+	                     "\"text\":\"John Doe!\"}\n\n",
+	              STREAM "data: {\"type\":\"response.output_text.delta\",\"output_index\":0,\"content_index\":0,"
+	                     "\"delta\":\"******\"}\n\n"
+	                     "data: {\"type\":\"response.output_text.delta\",\"output_index\":0,\"content_index\":0,"
+	                     "\"delta\":\"**!\"}\n\n"
+	                     "data: {\"type\":\"response.output_text.done\",\"output_index\":0,\"content_index\":0,"
+	                     "\"text\":\"********!\"}\n\n");
+	/* Tokens beside the text. */
+	EXPECT_MASKED(
+		CHAT,
+		STREAM "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"赵一\"},\"logprobs\":{\"content\":"
+		       "[{\"token\":\"赵\"},{\"token\":\"一\"}]}}]}\n\n",
+		STREAM "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"＊＊\"},\"logprobs\":{\"content\":"
+		       "[{\"token\":\"＊\"},{\"token\":\"＊\"}]}}]}\n\n");
+	/* Numbers have no mask. */
+	EXPECT(CHAT,
+	       STREAM "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"logprobs\":{\"content\":"
+	              "[{\"token\":\"x\",\"bytes\":[232,181,181,228,184,128]}]}}]}\n\n",
+	       BLOCKED);
+}
+
+/* A text that comes whole in each message lies in each of them: a match is blocked. Where there is but one it is
+ * masked. */
+TEST(redact, a_text_that_grows_is_not_masked)
+{
+	EXPECT(POST("/generate"),
+	       STREAM "data: {\"text\":\"I\"}\n\ndata: {\"text\":\"I am\"}\n\ndata: {\"text\":\"I am John\"}\n\n"
+	              "data: {\"text\":\"I am John Doe\"}\n\ndata: {\"text\":\"I am John Doe.\"}\n\n",
+	       BLOCKED);
+	first.talk.out[first.talk.len] = '\0';
+	cr_expect_null(strstr((char *)first.talk.out, "John"));
+	EXPECT_MASKED(POST("/generate"), JSON "{\"text\":\"I am John Doe.\"}", JSON "{\"text\":\"I am ********.\"}");
+}

@@ -17,6 +17,7 @@ static enum exception leaf_read(struct exchange *x, const struct leaf *leaf)
 {
 	enum exception e = EXCEPTION_NONE;
 
+	template_leaf(x, leaf);
 	if (leaf->string) {
 		x->here.scanned += leaf->raw;
 		e = text_feed(x, leaf);
@@ -250,15 +251,24 @@ static enum exception events_data(struct exchange *x, struct slice data)
 			return EXCEPTION_EVENT_TOO_LARGE;
 		if (in.len > x->limits.event_max - held)
 			in.len = x->limits.event_max - held;
+		if (!x->unit_open && template_read(x, in, &used, &e)) {
+			data = slice_from(data, used);
+			continue;
+		}
 		step = sse_feed(&x->sse, in, &used, &item);
-		if (!x->unit_open && used && !(step == STEP_ITEM && item.kind == SSE_LF))
+		if (!x->unit_open && used && !(step == STEP_ITEM && item.kind == SSE_LF)) {
 			event_begin(x);
+			template_begin(x, in);
+		}
 		if (step == STEP_ITEM)
 			e = event_item(x, &item, in, used);
 		else
 			body_advance(x, used, 0);
 		data = slice_from(data, used);
+		if (step == STEP_ITEM && item.kind == SSE_EVENT_END && e == EXCEPTION_NONE)
+			template_end(x, data.at);
 	}
+	template_leave(x);
 	return e;
 }
 

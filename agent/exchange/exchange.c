@@ -17,6 +17,7 @@ void exchange_free(struct exchange **at)
 		return;
 	for (size_t i = 0; i < x->text_count; i++)
 		text_free(&x->texts[i]);
+	template_free(&x->template);
 	free(x->texts);
 	free(x->choices);
 	free(x->findings);

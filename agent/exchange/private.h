@@ -107,6 +107,13 @@ struct label {
 	uint8_t bytes[LABEL_BYTES];
 };
 
+/* An event on its way to be a template. */
+struct draft {
+	struct slice event; /* the input from its first byte on; empty: it will not be one */
+	struct leaf leaf;   /* its words; string is false until they were met */
+	uint64_t scanned, hits;
+};
+
 enum phase { PHASE_HEAD, PHASE_BODY, PHASE_DONE, PHASE_CUT };
 
 struct exchange {
@@ -159,6 +166,10 @@ struct exchange {
 	struct label label; /* the name under way; len over LABEL_BYTES: too long to be kept */
 	bool label_known;   /* so far it is the one of labels[]: it was not read again */
 
+	struct template *template; /* owned; NULL: none was made */
+	bool template_good;        /* it is the last event */
+	struct draft draft;
+
 	struct text *texts; /* owned */
 	size_t text_count, text_room, last_text;
 	size_t holding;         /* texts with marks */
@@ -170,6 +181,7 @@ struct exchange {
 	struct finding *findings; /* owned */
 	size_t finding_count, finding_room;
 	uint64_t found_at[FINDINGS_MAX]; /* of each: the step of its last hit */
+	uint64_t hits;                   /* met so far */
 	uint64_t step;                   /* of reading: hits of one step are one place in the text */
 
 	/* what a refusal repeats */
@@ -255,6 +267,20 @@ void encoded_framing(struct exchange *x, size_t n);
 enum exception encoded_data(struct exchange *x, struct slice data);
 /* The body is complete: so must be its encoding. */
 enum exception encoded_end(struct exchange *x);
+
+/* ---- template.c: an event like the one before it ---- */
+
+void template_free(struct template **at);
+/* An event begins at the first byte of `data`, and goes the long way. */
+void template_begin(struct exchange *x, struct slice data);
+/* What it says. */
+void template_leaf(struct exchange *x, const struct leaf *leaf);
+/* It was read, up to `end`. */
+void template_end(struct exchange *x, const uint8_t *end);
+/* It goes on in another piece of input: it will not be one. */
+void template_leave(struct exchange *x);
+/* Reads an event that begins `data`, if it is all there and like the one before it. False: it is not. */
+bool template_read(struct exchange *x, struct slice data, size_t *used, enum exception *e);
 
 /* ---- body.c: bodies become texts ---- */
 

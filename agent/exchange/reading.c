@@ -32,6 +32,7 @@ static enum exception found(struct exchange *x, const struct reading *reading, c
 	enum action action = rule->action;
 	bool decides;
 
+	x->hits++;
 	if (action == ACTION_REDACT && !redact_hit(x, reading, hit, rule))
 		action = ACTION_BLOCK;
 	x->redacted |= action == ACTION_REDACT;

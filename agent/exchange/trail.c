@@ -264,6 +264,12 @@ bool redact_leaf(struct exchange *x, size_t text, const struct leaf *leaf)
 	p.symbols[READ_PLAIN] = of->state.symbols;
 	p.symbols[READ_TWIN] = of->twin ? x->texts[of->twin].state.symbols : of->state.symbols;
 	p.symbols[READ_ALONE] = r->alone_base + x->one.symbols;
+	/* What stands for itself is where it was read. */
+	p.at = place_of(r->lane, leaf->text);
+	if (p.json && leaf->raw == leaf->text.len && p.at != NOWHERE) {
+		p.len = leaf->raw;
+		return add(x, t, &p);
+	}
 	/* Numbers that are bytes, and keys. */
 	if (p.json ? leaf->at < leaf->raw : leaf->channel == CHANNEL_LOGPROBS) {
 		p.at = NOWHERE;
@@ -272,7 +278,6 @@ bool redact_leaf(struct exchange *x, size_t text, const struct leaf *leaf)
 		return add(x, t, &p);
 	}
 	if (!p.json) {
-		p.at = place_of(r->lane, leaf->text);
 		p.len = (uint32_t)leaf->text.len;
 		p.lost = p.at == NOWHERE;
 		return add(x, t, &p);

@@ -24,7 +24,7 @@ bool redact_hit(struct exchange *x, const struct reading *reading, const struct 
 	struct pending new = { .rule = rule, .start = base + hit->start, .end = base + hit->end, .way = reading->way };
 
 	if (r && reading->text && !r->pending)
-		r->pending = malloc(PENDING_MAX * sizeof(*r->pending));
+		r->pending = calloc(PENDING_MAX, sizeof(*r->pending));
 	if (!r || !reading->text || !r->pending) {
 		if (!x->blocked)
 			x->report.detail = cannot;

@@ -38,6 +38,7 @@ struct daemon {
 	uint64_t ticks;
 	struct thread *threads;
 	unsigned thread_count;
+	bool *upgrade_pass; /* by service, as names */
 	const char **names;
 	struct guard *guards;
 	int keeper; /* the worker's end of the pair */

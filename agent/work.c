@@ -216,6 +216,7 @@ static int start_workers(struct daemon *d)
 		.capture = d->capture,
 		.ledger = d->ledger,
 		.services = d->names,
+		.upgrade_pass = d->upgrade_pass,
 		.service_count = d->config->service_count,
 		.limits = { .body_max = d->config->body_max,
 		            .event_max = d->config->event_max,
@@ -317,10 +318,13 @@ static int start(struct daemon *d, const sigset_t *signals)
 	d->started_unix = nanos(CLOCK_REALTIME);
 	d->threads = calloc(d->thread_count, sizeof(*d->threads));
 	d->names = calloc(d->config->service_count, sizeof(*d->names));
-	if (!d->threads || !d->names)
+	d->upgrade_pass = calloc(d->config->service_count, sizeof(*d->upgrade_pass));
+	if (!d->threads || !d->names || !d->upgrade_pass)
 		return -ENOMEM;
-	for (size_t i = 0; i < d->config->service_count; i++)
+	for (size_t i = 0; i < d->config->service_count; i++) {
 		d->names[i] = d->config->services[i].name;
+		d->upgrade_pass[i] = d->config->services[i].upgrade_pass;
+	}
 	err = err ? err : watch_signals(d, signals);
 	err = err ? err : enter_sandbox(d);
 	err = err || d->rules ? err : daemon_policy(d);
@@ -382,6 +386,7 @@ static void stop(struct daemon *d)
 	own_close(&d->keeper);
 	free(d->threads);
 	free(d->names);
+	free(d->upgrade_pass);
 }
 
 int work(struct daemon *d, int fd)

@@ -85,8 +85,15 @@ static enum exception head_read(struct exchange *x, struct slice head)
 
 	if (e != EXCEPTION_NONE || x->blocked)
 		return e;
-	if (h->status == 101)
-		return EXCEPTION_UPGRADE;
+	if (h->status == 101) {
+		if (!x->to_websocket || upgrade_of(h, head) != UPGRADE_WEBSOCKET)
+			return EXCEPTION_UPGRADE;
+		x->report.status = h->status;
+		x->report.passed = x->report.complete = true;
+		x->cleared = x->here;
+		x->answering = PHASE_DONE;
+		return EXCEPTION_NONE;
+	}
 	if (h->status < 200) {
 		x->cleared = x->here;
 		http1_start(x->answer_reader, true);
@@ -277,6 +284,8 @@ static enum order decide(struct exchange *x, struct lane *l)
 	l->cleared = (size_t)(x->start + point_wire(&x->cleared) - l->base);
 	if (x->answering == PHASE_CUT)
 		return ORDER_CUT;
+	if (x->report.passed)
+		return ORDER_PASS;
 	return x->answering == PHASE_DONE ? ORDER_DONE : ORDER_PUMP;
 }
 
@@ -302,6 +311,8 @@ enum order exchange_answer(struct exchange *x, struct lane *l, bool eof)
 
 	if (x->answering == PHASE_CUT)
 		return ORDER_CUT;
+	if (x->report.passed)
+		return ORDER_PASS;
 	if (x->answering == PHASE_DONE && !came)
 		return ORDER_DONE;
 	if (x->redact)

@@ -57,6 +57,7 @@ struct exchange_limits {
 	size_t event_max;            /* bytes held of a stream; 0: 1 MiB */
 	const char *const *identity; /* names of the request fields that say who asks; the first one given counts */
 	size_t identity_count;
+	bool upgrade_pass; /* a WebSocket may pass, unread */
 };
 
 /* What an answer that is held whole may take in its lane. */
@@ -72,6 +73,7 @@ void exchange_free(struct exchange **at);
 enum order {
 	ORDER_PUMP, /* send what is cleared, bring more */
 	ORDER_DONE, /* this message is complete; bytes behind it were not read */
+	ORDER_PASS, /* this was HTTP: what is cleared goes out, all behind it passes both ways as it comes, unread */
 	ORDER_CUT,  /* nothing more is cleared. Stop the server, make the record durable, then exchange_conclude() */
 };
 
@@ -149,6 +151,7 @@ struct exchange_report {
 	uint8_t subject[EXCHANGE_SUBJECT]; /* SHA-256 of the identity: never to be stored, a pseudonym is made of it */
 	bool streamed;
 	bool complete; /* the server had sent all of its answer */
+	bool passed;   /* it was a change of protocol that may pass: what follows is not of this exchange */
 	uint32_t events;
 	uint32_t max_hold; /* most symbols of one text held at the end of a unit */
 	struct coverage coverage;

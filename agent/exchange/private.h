@@ -19,6 +19,7 @@ struct point {
 	uint32_t sequence;   /* number of the next message, where they are numbered */
 	uint64_t packed;     /* encoded content: bytes the server sent that hold no text behind it; 0: wire */
 	uint64_t framed;     /* of these, structural */
+	struct seam seam;    /* whether the encoding can be ended behind these */
 };
 
 /* Bytes the server sent up to there. */
@@ -159,8 +160,9 @@ struct exchange {
 	struct decoder *request_decoder; /* owned; NULL: it is not encoded */
 	bool request_seen, begun;
 	bool to_head, http10;
-	size_t model_len; /* of the request's model, so far */
-	uint32_t wanted;  /* choices the request asks for; 0: it does not say */
+	bool to_websocket; /* it asks for one, and may have it */
+	size_t model_len;  /* of the request's model, so far */
+	uint32_t wanted;   /* choices the request asks for; 0: it does not say */
 	bool wants_usage;
 
 	/* answer */
@@ -311,6 +313,15 @@ enum exception texts_end(struct exchange *x);
 /* Nothing but framing since the last unit's end: it goes with it. */
 void unit_extend(struct exchange *x);
 
+/* ---- narrow.c: what a request offers and we could not read ---- */
+
+enum upgrade { UPGRADE_NONE, UPGRADE_WEBSOCKET, UPGRADE_H2C, UPGRADE_OTHER };
+
+enum upgrade upgrade_of(const struct http1_head *h, struct slice head);
+/* Narrows Accept-Encoding in the head that begins at l->parsed, takes the offer of HTTP/2 out if it is there (`h2c`),
+ * and keeps h->len right. Below 0: it does not fit. */
+int narrow(struct lane *l, struct http1_head *h, bool h2c);
+
 /* ---- media.c: what an answer says it is ---- */
 
 enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum http1_framing framing,
@@ -323,6 +334,9 @@ enum exception encoded_begin(struct exchange *x, enum coding coding);
 /* n bytes of framing were read. */
 void encoded_framing(struct exchange *x, size_t n);
 enum exception encoded_data(struct exchange *x, struct slice data);
+/* The last words of a cut answer take the form that the encoding has them in, no shorter than what is promised of the
+ * chunk or the body. Below 0: the encoding cannot be ended where it was cut. */
+int encoded_words(const struct exchange *x, struct buf *words);
 /* The body is complete: so must be its encoding. */
 enum exception encoded_end(struct exchange *x);
 

@@ -177,6 +177,27 @@ int note_exchange(struct flow *f, struct ledger_note *note)
 	return append(f, &record, note);
 }
 
+int note_upgrade(struct flow *f, bool end)
+{
+	Record record = RECORD__INIT;
+	Bypass b = BYPASS__INIT;
+
+	b.kind = end ? BYPASS__KIND__END : BYPASS__KIND__START;
+	b.service = (char *)f->worker->o.services[f->service];
+	b.reason = (char *)"upgrade";
+	b.connections = 1;
+	b.from_unix_nano = f->passing_since;
+	b.exchange_id = bytes_of(f->exchange_id, sizeof(f->exchange_id));
+	if (end) {
+		b.to_unix_nano = unix_now();
+		b.bytes_up = f->passed_up;
+		b.bytes_down = f->passed_down;
+	}
+	record.body_case = RECORD__BODY_BYPASS;
+	record.bypass = &b;
+	return append(f, &record, NULL);
+}
+
 static int note_finding(struct flow *f, const struct finding *found, struct ledger_note *note)
 {
 	static const Verdict done[ACTION_COUNT] = { VERDICT__FLAGGED, VERDICT__REDACTED, VERDICT__BLOCKED };

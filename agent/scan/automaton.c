@@ -102,8 +102,9 @@ static int grow(struct builder *b, size_t want)
 	while (slots < want)
 		slots += slots / 2;
 	words = slots / 64 + 3;
-	if (grow_array(&a->nodes, sizeof(*a->nodes), old, slots) || grow_array(&a->fail, sizeof(*a->fail), old, slots) ||
-	    grow_array(&a->out, sizeof(*a->out), old, slots) || grow_array(&a->hold, sizeof(*a->hold), old, slots) ||
+	if (grow_array(&a->nodes, sizeof(*a->nodes), old, slots) ||
+	    grow_array(&a->fail, sizeof(*a->fail), old, slots) || grow_array(&a->out, sizeof(*a->out), old, slots) ||
+	    grow_array(&a->hold, sizeof(*a->hold), old, slots) ||
 	    (b->waits && grow_array(&a->wait, sizeof(*a->wait), old, slots)) ||
 	    (b->edge && grow_array(&b->edged, sizeof(*b->edged), old, slots)) ||
 	    grow_array(&b->taken, sizeof(*b->taken), b->taken_words, words))
@@ -192,7 +193,8 @@ static int push(struct level *l, struct range r)
 	return 0;
 }
 
-/* The needles words[low..low+count) end at a node: *head is the output of its next shorter suffix, and becomes theirs. */
+/* The needles words[low..low+count) end at a node: *head is the output of its next shorter suffix, and becomes theirs.
+ */
 static int add_output(struct builder *b, uint32_t *head, uint32_t low, uint32_t count, uint16_t real)
 {
 	struct automaton *a = b->a;
@@ -420,9 +422,7 @@ static void finish_roots(struct automaton *a)
 int automaton_build(struct automaton *a, struct word *words, size_t count, const uint16_t *pool, size_t symbols,
                     uint16_t edge, const bool *letter)
 {
-	owned(builder_free) struct builder b = {
-		.a = a, .words = words, .pool = pool, .edge = edge, .letter = letter
-	};
+	owned(builder_free) struct builder b = { .a = a, .words = words, .pool = pool, .edge = edge, .letter = letter };
 	int error;
 
 	for (size_t i = 0; i < count; i++) {

@@ -153,7 +153,8 @@ static int pack(struct scanner *s)
 {
 	struct automaton *a = &s->automaton;
 	size_t low = FOLD_LOW * sizeof(*s->table.low), root = (a->symbols + 1) * sizeof(*a->root);
-	size_t nodes = a->slots * sizeof(*a->nodes), len = (low + root + nodes + 192 + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	size_t nodes = a->slots * sizeof(*a->nodes),
+	       len = (low + root + nodes + 192 + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
 	uint8_t *at = aligned_alloc(HUGE_PAGE, len);
 
 	if (!at)
@@ -238,8 +239,7 @@ void scanner_stats(const struct scanner *s, struct scanner_stats *out)
 		.longest = s->longest,
 		.bytes = sizeof(*s) +
 		         a->slots * (sizeof(*a->nodes) + sizeof(*a->fail) + sizeof(*a->out) + sizeof(*a->hold)) +
-		         (a->wait ? a->slots * sizeof(*a->wait) : 0) +
-		         (a->symbols + 1) * sizeof(*a->root) +
+		         (a->wait ? a->slots * sizeof(*a->wait) : 0) + (a->symbols + 1) * sizeof(*a->root) +
 		         a->output_count * sizeof(*a->outputs) + a->id_count * sizeof(*a->ids) +
 		         s->table.block_count * sizeof(*s->table.blocks) + fold_multi_count * sizeof(*s->table.multi) +
 		         FOLD_LOW * sizeof(*s->table.low),

@@ -166,7 +166,7 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, con
 {
 	const struct automaton *a = &s->automaton;
 	const struct node *nodes = a->nodes;
-	const uint64_t (*root)[2] = (const uint64_t (*)[2])a->root;
+	const uint64_t(*root)[2] = (const uint64_t(*)[2])a->root;
 	const uint8_t *p = w->p, *end = w->end;
 	uint32_t node = w->node, base = nodes[node].base, in_word = w->in_word, entry = w->entry;
 	uint64_t one = AT(w->one, nodes[w->one].base), symbols = w->symbols;
@@ -181,7 +181,7 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, con
 			why = STOP_CUT;
 			break;
 		}
-have:
+	have:
 		if (unlikely(entry & TEXT_SPECIAL)) {
 			why = STOP_CAREFUL;
 			break;

@@ -15,6 +15,7 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/slice.h"
 
 enum step { STEP_MORE, STEP_ITEM, STEP_BAD };
@@ -178,9 +179,25 @@ enum step decoder_take(struct decoder *d, struct slice *piece);
 /* All text that any reader could have of the bytes given so far was taken: zstd's blocks are readable in part before
  * the library reads them whole. */
 bool decoder_settled(const struct decoder *d);
+/* The last byte brought no text. */
+bool decoder_quiet(const struct decoder *d);
 /* The encoding may end here: behind its end, or before its first byte. */
 bool decoder_complete(const struct decoder *d);
 enum decoder_fault decoder_fault(const struct decoder *d, const char **why);
+
+/* A place in encoded bytes where an encoding can go on without its encoder: of gzip and deflate, between two blocks at
+ * the border of a byte, which is where a flush leaves them. */
+struct seam {
+	enum { SEAM_NONE, SEAM_GZIP, SEAM_ZLIB, SEAM_BARE } kind;
+	uint32_t sum, size; /* of the text so far, as the end of the stream has them */
+};
+
+/* Behind the bytes given so far. */
+struct seam decoder_seam(const struct decoder *d);
+/* How long `text` bytes become with the end of the stream. */
+size_t seam_length(const struct seam *s, size_t text);
+/* Adds `text` and the end of the stream: stored blocks, and the sums. s->kind is not SEAM_NONE. Errors as buf_add. */
+int seam_close(const struct seam *s, struct slice text, struct buf *out);
 
 /* ---- server-sent events (WHATWG HTML, 9.2.6) ---- */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* answer.c - the answer lane: heads, framing, and how far it is cleared. */
 #include "exchange/private.h"
+#include "exchange/redact.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -278,6 +279,8 @@ static enum order decide(struct exchange *x, struct lane *l)
 		return exchange_except(x, EXCEPTION_COVERAGE, NULL);
 	}
 	x->gone = x->cleared;
+	if (x->redact)
+		redact_apply(x, l);
 	l->cleared = (size_t)(x->start + point_wire(&x->cleared) - l->base);
 	if (x->answering == PHASE_CUT)
 		return ORDER_CUT;
@@ -312,6 +315,8 @@ enum order exchange_answer(struct exchange *x, struct lane *l, bool eof)
 		return ORDER_PASS;
 	if (x->answering == PHASE_DONE && !came)
 		return ORDER_DONE;
+	if (x->redact)
+		x->redact->lane = l;
 	if (!x->started) {
 		x->start = l->base + l->parsed;
 		x->started = came;

@@ -116,6 +116,7 @@ enum conclusion exchange_conclude(struct exchange *x, struct lane *answer, bool 
 struct finding {
 	const struct rule *rule; /* the ruleset's, lives as long as the exchange */
 	uint32_t keyword;        /* index within the rule */
+	enum action action;      /* carried out: what cannot be masked is blocked */
 	enum channel channel;
 	uint32_t choice;
 	uint64_t offset; /* of the first such hit, in symbols of its text */
@@ -125,7 +126,8 @@ struct finding {
 	uint64_t last_offset;
 };
 
-/* in = scanned + structural + withheld, of all bytes the server sent for this answer. */
+/* in = scanned + structural + withheld, of all bytes the server sent for this answer. Bytes that were masked are
+ * withheld. */
 struct coverage {
 	uint64_t in, scanned, structural, withheld, released;
 };

@@ -68,6 +68,7 @@ struct text {
 	struct scan_state state;
 	bool is_twin, is_orphan; /* a twin; one whose text is gone */
 	uint32_t twin;           /* place of its twin, 0: none; the first text is never one */
+	uint32_t twin_of;        /* a twin: place of its text */
 	uint32_t coded;          /* likewise, of its other twin */
 	bool is_coded;
 	struct unescape escapes;
@@ -148,6 +149,8 @@ struct exchange {
 	struct exchange_limits limits;
 	struct exchange_report report;
 	const struct rule *blocked; /* the first rule that blocked, NULL: none */
+	bool redacted;              /* something is masked */
+	struct redact *redact;      /* owned; NULL: no rule of the ruleset redacts */
 
 	/* request */
 	enum phase asking;
@@ -232,11 +235,16 @@ static inline bool stopped(const struct exchange *x)
 #define READINGS_MAX 5
 #define UNESCAPE_MAX 12
 
+/* The readings of one text, where they are told apart. */
+enum { READ_PLAIN, READ_TWIN, READ_ALONE };
+
 /* One way to read a text. Borrows both. */
 struct reading {
 	struct scan_state *state;
 	struct unescape *escapes; /* NULL: as it is */
 	struct unbase *coded;     /* NULL: as it is */
+	uint32_t text;            /* place of the text whose trail masks its hits, + 1; 0: they cannot be masked */
+	uint8_t way;              /* READ_... */
 };
 
 /* Feeds `bytes` to all readings side by side. Stops behind the byte that blocks, if stopped(). */

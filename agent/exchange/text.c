@@ -8,6 +8,7 @@
  * answer may be released, and the least of all texts' marks decides.
  */
 #include "exchange/private.h"
+#include "exchange/redact.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -72,6 +73,8 @@ static bool spent(const struct exchange *x, const struct text *t)
 /* Its place is free for another text. Its twin's will be when it is needed. */
 static void give_up(struct exchange *x, struct text *t)
 {
+	if (x->redact && !t->is_twin)
+		redact_forget(x, (size_t)(t - x->texts));
 	text_forget_marks(x, t);
 	text_free(t);
 	for (int i = 0; i < 2 && !t->is_twin; i++) {
@@ -173,6 +176,7 @@ static bool make_twin(struct exchange *x, size_t at, bool coded)
 	*t = *of;
 	t->again = NULL;
 	t->is_twin = true;
+	t->twin_of = (uint32_t)at;
 	t->is_coded = coded;
 	if (coded) {
 		t->state = (struct scan_state){ .symbols = of->state.symbols };
@@ -298,7 +302,8 @@ size_t text_readings(struct exchange *x, size_t at, struct reading *readings, si
 	if (t->twin) {
 		struct text *twin = &x->texts[t->twin];
 
-		readings[count++] = (struct reading){ .state = &twin->state, .escapes = &twin->escapes };
+		readings[count++] =
+			(struct reading){ .state = &twin->state, .escapes = &twin->escapes, .way = READ_TWIN };
 	}
 	if (t->coded) {
 		struct text *twin = &x->texts[t->coded];
@@ -319,7 +324,9 @@ static enum exception read_piece(struct exchange *x, const struct leaf *leaf, si
 		return e;
 	count = text_readings(x, at, readings, 0);
 	if (is_apart(leaf->channel))
-		readings[count++] = (struct reading){ .state = &x->one };
+		readings[count++] = (struct reading){ .state = &x->one, .way = READ_ALONE };
+	for (size_t i = 0; i < count && !leaf->again; i++)
+		readings[i].text = readings[i].coded ? 0 : (uint32_t)at + 1;
 	return readings_feed(x, readings, count, bytes, leaf->channel, leaf->choice);
 }
 
@@ -350,6 +357,8 @@ enum exception text_go_on(struct exchange *x, const struct leaf *leaf, size_t at
 	enum exception e;
 	size_t n;
 
+	if (x->redact && !leaf->again && !redact_leaf(x, at, leaf))
+		return EXCEPTION_MEMORY;
 	if (x->texts[at].coded)
 		return read_piece(x, leaf, at, leaf->text);
 	n = until_coded(&x->texts[at], leaf->text);
@@ -364,9 +373,21 @@ enum exception text_go_on(struct exchange *x, const struct leaf *leaf, size_t at
 	return e != EXCEPTION_NONE || stopped(x) ? e : read_piece(x, leaf, at, slice_from(leaf->text, n));
 }
 
+/* A string that is read by itself, too, has ended. */
+static enum exception alone_end(struct exchange *x, const struct leaf *leaf)
+{
+	struct reading one = { .state = &x->one, .text = redact_alone_text(x), .way = READ_ALONE };
+	enum exception e = reading_end(x, &one, leaf->channel, leaf->choice);
+
+	if (x->redact)
+		redact_alone(x);
+	return e;
+}
+
 enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 {
 	enum exception e = EXCEPTION_NONE;
+	struct leaf once = *leaf;
 	struct text *t;
 
 	if (leaf->channel == CHANNEL_LABEL)
@@ -382,16 +403,22 @@ enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 			return EXCEPTION_TEXT_AFTER_FINISH;
 		x->text_seen |= leaf->channel != CHANNEL_LOGPROBS;
 	}
-	if (is_apart(leaf->channel) && leaf->begin)
+	if (is_apart(leaf->channel) && leaf->begin) {
+		if (x->redact)
+			redact_alone(x);
 		x->one = (struct scan_state){};
-	if (leaf->again) {
+	}
+	/* What comes again is not where it was, and cannot be masked there; one message has it but once. */
+	if (leaf->again && x->redact && !x->report.streamed)
+		once.again = false;
+	if (once.again) {
 		e = text_again(x, leaf);
 	} else if (leaf->text.len) {
 		t = text_find(x, leaf);
-		e = t ? text_go_on(x, leaf, (size_t)(t - x->texts)) : EXCEPTION_TOO_MANY_TEXTS;
+		e = t ? text_go_on(x, &once, (size_t)(t - x->texts)) : EXCEPTION_TOO_MANY_TEXTS;
 	}
 	if (e == EXCEPTION_NONE && is_apart(leaf->channel) && leaf->end && !stopped(x))
-		e = reading_end(x, &(struct reading){ .state = &x->one }, leaf->channel, leaf->choice);
+		e = alone_end(x, leaf);
 	return e;
 }
 
@@ -428,11 +455,15 @@ static void settle(struct exchange *x, struct text *t)
 
 static enum exception text_end(struct exchange *x, struct text *t)
 {
-	struct reading r = {
-		.state = &t->state,
-		.escapes = t->is_twin && !t->is_coded ? &t->escapes : NULL,
-	};
+	struct reading r = { .state = &t->state, .text = (uint32_t)(t - x->texts) + 1 };
 
+	if (t->is_twin)
+		r = (struct reading){ .state = &t->state, .text = t->twin_of + 1, .way = READ_TWIN };
+	if (t->is_twin && !t->is_coded)
+		r.escapes = &t->escapes;
+	if (t->is_coded)
+		r.text = 0; /* decoded, it lies in no lane */
+	redact_step(x);
 	return reading_end(x, &r, t->channel, t->choice);
 }
 
@@ -487,20 +518,27 @@ static bool covered(const struct exchange *x)
 enum exception unit_end(struct exchange *x)
 {
 	enum exception e = EXCEPTION_NONE;
+	struct point next;
 
 	x->unit_open = false;
 	x->edge = x->here;
 	for (size_t i = 0; i < x->text_count; i++)
-		if (x->texts[i].touched)
+		if (x->texts[i].touched) {
+			if (x->redact && !x->texts[i].is_twin)
+				trail_trim(x, i);
 			settle(x, &x->texts[i]);
+		}
 	if (x->finishing)
 		e = finish_choices(x);
 	if (e != EXCEPTION_NONE)
 		return e;
 	if (!covered(x))
 		return EXCEPTION_COVERAGE;
+	next = needed(x);
+	if (x->redact && next.wire > x->cleared.wire)
+		redact_settle(x);
 	if (!x->blocked)
-		x->cleared = needed(x);
+		x->cleared = next;
 	return EXCEPTION_NONE;
 }
 
@@ -521,6 +559,8 @@ enum exception texts_end(struct exchange *x)
 		e = text_end(x, &x->texts[i]);
 		text_forget_marks(x, &x->texts[i]);
 	}
+	if (x->redact)
+		redact_settle(x);
 	if (e == EXCEPTION_NONE && !covered(x))
 		return EXCEPTION_COVERAGE;
 	return e;

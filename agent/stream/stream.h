@@ -423,6 +423,7 @@ struct leaf {
 	uint8_t slot;            /* CHANNEL_LABEL: likewise, but for rows that seldom stand in one message */
 	struct slice text;
 	uint32_t raw; /* bytes of the message that `text` stands for; the others are structural */
+	uint64_t at;  /* where in the message these end */
 };
 
 #define WALK_LATE_MAX  (1u << 20)
@@ -483,6 +484,8 @@ struct walk {
 	struct json_item again; /* what ended them: to be taken again */
 	bool has_again;
 
+	uint64_t fed;        /* bytes of the message in earlier calls: whoever wants leaf.at counts them here */
+	uint64_t at;         /* of the message, up to the end of the last text */
 	struct late *late;   /* owned */
 	uint64_t structural; /* bytes of this message that are in no leaf's `raw`; exact when the message has ended */
 	const char *why;

@@ -29,7 +29,8 @@ static int check(const char *dir)
 	if (err)
 		return err == -EINVAL ? 1 : 2;
 	scanner_stats(ruleset_scanner(rules), &stats);
-	printf("packs %zu, rules %zu, keywords %zu\n", ruleset_packs(rules), ruleset_rules(rules), stats.needles);
+	printf("packs %zu, rules %zu, keywords %zu, patterns %zu\n", ruleset_packs(rules), ruleset_rules(rules),
+	       stats.needles, ruleset_patterns(rules));
 	printf("automaton: %zu states, %zu symbols, %zu KiB, longest keyword %zu characters\n", stats.states,
 	       stats.symbols, stats.bytes / 1024, stats.longest);
 	printf("digest ");

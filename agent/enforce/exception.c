@@ -2,7 +2,9 @@
 /* exception.c - every way of losing sight of an answer, by name. */
 #include "enforce/enforce.h"
 
-const char *const verdict_names[VERDICT_COUNT] = { "cleared", "flagged", "blocked", "exception" };
+const char *const verdict_names[VERDICT_COUNT] = {
+	"cleared", "shadowed", "flagged", "redacted", "blocked", "exception"
+};
 
 const struct exception_row exception_table[EXCEPTION_COUNT] = {
 	[EXCEPTION_NONE] = { "none", 0, "" },
@@ -28,6 +30,7 @@ const struct exception_row exception_table[EXCEPTION_COUNT] = {
 	[EXCEPTION_BODY_TOO_LARGE] = { "body_too_large", 502, "the answer is too large to be held" },
 	[EXCEPTION_TOO_MANY_TEXTS] = { "too_many_texts", 502, "the answer holds too many texts at a time" },
 	[EXCEPTION_TEXT_AFTER_FINISH] = { "text_after_finish", 502, "a choice went on after it was finished" },
+	[EXCEPTION_RULE_TIMEOUT] = { "rule_timeout", 502, "a rule took more work on the answer than it may" },
 	[EXCEPTION_COVERAGE] = { "coverage", 502, "not every byte of the answer was accounted for" },
 	[EXCEPTION_MEMORY] = { "memory", 503, "out of memory" },
 	[EXCEPTION_RECORD_NOT_DURABLE] = { "record_not_durable", 0, "the decision could not be recorded" },

@@ -14,8 +14,13 @@ void exchange_free(struct exchange **at)
 
 	if (!x)
 		return;
-	for (size_t i = 0; i < x->text_count; i++)
+	for (size_t i = 0; i < x->text_count; i++) {
 		free(x->texts[i].marks);
+		lookout_free(&x->texts[i].state);
+	}
+	for (size_t i = 0; i < READINGS_MAX; i++)
+		lookout_free(&x->spare[i]);
+	lookout_free(&x->one);
 	free(x->texts);
 	free(x->choices);
 	free(x->findings);
@@ -37,9 +42,9 @@ int exchange_new(struct exchange **out, struct ruleset *rules, const struct exch
 	if (!x)
 		return -ENOMEM;
 	x->rules = ruleset_get(rules);
-	x->scanner = ruleset_scanner(rules);
 	if (limits)
 		x->limits = *limits;
+	x->scope = (struct scope){ .service = x->limits.service, .now = x->limits.now };
 	if (!x->limits.body_max)
 		x->limits.body_max = EXCHANGE_BODY_MAX;
 	if (!x->limits.event_max)
@@ -84,9 +89,18 @@ const struct exchange_report *exchange_report(struct exchange *x)
 	struct exchange_report *r = &x->report;
 	struct coverage *c = &r->coverage;
 
-	r->verdict = VERDICT_CLEARED;
-	if (x->finding_count)
-		r->verdict = VERDICT_FLAGGED;
+	static const enum verdict of[ACTION_COUNT] = {
+		[ACTION_SHADOW] = VERDICT_SHADOWED,
+		[ACTION_FLAG] = VERDICT_FLAGGED,
+		[ACTION_REDACT] = VERDICT_REDACTED,
+		[ACTION_BLOCK] = VERDICT_BLOCKED,
+	};
+	enum action heaviest = ACTION_SHADOW;
+
+	for (size_t i = 0; i < x->finding_count; i++)
+		if (x->findings[i].rule->action > heaviest)
+			heaviest = x->findings[i].rule->action;
+	r->verdict = x->finding_count ? of[heaviest] : VERDICT_CLEARED;
 	if (r->exception != EXCEPTION_NONE)
 		r->verdict = VERDICT_EXCEPTION;
 	if (x->blocked)

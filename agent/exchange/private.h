@@ -7,6 +7,7 @@
 #define TEXTS_MAX    512 /* texts followed at a time */
 #define CHOICES_MAX  256
 #define FINDINGS_MAX 256
+#define READINGS_MAX 3
 
 /* A place in the answer where it may be cut: all before it is decided. */
 struct point {
@@ -19,7 +20,7 @@ struct point {
 
 /* The state of a text before a unit touched it. */
 struct mark {
-	uint64_t symbols;
+	uint64_t symbols, bytes;
 	bool cut; /* inside a character or an escape */
 	struct point point;
 };
@@ -36,7 +37,7 @@ struct text {
 	enum channel channel;
 	uint32_t choice, sub;
 	uint64_t path;
-	struct scan_state state;
+	struct lookout state;
 	bool is_twin, is_orphan; /* a twin; one whose text is gone */
 	uint32_t twin;           /* place of its twin, 0: none; the first text is never one */
 	struct unescape escapes;
@@ -82,8 +83,10 @@ enum phase { PHASE_HEAD, PHASE_BODY, PHASE_DONE, PHASE_CUT };
 
 struct exchange {
 	struct ruleset *rules; /* shared */
-	const struct scanner *scanner;
 	struct exchange_limits limits;
+	struct scope scope;
+	char asked_model[128];              /* of the request; the scope's */
+	struct lookout spare[READINGS_MAX]; /* memory for looking ahead */
 	struct exchange_report report;
 	const struct rule *blocked; /* the first rule that blocked, NULL: none */
 
@@ -117,7 +120,7 @@ struct exchange {
 	uint8_t lead[6]; /* the first bytes of a text that are not blank */
 	struct walk walk;
 	uint64_t walk_structural; /* of walk.structural, already in here.structural */
-	struct scan_state one;    /* the text by itself that is under way */
+	struct lookout one;       /* the text by itself that is under way */
 	struct label labels[LABELS];
 	struct label label; /* the name under way; len over LABEL_BYTES: too long to be kept */
 	bool label_known;   /* so far it is the one of labels[]: it was not read again */
@@ -150,12 +153,11 @@ static inline bool stopped(const struct exchange *x)
 
 /* ---- reading.c: pieces of text meet the scanner ---- */
 
-#define READINGS_MAX 3
 #define UNESCAPE_MAX 12
 
 /* One way to read a text. Borrows both. */
 struct reading {
-	struct scan_state *state;
+	struct lookout *state;
 	struct unescape *escapes; /* NULL: as it is */
 };
 
@@ -163,6 +165,8 @@ struct reading {
 enum exception readings_feed(struct exchange *x, struct reading *readings, size_t count, struct slice bytes,
                              enum channel channel, uint32_t choice);
 enum exception reading_end(struct exchange *x, struct reading *r, enum channel channel, uint32_t choice);
+/* Does `text` by itself hold nothing that any rule knows? What cannot be read is not clean. */
+bool reading_clean(struct exchange *x, struct slice text);
 /* Takes one byte, gives those that are plain now: escapes as UTF-8, all that is none as it is. */
 size_t unescape_byte(struct unescape *u, uint8_t c, uint8_t out[UNESCAPE_MAX]);
 

@@ -14,6 +14,7 @@
 
 /* Most symbols that one character or escape gives; a mark inside of one may be that far from where it ends. */
 #define CUT_SYMBOLS 18
+#define CUT_BYTES   UNESCAPE_MAX
 
 static bool goes_on(enum channel channel)
 {
@@ -37,13 +38,13 @@ static void forget_marks(struct exchange *x, struct text *t)
 
 static bool is_cut(const struct text *t)
 {
-	return t->state.tail_len || t->escapes.len;
+	return t->state.scan.tail_len || t->escapes.len;
 }
 
 /* A text of which nothing may become part of a hit is as good as new. */
 static bool idle(const struct exchange *x, const struct text *t)
 {
-	return t->channel == CHANNEL_OTHER && !is_cut(t) && !scan_hold(x->scanner, &t->state);
+	return t->channel == CHANNEL_OTHER && !is_cut(t) && lookout_idle(x->rules, &t->state);
 }
 
 static bool spent(const struct exchange *x, const struct text *t)
@@ -59,6 +60,7 @@ static void give_up(struct exchange *x, struct text *t)
 	forget_marks(x, t);
 	free(t->marks);
 	t->marks = NULL;
+	lookout_free(&t->state);
 	if (t->twin && !t->is_twin) {
 		forget_marks(x, &x->texts[t->twin]);
 		x->texts[t->twin].is_orphan = true;
@@ -137,7 +139,7 @@ static bool touch(struct exchange *x, struct text *t)
 	}
 	if (t->mark_first == t->mark_end)
 		x->holding++;
-	t->marks[t->mark_end++] = (struct mark){ t->state.symbols, is_cut(t), x->unit };
+	t->marks[t->mark_end++] = (struct mark){ t->state.scan.symbols, t->state.bytes, is_cut(t), x->unit };
 	t->touched = true;
 	return true;
 }
@@ -156,8 +158,9 @@ static bool make_twin(struct exchange *x, size_t at)
 	t->mark_first = 0;
 	t->mark_end = 0;
 	t->mark_room = live;
+	t->state = (struct lookout){};
 	t->marks = malloc(live * sizeof(*t->marks));
-	if (!t->marks)
+	if (!t->marks || lookout_copy(x->rules, &t->state, &of->state))
 		return false;
 	memcpy(t->marks, of->marks + of->mark_first, live * sizeof(*t->marks));
 	t->mark_end = live;
@@ -197,13 +200,19 @@ enum exception text_choice(struct exchange *x, uint32_t index, bool finish)
 	return EXCEPTION_NONE;
 }
 
+static void begin_alone(struct exchange *x)
+{
+	lookout_free(&x->one);
+	x->one = (struct lookout){};
+}
+
 enum exception text_alone(struct exchange *x, enum channel channel, struct slice bytes, bool begin, bool finish)
 {
 	struct reading one = { .state = &x->one };
 	enum exception e;
 
 	if (begin)
-		x->one = (struct scan_state){};
+		begin_alone(x);
 	e = readings_feed(x, &one, 1, bytes, channel, 0);
 	return e == EXCEPTION_NONE && finish && !stopped(x) ? reading_end(x, &one, channel, 0) : e;
 }
@@ -288,7 +297,7 @@ enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 		if (c->finished && leaf->text.len)
 			return EXCEPTION_TEXT_AFTER_FINISH;
 	} else if (leaf->channel == CHANNEL_OTHER && leaf->begin) {
-		x->one = (struct scan_state){};
+		begin_alone(x);
 	}
 	if (leaf->text.len) {
 		t = text_of(x, leaf);
@@ -307,26 +316,27 @@ void unit_begin(struct exchange *x)
 	x->unit_open = true;
 }
 
-/* A symbol from which on all lie in the unit of the mark, their first byte too. */
-static uint64_t begins(const struct mark *m)
+/* From these on all lie in the unit of the mark, their first byte too. */
+static bool begins(const struct mark *m, const struct lookout_hold *hold)
 {
-	return m->symbols + (m->cut ? CUT_SYMBOLS : 0);
+	return m->symbols + (m->cut ? CUT_SYMBOLS : 0) <= hold->symbol &&
+	       m->bytes + (m->cut ? CUT_BYTES : 0) <= hold->byte;
 }
 
 /* Forgets the marks of units that are no longer needed. A cut UTF-8 character is held with its unit. */
 static void settle(struct exchange *x, struct text *t)
 {
-	size_t hold = scan_hold(x->scanner, &t->state);
-	uint64_t from = t->state.symbols - hold;
+	struct lookout_hold hold;
 
+	lookout_hold(x->rules, &t->state, &hold);
 	t->touched = false;
-	if (hold > x->report.max_hold)
-		x->report.max_hold = (uint32_t)hold;
-	if (!hold && !is_cut(t)) {
+	if (hold.length > x->report.max_hold)
+		x->report.max_hold = (uint32_t)hold.length;
+	if (!hold.length && !is_cut(t)) {
 		forget_marks(x, t);
 		return;
 	}
-	while (t->mark_end - t->mark_first > 1 && begins(&t->marks[t->mark_first + 1]) <= from)
+	while (t->mark_end - t->mark_first > 1 && begins(&t->marks[t->mark_first + 1], &hold))
 		t->mark_first++;
 }
 

@@ -212,6 +212,15 @@ void flow_end(struct flow *f, enum end_kind how)
 
 /* ---- the pump ---- */
 
+static int new_exchange(struct flow *f)
+{
+	struct exchange_limits limits = f->worker->o.limits;
+
+	limits.service = f->worker->o.services[f->service];
+	limits.now = (int64_t)(unix_now() / 1000000000u);
+	return exchange_new(&f->x, f->worker->rules, &limits);
+}
+
 static bool pump_up(struct flow *f)
 {
 	struct side *c = &f->client, *s = &f->server;
@@ -226,7 +235,7 @@ static bool pump_up(struct flow *f)
 	}
 	/* Bytes behind the last answer were not asked for: they must not become the next request's. */
 	if (!f->x && !s->eof && buf_len(&f->up.buf) > f->up.parsed && buf_len(&f->down.buf) == f->down.parsed) {
-		if (exchange_new(&f->x, f->worker->rules, &f->worker->o.limits)) {
+		if (new_exchange(f)) {
 			flow_end(f, END_RST);
 			return false;
 		}
@@ -290,7 +299,7 @@ static bool pump_down(struct flow *f)
 		moved |= n > 0 || s->eof;
 	}
 	if (!f->x && buf_len(&f->down.buf) > f->down.parsed) {
-		if (exchange_new(&f->x, f->worker->rules, &f->worker->o.limits)) {
+		if (new_exchange(f)) {
 			flow_end(f, END_RST);
 			return false;
 		}

@@ -108,7 +108,7 @@ static void read_lines(struct draft *d, const char *who, const char *name, struc
 		}
 		line = trim(line);
 		if (line.len && line.at[0] != '#')
-			draft_keyword(d, who, name, at, line);
+			draft_keyword(d, ROLE_KEYWORD, who, name, at, line);
 	}
 }
 

@@ -73,7 +73,7 @@ build/sluiced build/sluicectl: build/%: $(B)/%
 
 $(B)/sluiced: $(MAIN_OBJ) $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(MAIN_OBJ) $(LIB) $(PKG_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(MAIN_OBJ) $(LIB) $(PKG_LIBS) -lcap-ng -lseccomp
 
 $(B)/sluicectl: $(CLI_OBJ) $(LIB)
 	$(call say,LINK,$@)
@@ -129,7 +129,10 @@ $(B)/unit/events_test: $(EVENTS_OBJ)
 
 $(B)/kernel/%: tests/kernel/%.c tests/lib/test.h $(LIB)
 	$(call say,TEST,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS) -lcriterion
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(filter %.o,$^) $(LIB) $(PKG_LIBS) -lcriterion $(TEST_LIBS)
+
+$(B)/kernel/sandbox_test: $(B)/agent/sandbox.o
+$(B)/kernel/sandbox_test: TEST_LIBS := -lcap-ng -lseccomp
 
 $(B)/fuzz/%: tests/fuzz/%.c $(LIB)
 	$(call say,FUZZ,$<)

@@ -80,7 +80,8 @@ static void print_json(const StatusReply *s)
 {
 	printf("{\"ready\":%s,\"version\":", s->ready ? "true" : "false");
 	cli_json_string(stdout, s->version);
-	printf(",\"pid\":%" PRIu32 ",\"loops\":%" PRIu32 ",\"services\":[", s->pid, s->loops);
+	printf(",\"pid\":%" PRIu32 ",\"worker_pid\":%" PRIu32 ",\"loops\":%" PRIu32 ",\"services\":[", s->pid,
+	       s->worker_pid, s->loops);
 	for (size_t i = 0; i < s->n_services; i++) {
 		fputs(i ? "," : "", stdout);
 		json_service(s->services[i]);
@@ -120,11 +121,11 @@ static void print_services(const StatusReply *s)
 
 static void print_text(const StatusReply *s)
 {
-	printf("sluiced %s, pid %" PRIu32 ", %s, %" PRIu32 " loops\n", s->version, s->pid,
-	       s->ready ? "ready" : "not ready", s->loops);
+	printf("sluiced %s, pid %" PRIu32 ", worker %" PRIu32 ", %s, %" PRIu32 " loops\n", s->version, s->pid,
+	       s->worker_pid, s->ready ? "ready" : "not ready", s->loops);
 	print_services(s);
 	for (size_t i = 0; i < s->n_missing; i++)
-		printf("this kernel lacks: %s\n", s->missing[i]);
+		printf("this host lacks: %s\n", s->missing[i]);
 	printf("policy: %" PRIu32 " rules, %" PRIu32 " keywords\n", s->policy_rules, s->policy_keywords);
 	if (s->policy_error[0])
 		printf("policy: the last reload was refused: %s\n", s->policy_error);

@@ -68,6 +68,11 @@ static bool cn_resident_id(struct slice s)
 	return "10X98765432"[sum % 11] == (s.at[17] == 'x' ? 'X' : s.at[17]);
 }
 
+static bool one_of(uint8_t c, struct slice set)
+{
+	return memchr(set.at, c, set.len);
+}
+
 /* GB 32100-2015: 18 of 31 characters, the last one a check. */
 static bool cn_uscc(struct slice s)
 {
@@ -76,7 +81,7 @@ static bool cn_uscc(struct slice s)
 	const char *c = NULL;
 
 	/* The authorities and kinds in use. */
-	if (s.len != 18 || !memchr("123456789ANY", s.at[0], 12) || !memchr("123459", s.at[1], 6))
+	if (s.len != 18 || !one_of(s.at[0], SLICE("123456789ANY")) || !one_of(s.at[1], SLICE("123459")))
 		return false;
 	for (size_t i = 0; i < 18; i++) {
 		c = s.at[i] ? strchr(set, s.at[i]) : NULL;

@@ -582,7 +582,7 @@ int shape_read(struct slice pattern, struct shape *out, char why[static SHAPE_WH
 {
 	struct shape s = { .sure = true };
 	struct reader r = { .in = pattern, .shape = &s, .why = why, .where = at };
-	struct part all;
+	struct part all = { 0 };
 
 	*why = 0;
 	if (accept(&r, "(?i)"))

@@ -164,8 +164,6 @@ TEST(policy, unsupported_keys_by_name)
 	}
 	pack_bad("pack: p\nclassifier: [x]\nrules: [{id: a, risk: A.1.d, action: flag, keywords: [x]}]\n",
 	         "a.yaml:2:1: 'classifier' is not supported by this version\n");
-	pack_bad(RULE("    keywords_file: x.csv\n"),
-	         "a.yaml:6:20: rule 'r1': keywords_file 'x.csv': CSV lists are not supported by this version\n");
 }
 
 TEST(policy, mistakes_of_shape)

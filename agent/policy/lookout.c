@@ -13,7 +13,7 @@
 #include "base/own.h"
 #include "policy/ruleset.h"
 
-#define PIECE       128
+#define PIECE       1024
 #define HITS_A_CALL 16
 #define WAITING_MAX 4096  /* hits that are not decided, of one text */
 #define WORDS_MAX   8192  /* words remembered, of one text */

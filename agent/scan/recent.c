@@ -77,6 +77,14 @@ static void put_odd(uint8_t *at, size_t n)
 	memcpy(at, odd[n - 1], n);
 }
 
+static bool all_ascii(const uint8_t *p)
+{
+	uint64_t eight;
+
+	memcpy(&eight, p, sizeof(eight));
+	return !(eight & 0x8080808080808080u);
+}
+
 static void clean(struct recent *r)
 {
 	while (r->clean < r->len) {
@@ -84,7 +92,9 @@ static void clean(struct recent *r)
 		size_t took = 1;
 		uint32_t cp;
 
-		if (*p >= 0x80) {
+		if (r->len - r->clean >= 8 && all_ascii(p)) {
+			took = 8;
+		} else if (*p >= 0x80) {
 			took = utf8_decode(p, r->len - r->clean, &cp);
 			if (!took)
 				return;

@@ -64,6 +64,7 @@ struct attempt {
 	const struct recognisers *set;
 	const struct recent *text;
 	bool end;
+	bool lives;             /* some start is alive */
 	pcre2_match_data *data; /* owned; NULL: none was needed yet */
 };
 
@@ -165,7 +166,7 @@ static int start_at(struct attempt *a, size_t pattern, struct under_way *u, size
 	u->alive = false;
 	switch (try(a, p, at, &behind, &error)) {
 	case ALIVE:
-		u->alive = true;
+		u->alive = a->lives = true;
 		u->start = base + at;
 		return 0;
 	case MATCH:
@@ -216,7 +217,7 @@ static int go_on(struct attempt *a, struct recognising *g, trail_found *found, v
 {
 	int error = 0;
 
-	for (size_t i = 0; i < a->set->count && !error; i++) {
+	for (size_t i = 0; g->alive && i < a->set->count && !error; i++) {
 		struct under_way *u = &g->at[i];
 
 		if (!u->alive)
@@ -277,8 +278,12 @@ int recognisers_feed(const struct recognisers *s, struct recognising *g, const s
 	error = go_on(&a, g, found, to);
 	if (!error)
 		error = begin(&a, g, (size_t)(g->seen - r->base), found, to);
-	if (!error)
+	if (!error) {
 		g->seen = r->base + r->clean;
+		g->alive = 0;
+		for (size_t i = 0; a.lives && i < s->count; i++)
+			g->alive += g->at[i].alive;
+	}
 	pcre2_match_data_free(a.data);
 	return error;
 }
@@ -287,7 +292,7 @@ static uint64_t first_alive(const struct recognisers *s, const struct recognisin
 {
 	uint64_t least = UINT64_MAX;
 
-	for (size_t i = 0; g->at && i < s->count; i++)
+	for (size_t i = 0; g->alive && i < s->count; i++)
 		if (g->at[i].alive && (all || s->at[i].holds) && g->at[i].start < least)
 			least = g->at[i].start;
 	return least;
@@ -327,7 +332,7 @@ int recognising_copy(const struct recognisers *s, struct recognising *to, const 
 	if (!at)
 		return -ENOMEM;
 	memcpy(at, from->at, s->count * sizeof(*at));
-	*to = (struct recognising){ at, from->seen };
+	*to = (struct recognising){ at, from->seen, from->alive };
 	return 0;
 }
 

@@ -26,6 +26,7 @@ struct under_way {
 struct recognising {
 	struct under_way *at; /* owned; one a pattern */
 	uint64_t seen;        /* bytes that were looked at */
+	size_t alive;         /* so many are */
 };
 
 void recognising_free(struct recognising *g);

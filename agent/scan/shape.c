@@ -111,8 +111,10 @@ static void add_chars(const struct reader *r, struct bytes *b, uint32_t from, ui
 			continue;
 		bytes_add(b, lower);
 		bytes_add(b, lower & 0xdf);
-		if (lower == 'k' || lower == 's')
-			add_beyond_ascii(b);
+		if (lower == 'k')
+			bytes_add(b, 0xe2);
+		if (lower == 's')
+			bytes_add(b, 0xc5);
 	}
 	if (r->caseless && to >= 0x80) {
 		add_range(b, 'K', 'K');

@@ -28,7 +28,8 @@ struct recogniser {
 	uint32_t window; /* characters of an attempt */
 	uint32_t behind; /* characters in front of it */
 	struct shape shape;
-	struct bytes first;
+	struct bytes first; /* bytes a match may begin with */
+	bool by_end; /* a match begins with a whole run of steps[0]: it is looked for where a run ends in `then` */
 };
 
 struct recognisers {
@@ -39,6 +40,8 @@ struct recognisers {
 	uint32_t list_of[257];
 	struct bytes open[257]; /* by the byte before: where some pattern may begin */
 	size_t count;
+	uint16_t *by_end; /* owned: patterns that are */
+	size_t by_end_count;
 	uint32_t behind; /* bytes */
 };
 
@@ -54,6 +57,7 @@ void recognisers_free(struct recognisers **at)
 	pcre2_compile_context_free(s->compile);
 	free(s->at);
 	free(s->list);
+	free(s->by_end);
 	free(s);
 	*at = NULL;
 }
@@ -193,8 +197,8 @@ static bool guarded(const struct recogniser *p, unsigned prev)
 	return p->shape.has_guard && prev != TEXT_START && bytes_has(&p->shape.guard, (uint8_t)prev);
 }
 
-/* The search of one pattern, from its next start to the end of what is there. */
-static int hunt(struct attempt *a, size_t pattern, struct under_way *u, trail_found *found, void *to)
+/* The search of one pattern, from its next start to what was seen before. */
+static int hunt(struct attempt *a, size_t pattern, struct under_way *u, size_t seen, trail_found *found, void *to)
 {
 	const struct recogniser *p = &a->set->at[pattern];
 	const struct recent *t = a->text;
@@ -203,10 +207,9 @@ static int hunt(struct attempt *a, size_t pattern, struct under_way *u, trail_fo
 	while (!u->alive && !error) {
 		size_t at = (size_t)(u->next - t->base);
 
-		while (at < t->clean && (!bytes_has(&p->first, t->bytes[at]) || guarded(p, before(t, at))))
+		while (at < seen && (!bytes_has(&p->first, t->bytes[at]) || guarded(p, before(t, at))))
 			at++;
-		u->next = t->base + at;
-		if (at >= t->clean)
+		if (at >= seen)
 			return 0;
 		error = start_at(a, pattern, u, at, found, to);
 	}
@@ -224,7 +227,7 @@ static int go_on(struct attempt *a, struct recognising *g, trail_found *found, v
 			continue;
 		error = start_at(a, i, u, (size_t)(u->start - a->text->base), found, to);
 		if (!error && !u->alive)
-			error = hunt(a, i, u, found, to);
+			error = hunt(a, i, u, (size_t)(g->seen - a->text->base), found, to);
 	}
 	return error;
 }
@@ -235,6 +238,38 @@ static bool any_high(const uint8_t *p)
 
 	memcpy(&eight, p, sizeof(eight));
 	return (eight & 0x8080808080808080u) == 0x8080808080808080u;
+}
+
+/* Where the run of steps[0] that ends at `end` begins, if a match may begin there; SIZE_MAX if not. */
+static size_t run_start(const struct recent *t, const struct recogniser *p, const struct under_way *u, size_t end)
+{
+	const struct step *run = &p->shape.steps[0];
+	size_t at = end, low = u->next > t->base + t->head ? (size_t)(u->next - t->base) : t->head;
+
+	while (at > low && end - at <= run->max && bytes_has(&run->set, t->bytes[at - 1]))
+		at--;
+	return end - at < run->min || end - at > run->max || guarded(p, before(t, at)) ? SIZE_MAX : at;
+}
+
+/* A run at the end of what is there may go on. */
+static void run_on(struct attempt *a, const struct recogniser *p, struct under_way *u)
+{
+	const struct recent *t = a->text;
+	size_t end = t->clean, at;
+
+	if (u->alive || u->next > t->base + end || end == t->head ||
+	    !bytes_has(&p->shape.steps[0].set, t->bytes[end - 1]))
+		return;
+	at = end;
+	while (at > t->head && t->base + at > u->next && end - at <= p->shape.steps[0].max &&
+	       bytes_has(&p->shape.steps[0].set, t->bytes[at - 1]))
+		at--;
+	if (at == end || end - at > p->shape.steps[0].max || guarded(p, before(t, at))) {
+		u->next = t->base + end; /* nothing begins inside of a run */
+		return;
+	}
+	u->alive = a->lives = true;
+	u->start = t->base + at;
 }
 
 /* The starts in what is new, of all patterns together. */
@@ -255,12 +290,22 @@ static int begin(struct attempt *a, struct recognising *g, size_t at, trail_foun
 		if (!bytes_has(&s->open[prev], c))
 			continue;
 		for (uint32_t i = s->list_of[c]; i < s->list_of[c + 1] && !error; i++) {
+			const struct recogniser *p = &s->at[s->list[i]];
 			struct under_way *u = &g->at[s->list[i]];
+			size_t start = at;
 
-			if (!u->alive && u->next <= t->base + at && !guarded(&s->at[s->list[i]], prev))
-				error = start_at(a, s->list[i], u, at, found, to);
+			if (u->alive || u->next > t->base + at)
+				continue;
+			if (p->by_end)
+				start = run_start(t, p, u, at);
+			else if (guarded(p, prev))
+				continue;
+			if (start != SIZE_MAX)
+				error = start_at(a, s->list[i], u, start, found, to);
 		}
 	}
+	for (size_t i = 0; i < s->by_end_count && !a->end; i++)
+		run_on(a, &s->at[s->by_end[i]], &g->at[s->by_end[i]]);
 	return error;
 }
 
@@ -450,27 +495,49 @@ static int compile_one(struct recognisers *s, const struct pattern *from, size_t
 static void set_first(struct recogniser *p)
 {
 	const struct shape *s = &p->shape;
+	bool whole_runs = s->step_count == 1 && s->has_guard && s->has_then && s->sure &&
+	                  s->steps[0].max > s->steps[0].min && s->steps[0].min == 1;
 
 	p->first = s->step_count ? s->steps[0].set : s->has_then ? s->then : s->first;
 	p->first.bits[2] = 0;
+	for (int i = 0; i < 4; i++)
+		whole_runs = whole_runs && !(s->steps[0].set.bits[i] & ~s->guard.bits[i]) &&
+		             !(s->steps[0].set.bits[i] & s->then.bits[i]);
+	p->by_end = whole_runs;
+}
+
+/* Pattern i may be met at byte c behind byte prev. */
+static bool meets(const struct recogniser *p, unsigned prev, uint8_t c)
+{
+	if (p->by_end)
+		return bytes_has(&p->shape.then, c) && prev != TEXT_START &&
+		       bytes_has(&p->shape.steps[0].set, (uint8_t)prev);
+	return bytes_has(&p->first, c) && !guarded(p, prev);
 }
 
 static int make_tables(struct recognisers *s)
 {
 	size_t n = 0;
 
-	s->list = malloc(s->count * 256 * sizeof(*s->list));
-	if (!s->list)
+	s->list = malloc((s->count * 256 + 1) * sizeof(*s->list));
+	s->by_end = malloc((s->count + 1) * sizeof(*s->by_end));
+	if (!s->list || !s->by_end)
 		return -ENOMEM;
+	for (size_t i = 0; i < s->count; i++)
+		if (s->at[i].by_end)
+			s->by_end[s->by_end_count++] = (uint16_t)i;
 	for (unsigned c = 0; c < 256; c++) {
 		s->list_of[c] = (uint32_t)n;
 		for (size_t i = 0; i < s->count; i++) {
-			if (!bytes_has(&s->at[i].first, (uint8_t)c))
-				continue;
-			s->list[n++] = (uint16_t)i;
+			bool any = false;
+
 			for (unsigned prev = 0; prev <= TEXT_START; prev++)
-				if (!guarded(&s->at[i], prev))
+				if (meets(&s->at[i], prev, (uint8_t)c)) {
 					bytes_add(&s->open[prev], (uint8_t)c);
+					any = true;
+				}
+			if (any)
+				s->list[n++] = (uint16_t)i;
 		}
 	}
 	s->list_of[256] = (uint32_t)n;

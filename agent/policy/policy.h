@@ -85,6 +85,24 @@ size_t ruleset_packs(const struct ruleset *r);
 /* SHA-256 over what the packs and lists say; the same policy gives the same digest. */
 const uint8_t *ruleset_digest(const struct ruleset *r);
 
+/* ---- signed packs (signature.c) ---- */
+
+#define PACK_SIGNATURE 64 /* bytes */
+
+/* The public key of whoever signs packs: PEM, Ed25519, as "openssl pkey -pubout" writes it. */
+struct pack_key;
+
+/* Errors: -EINVAL (no such key), -errno of the file system, -ENOMEM. */
+int pack_key_load(struct pack_key **out, const char *path);
+int pack_key_parse(struct pack_key **out, struct slice pem);
+void pack_key_free(struct pack_key **at);
+
+/* Whether the signature, as "openssl pkeyutl -sign -rawin" makes it, is that of the key over the bytes of a pack or
+ * word list. 0; -EBADMSG: it is not; -ENOMEM. */
+int pack_verify(const struct pack_key *k, struct slice pack, struct slice signature);
+/* The same of a file and its signature in FILE.sig; also -errno of the file system (-ENOENT: not signed). */
+int pack_verify_file(const struct pack_key *k, const char *path);
+
 /* ---- a text and its rules (lookout.c) ---- */
 
 /* What is known of an exchange; a rule for other services or models does not count there. What is not known (NULL, "",

@@ -205,6 +205,9 @@ install: all ## DESTDIR=, PREFIX=/usr; keeps a configuration and a policy that a
 	$(Q)test -e $(DESTDIR)/etc/sluice/sluice.yaml || install -m 0644 packaging/sluice.yaml $(DESTDIR)/etc/sluice/
 	$(Q)ls $(DESTDIR)/etc/sluice/policy.d/*.yaml > /dev/null 2>&1 || \
 		install -m 0644 packaging/policy.d/selftest.yaml $(DESTDIR)/etc/sluice/policy.d/
+	$(Q)install -d -m 0755 $(DESTDIR)$(or $(PREFIX),/usr)/share/sluice/policy.d $(DESTDIR)$(or $(PREFIX),/usr)/share/sluice/templates
+	$(Q)install -m 0644 packaging/policy.d/*.yaml $(DESTDIR)$(or $(PREFIX),/usr)/share/sluice/policy.d/
+	$(Q)install -m 0644 packaging/templates/*.yaml $(DESTDIR)$(or $(PREFIX),/usr)/share/sluice/templates/
 	$(Q)install -D -m 0644 packaging/sluice.service $(DESTDIR)/lib/systemd/system/sluice.service
 
 deb: ## not there yet

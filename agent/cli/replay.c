@@ -72,7 +72,7 @@ static void sum_up(struct outcome *o, struct exchange *x)
 		const struct rule *rule = r->findings[i].rule;
 
 		/* The first rule that decided. */
-		if (o->rule[0] && !(rule->action == ACTION_BLOCK && r->verdict == VERDICT_BLOCKED))
+		if (o->rule[0] && !(rule->action >= ACTION_REDACT && r->verdict == VERDICT_BLOCKED))
 			continue;
 		snprintf(o->rule, sizeof(o->rule), "%s", rule->id);
 		snprintf(o->risk, sizeof(o->risk), "%s", rule->risks[0]);

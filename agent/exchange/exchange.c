@@ -14,10 +14,8 @@ void exchange_free(struct exchange **at)
 
 	if (!x)
 		return;
-	for (size_t i = 0; i < x->text_count; i++) {
-		free(x->texts[i].marks);
-		lookout_free(&x->texts[i].state);
-	}
+	for (size_t i = 0; i < x->text_count; i++)
+		text_free(&x->texts[i]);
 	for (size_t i = 0; i < READINGS_MAX; i++)
 		lookout_free(&x->spare[i]);
 	lookout_free(&x->one);
@@ -27,6 +25,8 @@ void exchange_free(struct exchange **at)
 	free(x->reader);
 	free(x->answer_reader);
 	walk_free(&x->walk);
+	decoder_free(&x->decoder);
+	decoder_free(&x->request_decoder);
 	if (x->request_walk)
 		walk_free(x->request_walk);
 	free(x->request_walk);
@@ -107,9 +107,10 @@ const struct exchange_report *exchange_report(struct exchange *x)
 		r->verdict = VERDICT_BLOCKED;
 	r->findings = x->findings;
 	r->finding_count = x->finding_count;
-	c->released = x->cleared.wire;
-	c->scanned = x->cleared.scanned;
-	c->structural = x->cleared.structural;
+	c->released = point_wire(&x->cleared);
+	c->structural = x->cleared.packed ? x->cleared.framed : x->cleared.structural;
+	/* Of encoded content, bytes whose text was read. */
+	c->scanned = x->cleared.packed ? x->cleared.packed - x->cleared.framed : x->cleared.scanned;
 	c->withheld = c->in - c->released;
 	return r;
 }

@@ -64,7 +64,7 @@ static enum exception found(struct exchange *x, const struct sight *hit, enum ch
 		.choice = choice,
 		.offset = hit->start,
 		.length = (uint32_t)(hit->end - hit->start),
-		.wire = x->unit.wire,
+		.wire = point_wire(&x->unit),
 		.last_offset = hit->start,
 	};
 	return EXCEPTION_NONE;

@@ -162,6 +162,12 @@ static bool holds(const struct rule *rule)
 	return rule->action >= ACTION_REDACT;
 }
 
+/* Are the bytes of its hits asked for? */
+static bool located(const struct call *c, const struct rule *rule)
+{
+	return c->lookout->locate || rule->action == ACTION_REDACT;
+}
+
 static bool contains(const struct word *w, const struct sight *s)
 {
 	return w->start <= s->start && w->end >= s->end;
@@ -240,7 +246,8 @@ static int condition_word(struct call *c, const struct meaning *is, const struct
 	size_t left = 0;
 	int error;
 
-	trail_locate(m->trail, c->rules->scanner, hit->start, hit->end, &w.from, &w.to);
+	if (located(c, rule))
+		trail_locate(m->trail, c->rules->scanner, hit->start, hit->end, &w.from, &w.to);
 	for (size_t i = 0; i < m->waiting_count; i++) {
 		struct waiting *h = &m->waiting[i];
 
@@ -293,7 +300,7 @@ static int needle_hit(struct call *c, const struct scan_hit *hit)
 		return 0;
 	if (is->role != ROLE_KEYWORD)
 		return condition_word(c, is, hit);
-	if (c->more)
+	if (c->more && located(c, rule))
 		trail_locate(c->more->trail, c->rules->scanner, hit->start, hit->end, &s.from, &s.to);
 	return c->more ? hit_of(c, is->rule, &s) : c->seen(c->to, &s);
 }

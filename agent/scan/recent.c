@@ -85,6 +85,12 @@ static bool all_ascii(const uint8_t *p)
 	return !(eight & 0x8080808080808080u);
 }
 
+/* Most characters that take three bytes; the others of them are left to who knows all. */
+static bool plain_three(const uint8_t *p)
+{
+	return p[0] > 0xe0 && p[0] < 0xed && (p[1] & 0xc0) == 0x80 && (p[2] & 0xc0) == 0x80;
+}
+
 static void clean(struct recent *r)
 {
 	while (r->clean < r->len) {
@@ -92,14 +98,16 @@ static void clean(struct recent *r)
 		size_t took = 1;
 		uint32_t cp;
 
-		if (r->len - r->clean >= 8 && all_ascii(p)) {
-			took = 8;
-		} else if (*p >= 0x80) {
+		if (*p < 0x80) {
+			took = r->len - r->clean >= 8 && all_ascii(p) ? 8 : 1;
+		} else if (r->len - r->clean < 3 || !plain_three(p)) {
 			took = utf8_decode(p, r->len - r->clean, &cp);
 			if (!took)
 				return;
 			if (cp == UTF8_REPLACEMENT)
 				put_odd(p, took);
+		} else {
+			took = 3;
 		}
 		r->clean += took;
 	}

@@ -16,6 +16,7 @@ static enum exception leaf_read(struct exchange *x, const struct leaf *leaf)
 {
 	enum exception e = EXCEPTION_NONE;
 
+	template_leaf(x, leaf);
 	if (leaf->string) {
 		x->here.scanned += leaf->raw;
 		e = text_feed(x, leaf);
@@ -244,15 +245,24 @@ static enum exception events_data(struct exchange *x, struct slice data)
 			return EXCEPTION_EVENT_TOO_LARGE;
 		if (in.len > x->limits.event_max - held)
 			in.len = x->limits.event_max - held;
+		if (!x->unit_open && template_read(x, in, &used, &e)) {
+			data = slice_from(data, used);
+			continue;
+		}
 		step = sse_feed(&x->sse, in, &used, &item);
-		if (!x->unit_open && used && !(step == STEP_ITEM && item.kind == SSE_LF))
+		if (!x->unit_open && used && !(step == STEP_ITEM && item.kind == SSE_LF)) {
 			event_begin(x);
+			template_begin(x, in);
+		}
 		if (step == STEP_ITEM)
 			e = event_item(x, &item, in, used);
 		else
 			body_advance(x, used, 0);
 		data = slice_from(data, used);
+		if (step == STEP_ITEM && item.kind == SSE_EVENT_END && e == EXCEPTION_NONE)
+			template_end(x, data.at);
 	}
+	template_leave(x);
 	return e;
 }
 
@@ -328,9 +338,9 @@ void body_begin(struct exchange *x)
 		x->here.line_start = true;
 		x->edge = x->cleared = x->here;
 	}
-	if (x->kind == BODY_JSON)
+	if (x->kind == BODY_JSON || x->kind == BODY_TENSORS)
 		json_begin(x);
-	if (x->kind == BODY_JSON || x->kind == BODY_TEXT) {
+	if (x->kind == BODY_JSON || x->kind == BODY_TENSORS || x->kind == BODY_TEXT) {
 		/* The head is part of it; what came before the head is sent. */
 		x->unit = x->cleared;
 		x->unit_open = true;
@@ -348,6 +358,8 @@ static enum exception whole_data(struct exchange *x, struct slice data)
 		data.len = room;
 	if (x->kind == BODY_TEXT) {
 		e = text_piece(x, data);
+	} else if (x->kind == BODY_TENSORS) {
+		e = tensors_data(x, data);
 	} else {
 		body_advance(x, data.len, data.len);
 		e = json_data(x, data);
@@ -363,6 +375,7 @@ enum exception body_data(struct exchange *x, struct slice data)
 	case BODY_LINES:
 		return lines_data(x, data);
 	case BODY_JSON:
+	case BODY_TENSORS:
 	case BODY_TEXT:
 		return whole_data(x, data);
 	case BODY_LIVE:
@@ -389,10 +402,10 @@ enum exception body_end(struct exchange *x)
 	/* An event without its empty line at the end of a complete body: lax readers read it, so it is read. */
 	if (x->kind == BODY_EVENTS && x->unit_open)
 		e = event_end(x);
-	else if (x->kind == BODY_LINES && x->unit_open)
-		e = json_end(x); /* cut short, and refused for it */
-	else if (x->kind == BODY_JSON && !json_blank(&x->walk.json))
-		e = json_end(x);
+	else if (x->kind == BODY_TENSORS && x->tensors.json)
+		e = unparsable(x, "the JSON in front of the tensors is cut short");
+	else if (x->kind == BODY_LINES ? x->unit_open : x->kind == BODY_JSON && !json_blank(&x->walk.json))
+		e = json_end(x); /* a message among others is cut short, and refused for it */
 	if (e == EXCEPTION_NONE && x->unit_open)
 		e = unit_end(x);
 	if (e == EXCEPTION_NONE)

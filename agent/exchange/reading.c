@@ -31,6 +31,7 @@ static enum exception found(struct exchange *x, const struct sight *hit, enum ch
 	/* What cannot be rewritten is ended. */
 	bool decides = rule->action >= ACTION_REDACT && !x->blocked;
 
+	x->hits++;
 	if (decides)
 		x->blocked = rule;
 	for (size_t i = 0; i < x->finding_count; i++) {
@@ -215,11 +216,13 @@ static enum exception read_on(struct sink *to, struct reading *r, struct slice b
 	uint8_t plain[256];
 	size_t n = 0;
 
-	if (!r->escapes)
+	_Static_assert(UNBASE_MAX >= UNESCAPE_MAX, "what one byte may give");
+	if (!r->escapes && !r->coded)
 		return scan(to, r->state, bytes);
 	for (size_t i = 0; i < bytes.len && e == EXCEPTION_NONE; i++) {
-		n += unescape_byte(r->escapes, bytes.at[i], plain + n);
-		if (n + UNESCAPE_MAX > sizeof(plain) || i + 1 == bytes.len) {
+		n += r->coded ? unbase_byte(r->coded, bytes.at[i], plain + n)
+		              : unescape_byte(r->escapes, bytes.at[i], plain + n);
+		if (n + UNBASE_MAX > sizeof(plain) || i + 1 == bytes.len) {
 			e = scan(to, r->state, slice_of(plain, n));
 			n = 0;
 		}
@@ -231,6 +234,7 @@ static enum exception read_on(struct sink *to, struct reading *r, struct slice b
 static bool hits_nothing(struct sink *to, struct reading *readings, size_t count, struct slice bytes)
 {
 	struct unescape escapes[READINGS_MAX];
+	struct unbase coded[READINGS_MAX];
 	struct exchange *x = to->x;
 	bool clean = true;
 
@@ -239,6 +243,8 @@ static bool hits_nothing(struct sink *to, struct reading *readings, size_t count
 		clean = !lookout_copy(x->rules, &x->spare[i], readings[i].state);
 		if (readings[i].escapes)
 			escapes[i] = *readings[i].escapes;
+		if (readings[i].coded)
+			coded[i] = *readings[i].coded;
 	}
 	if (!clean) {
 		to->look = false;
@@ -255,6 +261,8 @@ static bool hits_nothing(struct sink *to, struct reading *readings, size_t count
 		x->spare[i] = spoilt;
 		if (readings[i].escapes)
 			*readings[i].escapes = escapes[i];
+		if (readings[i].coded)
+			*readings[i].coded = coded[i];
 	}
 	return clean;
 }

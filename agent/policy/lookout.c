@@ -77,7 +77,7 @@ static int reserve(void **at, size_t *room, size_t count, size_t size, size_t mo
 
 static int copy_more(const struct ruleset *r, struct lookout_more *to, const struct lookout_more *from)
 {
-	int error = to->trail ? 0 : trail_new(&to->trail);
+	int error = to->trail ? 0 : trail_new(&to->trail, 0);
 
 	if (!error)
 		error = trail_copy(r->recognisers, to->trail, from->trail);
@@ -365,7 +365,7 @@ static int start_more(const struct ruleset *r, struct lookout *w)
 	if (w->more || !(r->locates || r->waits || w->locate))
 		return 0;
 	w->more = calloc(1, sizeof(*w->more));
-	return w->more ? trail_new(&w->more->trail) : -ENOMEM;
+	return w->more ? trail_new(&w->more->trail, w->bytes) : -ENOMEM;
 }
 
 int lookout_feed(const struct ruleset *r, const struct scope *scope, struct lookout *w, struct slice bytes,

@@ -139,7 +139,7 @@ struct recognised {
 /* Told of a match; what it returns other than 0 ends the call. */
 typedef int trail_found(void *to, const struct recognised *what);
 
-int trail_new(struct trail **out); /* -ENOMEM */
+int trail_new(struct trail **out, uint64_t position); /* of the text's first byte; -ENOMEM */
 void trail_free(struct trail **at);
 /* Makes `to` the same as `from`, both of the same recognisers. -ENOMEM: `to` may only be freed. */
 int trail_copy(const struct recognisers *s, struct trail *to, const struct trail *from);

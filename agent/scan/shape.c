@@ -511,7 +511,7 @@ static bool sequence(struct reader *r, struct part *out, bool top)
 
 	*out = (struct part){ .simple = true };
 	for (size_t pieces = 0; r->at < r->in.len && !ahead(r, "|") && !ahead(r, ")"); pieces++) {
-		struct part one, all;
+		struct part one = { 0 }, all;
 		uint32_t low, high;
 		bool guard, keeps, look_around;
 

@@ -9,12 +9,13 @@ struct trail {
 	struct recognising recognising;
 };
 
-int trail_new(struct trail **out)
+int trail_new(struct trail **out, uint64_t position)
 {
 	struct trail *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return -ENOMEM;
+	t->recent.base = t->recent.start = t->recognising.seen = position;
 	*out = t;
 	return 0;
 }

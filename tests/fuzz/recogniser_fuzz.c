@@ -46,7 +46,7 @@ static bool run(const struct recognisers *s, const struct reference_rule *rule, 
 	bool fine = true;
 
 	f->n = 0;
-	MUST(!trail_new(&t));
+	MUST(!trail_new(&t, 0));
 	for (size_t at = 0; at < text.len && fine; at += step) {
 		size_t n = text.len - at < step ? text.len - at : step, hold;
 		int error = trail_add(t, &state, slice_of(text.at + at, n));

@@ -15,7 +15,7 @@ endif
 
 PKGS    := libbpf libprotobuf-c yaml-0.1 libcrypto libsystemd libpcre2-8 libbrotlidec libzstd
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lelf -lz -lpthread
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lelf -lz -lpthread -lm
 
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Werror
 CFLAGS  := -std=gnu17 -g -fno-strict-aliasing -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -Iagent -I. -I$(GEN) $(WARN) $(PKG_CFLAGS)
@@ -77,7 +77,7 @@ $(B)/sluiced: $(MAIN_OBJ) $(LIB)
 
 $(B)/sluicectl: $(CLI_OBJ) $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(PKG_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(PKG_LIBS) -llinear
 
 $(LIB): $(LIB_OBJ)
 	$(call say,AR,$@)

@@ -15,6 +15,7 @@ struct cli_globals {
 extern struct cli_globals cli_globals;
 
 int events_main(int argc, char **argv);
+int model_main(int argc, char **argv);
 int policy_main(int argc, char **argv);
 int replay_main(int argc, char **argv);
 int scan_main(int argc, char **argv);

@@ -18,6 +18,10 @@ enum action { ACTION_FLAG, ACTION_BLOCK, ACTION_COUNT };
 
 extern const char *const action_names[ACTION_COUNT]; /* "flag", "block" */
 
+/* The risk that a pack or a data set names: a clause like A.1.d in any of its spellings, or local.NAME. *name is
+ * borrowed from a table or from `text`. False: there is none. */
+bool taxonomy_find(struct slice text, struct slice *name, uint16_t *number);
+
 /* One rule of a pack. Strings live as long as the ruleset. */
 struct rule {
 	const char *id; /* unique in the policy */

@@ -78,6 +78,8 @@ size_t judged_bytes(const struct classifier *c, enum classifier_window window, u
 	       (window == CLASSIFIER_LAST ? last * c->risk_count * sizeof(int16_t) : 0);
 }
 
+_Static_assert(sizeof(struct judged) == 96 && sizeof(struct classifier_watch) == 8, "scan.h says 96");
+
 static void forget(struct judged *j)
 {
 	walk_sentence(&j->walk);

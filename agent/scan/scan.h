@@ -184,7 +184,7 @@ int judged_start(struct judged **out, const struct classifier *c, enum classifie
                  const struct classifier_watch *watches, size_t count);
 void judged_free(struct judged **at);
 
-/* Memory of such a text: 208 bytes, 8 a risk, and for CLASSIFIER_LAST 2 a risk and symbol. */
+/* Memory of such a text: 96 bytes, 8 a risk, and for CLASSIFIER_LAST 2 a risk and symbol. Watches are 8 each. */
 size_t judged_bytes(const struct classifier *c, enum classifier_window window, unsigned last);
 
 enum judged_step {

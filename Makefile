@@ -66,10 +66,14 @@ BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 
 all: ## build build/sluiced and build/sluicectl
 	$(Q)scripts/deps --build --quiet
-	$(Q)$(MAKE) --no-print-directory $(if $(V),,-s) build/sluiced build/sluicectl
+	$(Q)$(MAKE) --no-print-directory $(if $(V),,-s) build/sluiced build/sluicectl build/advertising.model
 
 build/sluiced build/sluicectl: build/%: $(B)/%
 	$(Q)ln -f $< $@
+
+build/advertising.model: packaging/model/advertising.csv $(wildcard agent/cli/model*.c agent/scan/classifier*.c) | build/sluicectl
+	$(call say,TRAIN,$@)
+	$(Q)build/sluicectl model train --data $< --risk local.advertising --bits 16 --cost 2 --quiet -o $@
 
 $(B)/sluiced: $(MAIN_OBJ) $(LIB)
 	$(call say,LINK,$@)
@@ -127,13 +131,15 @@ $(B)/unit/%: tests/unit/%.c tests/lib/test.h $(LIB)
 EVENTS_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard agent/cli/events*.c) agent/cli/globals.c)
 $(B)/unit/events_test: $(EVENTS_OBJ)
 
+$(B)/fuzz/model_fuzz: $(B)/agent/cli/model_data.o $(B)/agent/cli/model_json.o
+
 $(B)/kernel/%: tests/kernel/%.c tests/lib/test.h $(LIB)
 	$(call say,TEST,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS) -lcriterion
 
 $(B)/fuzz/%: tests/fuzz/%.c $(LIB)
 	$(call say,FUZZ,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(filter %.o,$^) $(LIB) $(PKG_LIBS)
 
 $(B)/bench/%: tests/bench/%.c $(LIB)
 	$(call say,BENCH,$<)

@@ -197,14 +197,89 @@ static always_inline void begin(struct judged *j)
 	memset(j->sum, 0, j->model->risk_count * sizeof(*j->sum));
 }
 
+/* The whole cost of ordinary text: characters that give one plain symbol, all state in registers. Stops at the first
+ * that is anything else, cut, or would end a sentence by its length. */
+static always_inline const uint8_t *quick(struct judged *j, const uint8_t *p, const uint8_t *end, const unsigned risks,
+                                          const unsigned ngrams)
+{
+	const int8_t *weights = j->model->weights;
+	uint32_t past[CLASSIFIER_NGRAM_MAX] = { 0 }, length = j->walk.sentence, word = j->walk.word;
+	unsigned bits = j->model->shape.bits;
+	uint64_t added = 0;
+	int64_t sum = 0;
+
+	for (unsigned n = 1; n < ngrams; n++)
+		past[n] = j->history[n - 1];
+	while (p < end && length + 1 < CLASSIFIER_SENTENCE_MAX) {
+		const int8_t *row[CLASSIFIER_NGRAM_MAX];
+		uint32_t cp = *p, e, c;
+		size_t took = 1;
+		uint64_t hash;
+
+		if (cp >= 0x80) {
+			took = utf8_decode(p, (size_t)(end - p), &cp);
+			if (unlikely(!took))
+				break;
+		}
+		e = fold_blocks[fold_index[cp >> FOLD_SHIFT]][cp & (FOLD_BLOCK - 1)];
+		c = FOLD_KIND(e) == FOLD_SELF ? cp : FOLD_VALUE(e);
+		if (unlikely(FOLD_KIND(e) >= FOLD_MULTI || symbol_class(c) != CLASS_PLAIN))
+			break;
+		word = e & FOLD_WORD;
+		p += took;
+		length++;
+		added++;
+		hash = gram_hash(0, 0, c);
+		row[0] = weights + (size_t)gram_bucket(hash, 0, bits) * risks;
+		for (unsigned n = 1; n < ngrams; n++) {
+			hash = gram_hash(hash, n, past[n]);
+			row[n] = weights + (size_t)gram_bucket(hash, n, bits) * risks;
+		}
+		for (unsigned n = ngrams - 1; n > 1; n--)
+			past[n] = past[n - 1];
+		past[1] = c;
+		if (risks == 1) {
+			for (unsigned n = 0; n < ngrams; n++)
+				sum += *row[n];
+			continue;
+		}
+		for (unsigned r = 0; r < risks; r++) {
+			int of_risk = 0;
+
+			for (unsigned n = 0; n < ngrams; n++)
+				of_risk += row[n][r];
+			j->sum[r] += of_risk;
+		}
+	}
+	if (!added)
+		return p;
+	for (unsigned n = 1; n < ngrams; n++)
+		j->history[n - 1] = past[n];
+	if (risks == 1)
+		j->sum[0] += sum;
+	j->symbols += added;
+	j->in_window += added;
+	j->walk.sentence = (uint16_t)length;
+	j->walk.word = word != 0;
+	j->walk.space = j->walk.full_stop = 0;
+	j->walk.spoken = 1;
+	return p;
+}
+
 static always_inline enum judged_step feed(struct judged *j, struct slice bytes, size_t *used, const unsigned risks,
                                            const unsigned ngrams)
 {
+	bool plain = !j->ring && !j->watch_count;
 	uint32_t symbols[WALK_SYMBOLS], count, cp;
 	size_t at = 0;
 
 	begin(j);
-	while (walk_decode(&j->walk, bytes, &at, &cp)) {
+	for (;;) {
+		/* White space is seen with the symbol behind it. */
+		if (plain && at < bytes.len && !j->walk.tail_len && !j->walk.space)
+			at = (size_t)(quick(j, bytes.at + at, bytes.at + bytes.len, risks, ngrams) - bytes.at);
+		if (!walk_decode(&j->walk, bytes, &at, &cp))
+			break;
 		j->sentence_over = walk_char(&j->walk, cp, symbols, &count);
 		for (uint32_t i = 0; i < count; i++)
 			add(j, symbols[i], risks, ngrams);
@@ -223,6 +298,8 @@ enum judged_step judged_feed(struct judged *j, struct slice bytes, size_t *used)
 
 	if (c->risk_count == 1 && c->shape.ngram_max == 3)
 		return feed(j, bytes, used, 1, 3);
+	if (c->shape.ngram_max == 3)
+		return feed(j, bytes, used, c->risk_count, 3);
 	return feed(j, bytes, used, c->risk_count, c->shape.ngram_max);
 }
 

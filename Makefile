@@ -77,7 +77,7 @@ build/advertising.model: packaging/model/advertising.csv $(wildcard agent/cli/mo
 
 $(B)/sluiced: $(MAIN_OBJ) $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(MAIN_OBJ) $(LIB) $(PKG_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(MAIN_OBJ) $(LIB) $(PKG_LIBS) -lcap-ng -lseccomp
 
 $(B)/sluicectl: $(CLI_OBJ) $(LIB)
 	$(call say,LINK,$@)
@@ -135,11 +135,20 @@ $(B)/fuzz/model_fuzz: $(B)/agent/cli/model_data.o $(B)/agent/cli/model_json.o
 
 $(B)/kernel/%: tests/kernel/%.c tests/lib/test.h $(LIB)
 	$(call say,TEST,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS) -lcriterion
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(filter %.o,$^) $(LIB) $(PKG_LIBS) -lcriterion $(TEST_LIBS)
+
+$(B)/kernel/sandbox_test: $(B)/agent/sandbox.o
+$(B)/kernel/sandbox_test: TEST_LIBS := -lcap-ng -lseccomp
 
 $(B)/fuzz/%: tests/fuzz/%.c $(LIB)
 	$(call say,FUZZ,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(filter %.o,$^) $(LIB) $(PKG_LIBS)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(filter %.o,$^) $(LIB) $(PKG_LIBS) $(FUZZ_LIBS)
+
+$(B)/parsers/%: tests/parsers/%.c $(LIB)
+	$(call say,TEST,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS)
+
+parsers: $(B)/parsers/http1_parse
 
 $(B)/bench/%: tests/bench/%.c $(LIB)
 	$(call say,BENCH,$<)
@@ -147,13 +156,15 @@ $(B)/bench/%: tests/bench/%.c $(LIB)
 
 $(B)/unit/scan_test: TEST_LIBS := -lhs
 $(B)/bench/scan_bench: BENCH_LIBS := -lhs
+$(B)/fuzz/encoding_fuzz $(B)/fuzz/exchange_fuzz: FUZZ_LIBS := -lbrotlienc
+$(B)/unit/encoding_test $(B)/unit/exchange_encoding_test: TEST_LIBS := -lbrotlienc
 
 unit-binaries: $(UNIT)
 kernel-binaries: $(KERNEL)
 fuzz-binaries: $(FUZZERS)
 bench-binaries: $(BENCHES)
 
-.PHONY: deps demo check unit kernel e2e fuzz bench asan coverage lint format deb install help clean \
+.PHONY: parsers deps demo check unit kernel e2e fuzz bench asan coverage lint format deb install help clean \
 	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick
 
 deps: ## install every Debian package that building, testing and the demo need (as root)
@@ -202,16 +213,11 @@ format: ## rewrite sources as .clang-format says
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
 
 install: all ## DESTDIR=, PREFIX=/usr; keeps a configuration and a policy that are there
-	$(Q)install -D -m 0755 build/sluiced $(DESTDIR)$(or $(PREFIX),/usr)/sbin/sluiced
-	$(Q)install -D -m 0755 build/sluicectl $(DESTDIR)$(or $(PREFIX),/usr)/bin/sluicectl
-	$(Q)install -d -m 0755 $(DESTDIR)/etc/sluice/policy.d
-	$(Q)test -e $(DESTDIR)/etc/sluice/sluice.yaml || install -m 0644 packaging/sluice.yaml $(DESTDIR)/etc/sluice/
-	$(Q)ls $(DESTDIR)/etc/sluice/policy.d/*.yaml > /dev/null 2>&1 || \
-		install -m 0644 packaging/policy.d/selftest.yaml $(DESTDIR)/etc/sluice/policy.d/
-	$(Q)install -D -m 0644 packaging/sluice.service $(DESTDIR)/lib/systemd/system/sluice.service
+	$(Q)DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) packaging/install
 
-deb: ## not there yet
-	$(Q)echo "make deb: packages are not built yet; use 'make install DESTDIR=...'" >&2; exit 2
+deb: all ## build/deb/sluice_VERSION_ARCH.deb, looked at by lintian
+	$(Q)scripts/deps --package
+	$(Q)packaging/deb $(VERSION)
 
 clean:
 	$(Q)rm -rf build
@@ -219,4 +225,4 @@ clean:
 help: ## this list
 	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
--include $(shell test -d build && find build -name '*.d')
+-include $(shell test -d build && find build -name '*.d' -type f)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* daemon.h - what sluiced consists of, for the files that wire it: main.c, report.c, notes.c. */
+/* daemon.h - what sluiced consists of, for the files that wire it. */
 #pragma once
 
 #include <pthread.h>
@@ -29,9 +29,10 @@ struct daemon {
 	struct ruleset *rules;
 	struct ledger *ledger;
 	struct subjects *subjects;
-	struct capture *capture;
-	struct loop *loop;
+	struct capture *capture; /* the keeper's; in the worker, what dialling needs of it */
+	struct loop *loop;       /* the worker's main one */
 	struct serve *serve;
+	struct serve_sockets sockets; /* the keeper's, for all workers */
 	struct watch signals;
 	struct timer tick;
 	uint64_t ticks;
@@ -39,6 +40,15 @@ struct daemon {
 	unsigned thread_count;
 	const char **names;
 	struct guard *guards;
+	int keeper; /* the worker's end of the pair */
+	pid_t parent;
+	uid_t worker_uid;
+	gid_t worker_gid;
+	unsigned restarts;      /* workers before this one */
+	char last_end[64];      /* how the last one ended; empty: this is the first */
+	char user_lack[256];    /* why the worker has no user of its own; empty: it has */
+	char sandbox_lack[192]; /* what this kernel cannot take from it */
+	uint64_t open_passed;   /* connections that passed unread while nobody guarded */
 	uint64_t started_unix;
 	uint64_t last_unix; /* the last record before this run; 0: none */
 	uint64_t most_open; /* connections, since memory was given back */
@@ -57,12 +67,15 @@ void note_bypass(struct daemon *d, Bypass__Kind kind, uint64_t from);
 /* When the ledger in `dir` was last written to, 0: never. */
 uint64_t note_last(const char *dir);
 
-/* ---- report.c: status and metrics ---- */
+/* ---- main.c ---- */
 
-/* The sum over all workers. */
-void report_totals(const struct daemon *d, struct worker_stats *sum);
-uint32_t report_keywords(const struct ruleset *rules);
-/* Fills a reply whose parts are malloc'd. */
-void report_status(struct daemon *d, StatusReply *s);
-/* Adds the metrics in Prometheus text format; `arg` is the daemon. */
-void report_metrics(void *arg, struct buf *out);
+/* Reads the policy, says on standard error what is wrong with it. 0 or -errno. */
+int daemon_policy(struct daemon *d);
+void daemon_print_report(const struct policy_report *report);
+
+/* ---- owner.c: in the keeper, before there is a worker ---- */
+
+/* Sets worker_uid and worker_gid. -ENOENT or -EACCES, logged, if the configured user cannot be it. */
+int daemon_user(struct daemon *d);
+/* Makes the folders of the record and gives them to the worker. Logs what fails; -errno. */
+int daemon_folders(struct daemon *d);

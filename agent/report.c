@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* report.c - what the daemon says of itself: status and metrics. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/own.h"
-#include "daemon.h"
+#include "keeper.h"
+#include "report.h"
 
 uint32_t report_keywords(const struct ruleset *rules)
 {
@@ -39,17 +42,27 @@ struct named {
 #field, offsetof(struct worker_stats, field)                                                           \
 	}
 static const struct named stat_names[] = {
-	STAT(accepted),  STAT(open),           STAT(dial_failed),        STAT(refused),
-	STAT(exchanges), STAT(events),         STAT(bytes_in),           STAT(bytes_released),
-	STAT(stopped),   STAT(stop_confirmed), STAT(stop_not_confirmed), STAT(records_lost),
+	STAT(accepted),
+	STAT(open),
+	STAT(dial_failed),
+	STAT(refused),
+	STAT(exchanges),
+	STAT(events),
+	STAT(bytes_in),
+	STAT(bytes_released),
+	STAT(stopped),
+	STAT(stop_confirmed),
+	STAT(stop_not_confirmed),
+	STAT(records_lost),
+	STAT(coverage_mismatches),
 };
 
-static void add_counter(StatusReply *s, const char *name, uint64_t value)
+static void add_counter(Counter ***list, size_t *n, const char *name, uint64_t value)
 {
-	Counter *c = malloc(sizeof(*c)), **more = realloc(s->counters, (s->n_counters + 1) * sizeof(*more));
+	Counter *c = malloc(sizeof(*c)), **more = realloc(*list, (*n + 1) * sizeof(*more));
 
 	if (more)
-		s->counters = more;
+		*list = more;
 	if (!c || !more) {
 		free(c);
 		return;
@@ -57,7 +70,7 @@ static void add_counter(StatusReply *s, const char *name, uint64_t value)
 	*c = (Counter)COUNTER__INIT;
 	c->name = strdup(name);
 	c->value = value;
-	s->counters[s->n_counters++] = c;
+	(*list)[(*n)++] = c;
 }
 
 static void add_string(char ***list, size_t *n, const char *text)
@@ -72,7 +85,7 @@ static void add_string(char ***list, size_t *n, const char *text)
 		free(copy);
 }
 
-static void add_service(struct daemon *d, StatusReply *s, const struct capture_status *c, size_t index)
+static void add_service(struct daemon *d, GuardStatus *s, const struct capture_status *c, size_t index)
 {
 	ServiceStatus *one = malloc(sizeof(*one));
 	const struct guard *g = &d->guards[index];
@@ -99,26 +112,15 @@ static void add_service(struct daemon *d, StatusReply *s, const struct capture_s
 	s->services[s->n_services++] = one;
 }
 
-void report_status(struct daemon *d, StatusReply *s)
+GuardStatus *report_guard(struct daemon *d)
 {
 	struct capture_status c = {};
-	struct ledger_stats l;
-	struct worker_stats sum;
+	GuardStatus *s = malloc(sizeof(*s));
 	char name[96];
 
-	s->ready = d->ready;
-	s->version = strdup(SLUICE_VERSION);
-	s->pid = (uint32_t)getpid();
-	s->started_unix_nano = d->started_unix;
-	s->policy_digest.data = malloc(RULESET_DIGEST);
-	if (s->policy_digest.data) {
-		memcpy(s->policy_digest.data, ruleset_digest(d->rules), RULESET_DIGEST);
-		s->policy_digest.len = RULESET_DIGEST;
-	}
-	s->policy_rules = (uint32_t)ruleset_rules(d->rules);
-	s->policy_keywords = report_keywords(d->rules);
-	s->policy_error = strdup(d->policy_error);
-	s->loops = d->thread_count;
+	if (!s)
+		return NULL;
+	*s = (GuardStatus)GUARD_STATUS__INIT;
 	if (!capture_status(d->capture, &c)) {
 		s->services = calloc(d->config->service_count, sizeof(*s->services));
 		for (size_t i = 0; s->services && i < d->config->service_count; i++)
@@ -129,29 +131,79 @@ void report_status(struct daemon *d, StatusReply *s)
 			add_string(&s->missing, &s->n_missing, c.missing[i]);
 		for (size_t i = 0; i < c.tally_count; i++) {
 			snprintf(name, sizeof(name), "capture_%s", c.tally_names[i]);
-			add_counter(s, name, c.tallies[i]);
+			add_counter(&s->tallies, &s->n_tallies, name, c.tallies[i]);
 		}
 		s->dials = (uint32_t)c.dials;
 	}
 	capture_status_free(&c);
+	if (*d->user_lack)
+		add_string(&s->missing, &s->n_missing, d->user_lack);
+	return s;
+}
+
+/* The lists change hands. */
+static void take_guard(struct daemon *d, StatusReply *s)
+{
+	owned(guard_status_drop) GuardStatus *g = NULL;
+	owned(own_free) uint8_t *packed = malloc(GUARD_STATUS_MAX);
+	ssize_t n = packed ? keeper_ask(d->keeper, TELL_STATUS, packed, GUARD_STATUS_MAX) : -ENOMEM;
+
+	g = n > 0 ? guard_status__unpack(NULL, (size_t)n, packed) : NULL;
+	if (!g) {
+		log_warn("keeper: it does not say what is guarded: error=%s",
+		         n < 0 ? strerrorname_np((int)-n) : "none");
+		return;
+	}
+	s->services = TAKE(g->services), s->n_services = g->n_services, g->n_services = 0;
+	s->missing = TAKE(g->missing), s->n_missing = g->n_missing, g->n_missing = 0;
+	s->uncovered = TAKE(g->uncovered), s->n_uncovered = g->n_uncovered, g->n_uncovered = 0;
+	s->counters = TAKE(g->tallies), s->n_counters = g->n_tallies, g->n_tallies = 0;
+	s->dials = g->dials;
+}
+
+void report_status(struct daemon *d, StatusReply *s)
+{
+	struct ledger_stats l;
+	struct worker_stats sum;
+	char name[96];
+
+	take_guard(d, s);
+	s->ready = d->ready;
+	s->version = strdup(SLUICE_VERSION);
+	s->pid = (uint32_t)d->parent;
+	s->worker_pid = (uint32_t)getpid();
+	s->started_unix_nano = d->started_unix;
+	s->policy_digest.data = malloc(RULESET_DIGEST);
+	if (s->policy_digest.data) {
+		memcpy(s->policy_digest.data, ruleset_digest(d->rules), RULESET_DIGEST);
+		s->policy_digest.len = RULESET_DIGEST;
+	}
+	s->policy_rules = (uint32_t)ruleset_rules(d->rules);
+	s->policy_keywords = report_keywords(d->rules);
+	s->policy_error = strdup(d->policy_error);
+	s->loops = d->thread_count;
+	if (*d->sandbox_lack)
+		add_string(&s->missing, &s->n_missing, d->sandbox_lack);
 	report_totals(d, &sum);
 	for (size_t i = 0; i < ARRAY_LEN(stat_names); i++)
-		add_counter(s, stat_names[i].name, *(uint64_t *)((char *)&sum + stat_names[i].at));
+		add_counter(&s->counters, &s->n_counters, stat_names[i].name,
+		            *(uint64_t *)((char *)&sum + stat_names[i].at));
 	for (int v = 0; v < VERDICT_COUNT; v++) {
 		snprintf(name, sizeof(name), "verdict_%s", verdict_names[v]);
-		add_counter(s, name, sum.verdicts[v]);
+		add_counter(&s->counters, &s->n_counters, name, sum.verdicts[v]);
 	}
 	for (int e = 1; e < EXCEPTION_COUNT; e++)
 		if (sum.exceptions[e]) {
 			snprintf(name, sizeof(name), "exception_%s", exception_table[e].name);
-			add_counter(s, name, sum.exceptions[e]);
+			add_counter(&s->counters, &s->n_counters, name, sum.exceptions[e]);
 		}
 	ledger_stats(d->ledger, &l);
 	s->record_failed = l.failed;
 	s->record_next_seq = l.next_seq;
-	add_counter(s, "records", l.records);
-	add_counter(s, "record_syncs", l.syncs);
-	add_counter(s, "record_sync_failures", l.sync_failures);
+	add_counter(&s->counters, &s->n_counters, "worker_restarts", d->restarts);
+	add_counter(&s->counters, &s->n_counters, "records", l.records);
+	add_counter(&s->counters, &s->n_counters, "record_syncs", l.syncs);
+	add_counter(&s->counters, &s->n_counters, "record_sync_failures", l.sync_failures);
 }
 
 static void metric(struct buf *out, const char *name, const char *type, const char *about, uint64_t value)
@@ -169,6 +221,7 @@ void report_metrics(void *arg, struct buf *out)
 	report_totals(d, &s);
 	ledger_stats(d->ledger, &l);
 	metric(out, "sluice_up", "gauge", "The daemon is ready.", d->ready);
+	metric(out, "sluice_worker_restarts_total", "counter", "Workers that ended and were made again.", d->restarts);
 	metric(out, "sluice_connections_accepted_total", "counter", "Connections taken from clients.", s.accepted);
 	metric(out, "sluice_connections_open", "gauge", "Connections open now.", s.open);
 	metric(out, "sluice_dials_failed_total", "counter", "Servers that could not be reached.", s.dial_failed);
@@ -178,6 +231,8 @@ void report_metrics(void *arg, struct buf *out)
 	metric(out, "sluice_stops_confirmed_total", "counter", "Generations known to be stopped.", s.stop_confirmed);
 	metric(out, "sluice_audit_records_total", "counter", "Records made durable.", l.records);
 	metric(out, "sluice_audit_sync_failures_total", "counter", "Syncs of the ledger that failed.", l.sync_failures);
+	metric(out, "sluice_coverage_mismatch_total", "counter",
+	       "Answers whose bytes did not add up: anything but 0 is a fault.", s.coverage_mismatches);
 	metric(out, "sluice_events_lost_total", "counter", "Records that could not be queued.", s.records_lost);
 	buf_printf(out, "# HELP sluice_exchanges_total Answers by verdict.\n# TYPE sluice_exchanges_total counter\n");
 	for (int v = 0; v < VERDICT_COUNT; v++)

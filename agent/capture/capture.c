@@ -113,6 +113,15 @@ int capture_doors(struct capture *c)
 	return 0;
 }
 
+void capture_narrow(struct capture *c)
+{
+	for (int i = 0; i < MAP_COUNT; i++)
+		if (i != MAP_GUARDED && c->maps[i] >= 0) {
+			close(c->maps[i]);
+			c->maps[i] = -1;
+		}
+}
+
 void capture_close(struct capture **at)
 {
 	struct capture *c = *at;

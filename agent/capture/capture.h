@@ -48,6 +48,10 @@ int capture_listener(const struct capture *c, unsigned loop, int family);
 /* Opens the gate to us: puts the doors in place, finds older listeners, destroys connections older than the guard. */
 int capture_doors(struct capture *c);
 
+/* In the fork that only accepts and dials: gives up all of the guard but what capture_listener() and capture_dial()
+ * need, which ask the kernel for nothing but to look up one map. */
+void capture_narrow(struct capture *c);
+
 /* One connection, as both ends believe it to be. */
 struct ends {
 	struct sockaddr_storage client, server;

@@ -14,6 +14,9 @@ struct cli_globals {
 
 extern struct cli_globals cli_globals;
 
+int completion_main(int argc, char **argv);
+int discover_main(int argc, char **argv);
+int dropin_main(int argc, char **argv);
 int events_main(int argc, char **argv);
 int model_main(int argc, char **argv);
 int policy_main(int argc, char **argv);
@@ -22,11 +25,17 @@ int scan_main(int argc, char **argv);
 int services_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 
+/* The subcommands of this version, in the order of the table; false behind the last one. Strings are constant. */
+bool cli_command(size_t index, const char **name, const char **about);
+
 /* Loads the policy in `dir` (NULL: what the configuration names), prints what is wrong with it. 0 or -errno. */
 int cli_policy(struct ruleset **out, const char *dir);
 
 /* Asks the daemon; says on standard error what went wrong. The reply is the caller's. 0 or -errno. */
 int cli_ask(ControlReply **out, const ControlRequest *request);
+
+/* The daemon's status, with nothing printed where there is none. The reply is the caller's. 0 or -errno. */
+int cli_status_quietly(ControlReply **out);
 
 /* The folder of the record, as the configuration says; the string is the caller's. 0, or -errno with the reason
  * printed. */

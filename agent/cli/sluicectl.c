@@ -30,6 +30,9 @@ static const struct command commands[] = {
 	{ "scan", scan_main, "find what the policy forbids in files or standard input" },
 	{ "replay", replay_main, "send raw HTTP bytes through the daemon's own path, without a network" },
 	{ "model", model_main, "classifiers: train | eval | show | explain" },
+	{ "discover", discover_main, "inference servers of this host that nobody guards  [--json]" },
+	{ "dropin", dropin_main, "drop-ins that start guarded units behind the guard  [--install]" },
+	{ "completion", completion_main, "for bash, zsh or fish" },
 	{ "version", version_main, "this program's version" },
 	{ "stats", NULL, "counts and rates of the record" },
 	{ "top", NULL, "live view" },
@@ -40,15 +43,25 @@ static const struct command commands[] = {
 	{ "hold", NULL, "keep records from pruning" },
 	{ "reveal", NULL, "decrypt evidence" },
 	{ "erase", NULL, "shred evidence" },
-	{ "discover", NULL, "inference servers nobody guards" },
 };
+
+bool cli_command(size_t index, const char **name, const char **about)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (commands[i].run && !index--) {
+			*name = commands[i].name;
+			*about = commands[i].about;
+			return true;
+		}
+	return false;
+}
 
 static int usage(FILE *to, int status)
 {
 	fputs("usage: sluicectl [-c FILE] [--control SOCKET] COMMAND [...]\n\n", to);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (commands[i].run)
-			fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].about);
+			fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].about);
 	fputs("\n'sluicectl COMMAND --help' says more.\n", to);
 	return status;
 }

@@ -4,15 +4,20 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/own.h"
 #include "cli/cli.h"
 #include "serve/serve.h"
 
 #define ASK_TIMEOUT_MS 5000
+#define WAIT_STEP_MS   100
+#define WAIT_MOST_S    3600
 
-int cli_ask(ControlReply **out, const ControlRequest *request)
+/* Where the daemon listens; the string is the caller's. */
+static int control_path(char **out)
 {
 	owned(config_free) struct config *config = NULL;
 	owned(own_free) char *mistakes = NULL;
@@ -27,12 +32,35 @@ int cli_ask(ControlReply **out, const ControlRequest *request)
 		}
 		control = err ? "/run/sluice/control.sock" : config->control;
 	}
+	*out = strdup(control);
+	return *out ? 0 : -ENOMEM;
+}
+
+int cli_ask(ControlReply **out, const ControlRequest *request)
+{
+	owned(own_free) char *control = NULL;
+	int err = control_path(&control);
+
+	if (err)
+		return err;
 	err = serve_ask(out, control, request, ASK_TIMEOUT_MS);
 	if (err == -ENOENT || err == -ECONNREFUSED)
 		fprintf(stderr, "sluicectl: %s: no daemon answers here\n", control);
 	else if (err)
 		fprintf(stderr, "sluicectl: %s: %s\n", control, strerror(-err));
 	return err;
+}
+
+int cli_status_quietly(ControlReply **out)
+{
+	owned(own_free) char *control = NULL;
+	ControlRequest request = CONTROL_REQUEST__INIT;
+	StatusRequest body = STATUS_REQUEST__INIT;
+	int err = control_path(&control);
+
+	request.op_case = CONTROL_REQUEST__OP_STATUS;
+	request.status = &body;
+	return err ? err : serve_ask(out, control, &request, ASK_TIMEOUT_MS);
 }
 
 static int ask_status(ControlReply **reply)
@@ -80,7 +108,8 @@ static void print_json(const StatusReply *s)
 {
 	printf("{\"ready\":%s,\"version\":", s->ready ? "true" : "false");
 	cli_json_string(stdout, s->version);
-	printf(",\"pid\":%" PRIu32 ",\"loops\":%" PRIu32 ",\"services\":[", s->pid, s->loops);
+	printf(",\"pid\":%" PRIu32 ",\"worker_pid\":%" PRIu32 ",\"loops\":%" PRIu32 ",\"services\":[", s->pid,
+	       s->worker_pid, s->loops);
 	for (size_t i = 0; i < s->n_services; i++) {
 		fputs(i ? "," : "", stdout);
 		json_service(s->services[i]);
@@ -104,27 +133,29 @@ static void print_json(const StatusReply *s)
 	fputs("}}\n", stdout);
 }
 
+static void print_service(const ServiceStatus *one)
+{
+	printf("%-16s fail: %-7s", one->name, one->mode);
+	for (size_t k = 0; k < one->n_addresses; k++)
+		printf(" %s", one->addresses[k]);
+	puts(one->n_addresses ? "" : " not listening");
+	for (size_t k = 0; k < one->n_uncovered; k++)
+		printf("  not covered: %s\n", one->uncovered[k]);
+}
+
 static void print_services(const StatusReply *s)
 {
-	for (size_t i = 0; i < s->n_services; i++) {
-		const ServiceStatus *one = s->services[i];
-
-		printf("%-16s fail: %-7s", one->name, one->mode);
-		for (size_t k = 0; k < one->n_addresses; k++)
-			printf(" %s", one->addresses[k]);
-		puts(one->n_addresses ? "" : " not listening");
-		for (size_t k = 0; k < one->n_uncovered; k++)
-			printf("  not covered: %s\n", one->uncovered[k]);
-	}
+	for (size_t i = 0; i < s->n_services; i++)
+		print_service(s->services[i]);
 }
 
 static void print_text(const StatusReply *s)
 {
-	printf("sluiced %s, pid %" PRIu32 ", %s, %" PRIu32 " loops\n", s->version, s->pid,
-	       s->ready ? "ready" : "not ready", s->loops);
+	printf("sluiced %s, pid %" PRIu32 ", worker %" PRIu32 ", %s, %" PRIu32 " loops\n", s->version, s->pid,
+	       s->worker_pid, s->ready ? "ready" : "not ready", s->loops);
 	print_services(s);
 	for (size_t i = 0; i < s->n_missing; i++)
-		printf("this kernel lacks: %s\n", s->missing[i]);
+		printf("this host lacks: %s\n", s->missing[i]);
 	printf("policy: %" PRIu32 " rules, %" PRIu32 " keywords\n", s->policy_rules, s->policy_keywords);
 	if (s->policy_error[0])
 		printf("policy: the last reload was refused: %s\n", s->policy_error);
@@ -137,9 +168,14 @@ static void print_text(const StatusReply *s)
 static int usage(FILE *to, int status)
 {
 	fputs("usage: sluicectl status [--json]\n"
-	      "       sluicectl services\n"
+	      "       sluicectl services [--wait SECONDS] [NAME...]\n"
 	      "\n"
-	      "Exit status: 0 the daemon is ready, 1 it is not, 2 no daemon.\n",
+	      "services prints all, or those that are named, which must be guarded. Exit status: 0 the daemon is "
+	      "ready,\n"
+	      "1 it is not, or does not guard what was named, 2 no daemon.\n"
+	      "\n"
+	      "      --json          everything, as one object\n"
+	      "      --wait SECONDS  until the daemon is ready\n",
 	      to);
 	return status;
 }
@@ -175,17 +211,71 @@ int status_main(int argc, char **argv)
 	return ready ? 0 : 1;
 }
 
+/* The named services, or all. 1: the daemon does not guard one of them, or is not ready yet. */
+static int named_services(const StatusReply *s, char **names, int count)
+{
+	int status = s->ready ? 0 : 1;
+
+	for (int i = 0; i < count; i++) {
+		size_t k = 0;
+
+		while (k < s->n_services && strcmp(s->services[k]->name, names[i]))
+			k++;
+		if (k < s->n_services) {
+			print_service(s->services[k]);
+			continue;
+		}
+		fprintf(stderr, "sluicectl: %s is not guarded\n", names[i]);
+		status = 1;
+	}
+	if (!count)
+		print_services(s);
+	return status;
+}
+
+/* Asks until the daemon is ready or the time is up; what is wrong is said once, by the last attempt. */
+static bool wait_ready(int seconds)
+{
+	for (int i = 0; i < seconds * 1000 / WAIT_STEP_MS; i++) {
+		ControlReply *reply = NULL;
+		bool ready;
+
+		if (!cli_status_quietly(&reply)) {
+			ready = reply->status && reply->status->ready;
+			control_reply__free_unpacked(reply, NULL);
+			if (ready)
+				return true;
+		}
+		usleep(WAIT_STEP_MS * 1000);
+	}
+	return false;
+}
+
 int services_main(int argc, char **argv)
 {
+	static const struct option options[] = {
+		{ "wait", required_argument, NULL, 'w' },
+		{ "help", no_argument, NULL, 'h' },
+		{},
+	};
 	ControlReply *reply = NULL;
+	char *end = NULL;
+	long seconds = 0;
+	int c, status;
 
-	if (argc == 2 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")))
-		return usage(stdout, 0);
-	if (argc > 1)
-		return usage(stderr, 2);
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (c == 'h')
+			return usage(stdout, 0);
+		if (c == 'w')
+			seconds = strtol(optarg, &end, 10);
+		if (c != 'w' || end == optarg || *end || seconds < 0 || seconds > WAIT_MOST_S)
+			return usage(stderr, 2);
+	}
+	if (seconds && !wait_ready((int)seconds))
+		fprintf(stderr, "sluicectl: the guard was not ready within %ld seconds\n", seconds);
 	if (ask_status(&reply))
 		return 2;
-	print_services(reply->status);
+	status = named_services(reply->status, argv + optind, argc - optind);
 	control_reply__free_unpacked(reply, NULL);
-	return 0;
+	return status;
 }

@@ -243,6 +243,11 @@ static void log_section(struct reader *r, yaml_node_t *n)
 	read_mapping(r, n, "log", log_keys);
 }
 
+static void user(struct reader *r, yaml_node_t *n)
+{
+	read_text(r, n, "user", &r->config->user);
+}
+
 static void control(struct reader *r, yaml_node_t *n)
 {
 	read_text(r, n, "control", &r->config->control);
@@ -321,6 +326,7 @@ static const struct key top_keys[] = {
 	{ "identity", identity, NULL },
 	{ "metrics", metrics, NULL },
 	{ "log", log_section, NULL },
+	{ "user", user, NULL },
 	{ "control", control, NULL },
 	{ "capture", capture, NULL },
 	{ "loops", loops, NULL },
@@ -351,6 +357,7 @@ void config_free(struct config **at)
 	free(c->policy);
 	free(c->record_dir);
 	free(c->metrics_listen);
+	free(c->user);
 	free(c->control);
 	free(c->pins);
 	free(c->own_cgroup);

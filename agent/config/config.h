@@ -37,6 +37,7 @@ struct config {
 	size_t identity_count;
 	char *metrics_listen; /* "127.0.0.1:9477", or NULL */
 	enum log_level log_level;
+	char *user;       /* of the worker; NULL: not given */
 	char *control;    /* path of the control socket */
 	char *pins;       /* directory on a bpffs */
 	char *own_cgroup; /* below the cgroup2 mount */

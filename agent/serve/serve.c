@@ -343,21 +343,47 @@ void serve_close(struct serve **at)
 	while (s->callers)
 		hang_up(s->callers);
 	loop_timer_stop(s->loop, &s->retry);
-	if (s->control.fd >= 0) {
+	if (s->control.fd >= 0)
 		loop_del(s->loop, &s->control);
-		close(s->control.fd);
-		unlink(s->path);
-	}
-	if (s->metrics.fd >= 0) {
+	if (s->metrics.fd >= 0)
 		loop_del(s->loop, &s->metrics);
-		close(s->metrics.fd);
-	}
 	free(s);
 	*at = NULL;
 }
 
-int serve_open(struct serve **out, struct loop *l, const char *control, const char *metrics,
-               const struct serve_ops *ops)
+void serve_unlisten(struct serve_sockets *s)
+{
+	if (s->control >= 0) {
+		close(s->control);
+		unlink(s->path);
+	}
+	if (s->metrics >= 0)
+		close(s->metrics);
+	*s = SERVE_SOCKETS;
+}
+
+int serve_listen(struct serve_sockets *out, const char *control, const char *metrics)
+{
+	struct serve_sockets s = SERVE_SOCKETS;
+	int fd = open_control(control);
+
+	if (fd < 0)
+		return fd;
+	s.control = fd;
+	s.path = control;
+	if (metrics) {
+		fd = open_metrics(metrics);
+		if (fd < 0) {
+			serve_unlisten(&s);
+			return fd;
+		}
+		s.metrics = fd;
+	}
+	*out = s;
+	return 0;
+}
+
+int serve_open(struct serve **out, struct loop *l, const struct serve_sockets *sockets, const struct serve_ops *ops)
 {
 	owned(serve_close) struct serve *s = calloc(1, sizeof(*s));
 	int err;
@@ -369,22 +395,19 @@ int serve_open(struct serve **out, struct loop *l, const char *control, const ch
 	s->control = (struct watch){ .ready = control_ready, .fd = -1 };
 	s->metrics = (struct watch){ .ready = metrics_ready, .fd = -1 };
 	s->retry.due = retry_due;
-	err = open_control(control);
-	if (err < 0)
-		return err;
-	s->control.fd = err;
-	snprintf(s->path, sizeof(s->path), "%s", control);
+	s->control.fd = sockets->control;
 	err = loop_add_level(l, &s->control, EPOLLIN);
-	if (err)
+	if (err) {
+		s->control.fd = -1;
 		return err;
-	if (metrics) {
-		err = open_metrics(metrics);
-		if (err < 0)
-			return err;
-		s->metrics.fd = err;
+	}
+	if (sockets->metrics >= 0) {
+		s->metrics.fd = sockets->metrics;
 		err = loop_add_level(l, &s->metrics, EPOLLIN);
-		if (err)
+		if (err) {
+			s->metrics.fd = -1;
 			return err;
+		}
 	}
 	*out = TAKE(s);
 	return 0;

@@ -20,10 +20,23 @@ struct serve_ops {
 	void (*metrics)(void *arg, struct buf *out);
 };
 
+/* What is listened on: -1 where nothing is. */
+struct serve_sockets {
+	int control, metrics;
+	const char *path; /* of control; borrowed */
+};
+
+#define SERVE_SOCKETS ((struct serve_sockets){ .control = -1, .metrics = -1 })
+
 /* Listens on the Unix socket `control` (made with mode 0660; one left by a dead daemon is replaced) and, if `metrics`
- * is not NULL, on that loopback address for HTTP. Errors: -errno; -EADDRINUSE if a daemon lives at `control`. */
-int serve_open(struct serve **out, struct loop *l, const char *control, const char *metrics,
-               const struct serve_ops *ops);
+ * is not NULL, on that loopback address for HTTP. Borrows `control`. Errors: -errno; -EADDRINUSE if a daemon lives at
+ * `control`. */
+int serve_listen(struct serve_sockets *out, const char *control, const char *metrics);
+/* Closes them and removes the path. */
+void serve_unlisten(struct serve_sockets *s);
+
+/* Serves on sockets that stay the caller's and that a later process may serve on, too. */
+int serve_open(struct serve **out, struct loop *l, const struct serve_sockets *sockets, const struct serve_ops *ops);
 void serve_close(struct serve **at);
 
 /* ---- the other end, for sluicectl ---- */

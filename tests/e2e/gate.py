@@ -355,8 +355,10 @@ class Gate:
 
     def kill(self):
         """kill -9: what a crash looks like."""
+        workers = self.children()
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
+        wait_for(lambda: not any(alive(pid) for pid in workers), 10)
 
     def stop(self):
         """Asks it to end; True when it ended by itself with status 0."""
@@ -375,11 +377,27 @@ class Gate:
             word in log for word in ('AddressSanitizer', 'runtime error:', 'LeakSanitizer'))
 
     def resident(self):
-        """RSS in bytes, of all its processes' first one."""
-        return memory_of(self.process.pid)
+        """RSS of the worker in bytes."""
+        return memory_of(self.worker())
 
     def descriptors(self):
-        return len(os.listdir('/proc/%d/fd' % self.process.pid))
+        return len(os.listdir('/proc/%d/fd' % self.worker()))
+
+    def worker(self):
+        """The pid of the process that reads the traffic."""
+        return self.children()[0]
+
+    def children(self):
+        with contextlib.suppress(OSError), open('/proc/%d/task/%d/children' % (self.process.pid, self.process.pid)) as file:
+            return [int(pid) for pid in file.read().split()]
+        return []
+
+
+def alive(pid):
+    """Whether any of its threads is left; the first may be a zombie while others still hold the sockets."""
+    with contextlib.suppress(OSError), open('/proc/%d/stat' % pid) as file:
+        return file.read().rsplit(')', 1)[1].split()[0] != 'Z' or len(os.listdir('/proc/%d/task' % pid)) > 1
+    return False
 
 
 def memory_of(pid):

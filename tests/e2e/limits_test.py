@@ -23,15 +23,15 @@ def cpu(pid):
 def descriptors(ground, gate):
     """Fewer descriptors than clients: those beyond wait or are refused, the others go on, and all is well afterwards."""
     most = gate.descriptors() + 60
-    resource.prlimit(gate.process.pid, resource.RLIMIT_NOFILE, (most, most))
+    resource.prlimit(gate.worker(), resource.RLIMIT_NOFILE, (most, most))
     held = dial(ground)
     held.sendall(request_bytes('POST', CHAT, {'stream': True, 'delay': 0.5, 'messages': [{'role': 'user', 'content': 'say GOOD'}]}))
     begun = Answer(held.recv(4096))  # it has its descriptors
     crowd = [dial(ground, timeout=5) for _ in range(200)]
     time.sleep(0.5)
-    begin = cpu(gate.process.pid)
+    begin = cpu(gate.worker())
     time.sleep(2)
-    used = cpu(gate.process.pid) - begin
+    used = cpu(gate.worker()) - begin
     ok('out of descriptors: it waits and does not spin (%.2f s of 2)' % used, used < 1.0, gate.log())
     answer = receive(held, 30, answer=begun)
     ok('out of descriptors: who is served goes on', answer.complete and read_answer(answer.body).finish.get(0) == 'stop', answer)
@@ -69,11 +69,11 @@ def crowd(ground, gate):
     memory = gate.resident()
     silent = [dial(ground) for _ in range(many)]
     ok('%d silent connections: all taken' % many, wait_for(lambda: gate.status()['counters']['open'] >= many, 30), gate.status())
-    begin = cpu(gate.process.pid)
+    begin = cpu(gate.worker())
     answer = chat(ground, 'say GOOD')
     time.sleep(2)
     ok('%d silent connections: others are served' % many, answer.complete, answer)
-    used = cpu(gate.process.pid) - begin
+    used = cpu(gate.worker()) - begin
     ok('%d silent connections cost no time (%.2f s of 2)' % (many, used), used < 1.0)
     ok('%d silent connections cost %d KB each' % (many, (gate.resident() - memory) // 1024 // many),
        gate.resident() - memory < many * 16384, gate.resident())

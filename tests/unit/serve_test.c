@@ -18,6 +18,7 @@ struct ground {
 	char dir[32], control[64], metrics[32];
 	struct loop *loop;
 	struct serve *serve;
+	struct serve_sockets sockets;
 	pthread_t thread;
 	size_t padding; /* bytes of the status' policy_error */
 };
@@ -68,8 +69,14 @@ static uint16_t free_port(void)
 static int ground_open(struct ground *g)
 {
 	struct serve_ops ops = { .arg = g, .answer = answer, .metrics = metrics };
+	int err;
 
-	return serve_open(&g->serve, g->loop, g->control, g->metrics, &ops);
+	g->sockets = SERVE_SOCKETS;
+	err = serve_listen(&g->sockets, g->control, g->metrics);
+	err = err ? err : serve_open(&g->serve, g->loop, &g->sockets, &ops);
+	if (err)
+		serve_unlisten(&g->sockets);
+	return err;
 }
 
 static void ground_make(struct ground *g)
@@ -104,6 +111,7 @@ static void ground_stop(struct ground *g)
 	loop_stop(g->loop);
 	pthread_join(g->thread, NULL);
 	serve_close(&g->serve);
+	serve_unlisten(&g->sockets);
 	ground_remove(g);
 }
 
@@ -335,18 +343,17 @@ TEST(serve, addresses_that_are_none)
 		"",       "127.0.0.1", "127.0.0.1:",    "127.0.0.1:0", "127.0.0.1:65536", "localhost:1",
 		"[::1:1", ":9477",     "127.0.0.1:80x", "[]:1"
 	};
-	struct serve_ops ops = { .answer = answer, .metrics = metrics };
-	struct ground g = {};
+	struct ground g = { .sockets = SERVE_SOCKETS };
 	char path[200], run[64];
 
 	ground_make(&g);
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
-		cr_expect_eq(serve_open(&g.serve, g.loop, g.control, wrong[i], &ops), -EINVAL, "%s", wrong[i]);
+		cr_expect_eq(serve_listen(&g.sockets, g.control, wrong[i]), -EINVAL, "%s", wrong[i]);
 		cr_expect_eq(access(g.control, F_OK), -1);
 	}
 	memset(path, 'a', sizeof(path));
 	path[sizeof(path) - 1] = '\0';
-	cr_expect_eq(serve_open(&g.serve, g.loop, path, NULL, &ops), -ENAMETOOLONG);
+	cr_expect_eq(serve_listen(&g.sockets, path, NULL), -ENAMETOOLONG);
 	snprintf(run, sizeof(run), "%s/run", g.dir);
 	ground_remove(&g);
 }

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* owner.c - who the worker is, and the folders that must be its own. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/dirs.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "daemon.h"
+
+/* Gives what lies in `path` to the worker, if it is root's: an earlier version ran as root. Links are not followed. */
+static void give_tree(int dir, uid_t uid, gid_t gid, unsigned depth)
+{
+	DIR *d = depth ? fdopendir(dup(dir)) : NULL;
+	struct dirent *entry;
+	struct stat st;
+
+	while (d && (entry = readdir(d))) {
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
+		    fstatat(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
+			continue;
+		if (S_ISDIR(st.st_mode)) {
+			owned(own_close) int below =
+				openat(dir, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+			if (below >= 0)
+				give_tree(below, uid, gid, depth - 1);
+		} else if (S_ISREG(st.st_mode) && !st.st_uid && st.st_nlink == 1 &&
+		           fchownat(dir, entry->d_name, uid, gid, AT_SYMLINK_NOFOLLOW)) {
+			log_warn("record: %s cannot be given to the worker: error=%s", entry->d_name,
+			         strerrorname_np(errno));
+		}
+	}
+	if (d)
+		closedir(d);
+	if (!fstat(dir, &st) && !st.st_uid && fchown(dir, uid, gid))
+		log_warn("record: a folder cannot be given to the worker: error=%s", strerrorname_np(errno));
+}
+
+/* Makes `path`, as the worker's if it is new. */
+static int give_dir(const struct daemon *d, const char *path, mode_t mode, bool tree)
+{
+	int err = make_parents(path, 0755);
+	bool fresh = !err && !mkdir(path, mode);
+	owned(own_close) int fd = -1;
+
+	if (!err && !fresh && errno != EEXIST)
+		err = -errno;
+	fd = err ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (!err && fd < 0)
+		err = -errno;
+	if (err) {
+		log_error("%s: %s", path, strerror(-err));
+		return err;
+	}
+	if (d->worker_uid && (fresh || tree))
+		give_tree(fd, d->worker_uid, d->worker_gid, tree ? 8 : 0);
+	return 0;
+}
+
+/* Can the worker's user reach it? */
+static bool reachable(const struct passwd *user, const char *path, int mode)
+{
+	bool can = false;
+
+	if (!setegid(user->pw_gid)) {
+		if (!seteuid(user->pw_uid)) {
+			can = !faccessat(AT_FDCWD, path, mode, AT_EACCESS);
+			if (seteuid(0))
+				abort();
+		}
+		if (setegid(0))
+			abort();
+	}
+	return can;
+}
+
+/* The nearest folder at or above `path` that is there. */
+static void nearest(const char *path, char *out, size_t room, bool above)
+{
+	snprintf(out, room, "%s", path);
+	while ((above || access(out, F_OK)) && strchr(out, '/')) {
+		char *up = dirname(out);
+
+		above = false;
+		if (!strcmp(up, out))
+			break;
+		memmove(out, up, strlen(up) + 1);
+	}
+}
+
+/* Who the worker is: the configured user, which must be there and reach its files; else `sluice` if there is such a
+ * user who can; else root without a capability. */
+int daemon_user(struct daemon *d)
+{
+	const struct config *c = d->config;
+	const char *name = c->user ? c->user : "sluice";
+	const struct passwd *user = getpwnam(name);
+	/* The folder of the record itself will be the worker's; the way to it must be open. */
+	const struct {
+		const char *path;
+		int mode;
+	} needs[] = { { c->policy, R_OK | X_OK }, { c->record_dir, X_OK } };
+	char at[4096];
+
+	d->worker_uid = 0;
+	if (!user) {
+		if (c->user) {
+			log_error("user: there is no user '%s' on this host", name);
+			return -ENOENT;
+		}
+		snprintf(d->user_lack, sizeof(d->user_lack),
+		         "user: there is no user 'sluice': the worker is root without a capability");
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(needs) && user->pw_uid; i++) {
+		nearest(needs[i].path, at, sizeof(at), i > 0);
+		if (reachable(user, at, needs[i].mode))
+			continue;
+		if (c->user) {
+			log_error("user: '%s' cannot read %s", name, at);
+			return -EACCES;
+		}
+		snprintf(d->user_lack, sizeof(d->user_lack),
+		         "user: 'sluice' cannot read %.128s: the worker is root without a capability", at);
+		return 0;
+	}
+	d->worker_uid = user->pw_uid;
+	d->worker_gid = user->pw_gid;
+	return 0;
+}
+
+int daemon_folders(struct daemon *d)
+{
+	const struct config *c = d->config;
+	char keys[4096];
+	int err;
+
+	if ((size_t)snprintf(keys, sizeof(keys), "%s.keys", c->record_dir) >= sizeof(keys))
+		return -ENAMETOOLONG;
+	err = give_dir(d, c->record_dir, 0750, true);
+	return err ? err : give_dir(d, keys, 0700, true);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* report.h - status and metrics, as the two processes know them. */
+#pragma once
+
+#include "daemon.h"
+
+/* The keeper's part: what is guarded and what is not. The caller frees it with guard_status_drop(); NULL: no memory. */
+GuardStatus *report_guard(struct daemon *d);
+
+static inline void guard_status_drop(GuardStatus **at)
+{
+	if (*at)
+		guard_status__free_unpacked(*at, NULL);
+}
+
+/* The sum over all loops. */
+void report_totals(const struct daemon *d, struct worker_stats *sum);
+uint32_t report_keywords(const struct ruleset *rules);
+/* Fills a reply whose parts are malloc'd; asks the keeper for its part. */
+void report_status(struct daemon *d, StatusReply *s);
+/* Adds the metrics in Prometheus text format; `arg` is the daemon. */
+void report_metrics(void *arg, struct buf *out);

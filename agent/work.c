@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * work.c - the unprivileged process: reads the traffic, decides, keeps the record.
+ *
+ * Order of birth: sandbox, policy (if this is not the first worker), ledger, loops, doors (asked of the keeper),
+ * control. Whatever fails leaves the gate closed.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <openssl/crypto.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/own.h"
+#include "keeper.h"
+#include "report.h"
+#include "sandbox.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define TRACED true
+#else
+#define TRACED false
+#endif
+
+#define TICK_NS     1000000000u
+#define HEARTBEAT_S 60
+#define MISSED_MAX  10 /* ticks without a turn of a worker's loop, then no beat is sent */
+#define ASK_MS      5000
+
+/* ---- the keeper ---- */
+
+void keeper_tell(int fd, enum tell what, uint64_t value)
+{
+	struct told t = { .what = what, .value = value };
+
+	if (send(fd, &t, sizeof(t), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		log_warn("keeper: not told: error=%s", strerrorname_np(errno));
+}
+
+ssize_t keeper_ask(int fd, enum tell what, void *answer, size_t room)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	ssize_t n;
+
+	keeper_tell(fd, what, 0);
+	if (poll(&p, 1, ASK_MS) != 1)
+		return -ETIMEDOUT;
+	n = recv(fd, answer, room, MSG_DONTWAIT);
+	return n < 0 ? -errno : n;
+}
+
+static uint64_t nanos(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- policy ---- */
+
+static void reload(struct daemon *d)
+{
+	struct policy_report report = {};
+	struct ruleset *fresh = NULL, *old = d->rules;
+	int err;
+
+	keeper_tell(d->keeper, TELL_RELOADING, 0);
+	err = ruleset_load(&fresh, d->config->policy, &report);
+	if (err) {
+		const char *said = report.text && *report.text ? report.text : strerror(-err);
+
+		snprintf(d->policy_error, sizeof(d->policy_error), "%.*s", (int)strcspn(said, "\n"), said);
+		daemon_print_report(&report);
+		log_error("policy: refused, the old one stays: mistakes=%zu", report.errors);
+		note_policy(d, true);
+	} else {
+		d->rules = fresh;
+		d->policy_error[0] = '\0';
+		for (unsigned i = 0; i < d->thread_count; i++)
+			if (worker_set_rules(d->threads[i].worker, fresh))
+				log_error("policy: out of memory: a worker keeps the old one");
+		ruleset_put(&old);
+		note_policy(d, false);
+		log_info("policy: loaded rules=%zu keywords=%u", ruleset_rules(fresh), report_keywords(fresh));
+	}
+	policy_report_free(&report);
+	keeper_tell(d->keeper, TELL_RELOADED, 0);
+}
+
+/* ---- control ---- */
+
+static void answer(void *arg, const ControlRequest *in, ControlReply *out)
+{
+	struct daemon *d = arg;
+
+	switch (in->op_case) {
+	case CONTROL_REQUEST__OP_RELOAD:
+		reload(d);
+		out->error = strdup(d->policy_error);
+		break;
+	case CONTROL_REQUEST__OP_STATUS:
+		out->status = malloc(sizeof(*out->status));
+		if (out->status) {
+			*out->status = (StatusReply)STATUS_REPLY__INIT;
+			report_status(d, out->status);
+		}
+		break;
+	default:
+		out->error = strdup("this version does not know that request");
+	}
+}
+
+/* ---- signals and time ---- */
+
+static void signal_ready(struct watch *w, uint32_t events)
+{
+	struct daemon *d = container_of(w, struct daemon, signals);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(w->fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGHUP) {
+			reload(d);
+			continue;
+		}
+		log_info("stopping: signal=%s", sigabbrev_np((int)info.ssi_signo));
+		loop_stop(d->loop);
+	}
+}
+
+static void beat(struct post *p)
+{
+	atomic_store(&container_of(p, struct thread, pulse)->beats, true);
+}
+
+/* Whether every loop has turned lately: the main loop alone proves nothing about the traffic. */
+static bool all_turn(struct daemon *d)
+{
+	bool all = true;
+
+	for (unsigned i = 0; i < d->thread_count; i++) {
+		struct thread *t = &d->threads[i];
+
+		if (atomic_load(&t->beats)) {
+			atomic_store(&t->beats, false);
+			t->missed = 0;
+			loop_post(t->loop, &t->pulse);
+		} else if (++t->missed >= MISSED_MAX) {
+			all = false;
+			if (t->missed == MISSED_MAX)
+				log_error("worker: its loop stands still: loop=%u seconds=%d", i, MISSED_MAX);
+		}
+	}
+	return all;
+}
+
+/* A crowd has gone: what the allocator keeps of it goes back to the system. */
+static void give_back(struct daemon *d)
+{
+	struct worker_stats sum;
+
+	report_totals(d, &sum);
+	if (sum.open > d->most_open)
+		d->most_open = sum.open;
+	if (d->most_open < 256 || sum.open > d->most_open / 2)
+		return;
+	malloc_trim(0);
+	d->most_open = sum.open;
+}
+
+static void tick_due(struct timer *t)
+{
+	struct daemon *d = container_of(t, struct daemon, tick);
+
+	loop_timer(d->loop, t, TICK_NS);
+	if (all_turn(d))
+		keeper_tell(d->keeper, TELL_BEAT, 0);
+	give_back(d);
+	if (++d->ticks % HEARTBEAT_S == 0)
+		note_heartbeat(d);
+}
+
+static int watch_signals(struct daemon *d, const sigset_t *set)
+{
+	d->signals = (struct watch){ .ready = signal_ready };
+	d->signals.fd = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (d->signals.fd < 0)
+		return -errno;
+	d->tick.due = tick_due;
+	loop_timer(d->loop, &d->tick, TICK_NS);
+	return loop_add_level(d->loop, &d->signals, EPOLLIN);
+}
+
+/* ---- birth ---- */
+
+static void *run_thread(void *arg)
+{
+	struct thread *t = arg;
+
+	loop_run(t->loop);
+	return NULL;
+}
+
+static int start_workers(struct daemon *d)
+{
+	struct worker_options o = {
+		.capture = d->capture,
+		.ledger = d->ledger,
+		.services = d->names,
+		.service_count = d->config->service_count,
+		.limits = { .body_max = d->config->body_max,
+		            .event_max = d->config->event_max,
+		            .identity = (const char *const *)d->config->identity_headers,
+		            .identity_count = d->config->identity_count },
+		.subjects = d->subjects,
+		.head_timeout_ms = d->config->head_timeout_ms,
+		.stop_timeout_ms = d->config->stop_timeout_ms,
+		.record_all = d->config->record_all,
+	};
+
+	for (unsigned i = 0; i < d->thread_count; i++) {
+		struct thread *t = &d->threads[i];
+		int err = loop_new(&t->loop);
+
+		t->pulse.run = beat;
+		atomic_init(&t->beats, true);
+		err = err ? err : worker_new(&t->worker, &o, i, t->loop, d->rules);
+		err = err ? err : -pthread_create(&t->id, NULL, run_thread, t);
+		if (err)
+			return err;
+		t->running = true;
+	}
+	return 0;
+}
+
+static int open_ledger(struct daemon *d)
+{
+	char dir[4096], origin[256] = "sluice/", host[128];
+	struct ledger_options o = { .dir = dir, .origin = origin };
+	int err;
+
+	if ((size_t)snprintf(dir, sizeof(dir), "%s/ledger", d->config->record_dir) >= sizeof(dir))
+		return -ENAMETOOLONG;
+	if (!gethostname(host, sizeof(host)))
+		snprintf(origin, sizeof(origin), "sluice/%.*s", (int)sizeof(host), host);
+	d->last_unix = note_last(dir);
+	err = ledger_open(&d->ledger, &o);
+	if (err) {
+		log_error("record: %s: %s", dir, strerror(-err));
+		return err;
+	}
+	/* Beside the record and not in it: who copies the record must not get the keys of its pseudonyms. */
+	snprintf(dir, sizeof(dir), "%s.keys", d->config->record_dir);
+	if (d->config->identity_count)
+		err = subjects_open(&d->subjects, dir);
+	if (err)
+		log_error("record: %s: %s", dir, strerror(-err));
+	return err;
+}
+
+/* Asks for the doors; waits for them. */
+static int open_doors(struct daemon *d)
+{
+	struct told answer;
+	ssize_t n = keeper_ask(d->keeper, TELL_READY, &answer, sizeof(answer));
+
+	if (n != sizeof(answer))
+		return n < 0 ? (int)n : -EBADMSG;
+	d->open_passed = answer.value;
+	return answer.error;
+}
+
+static int enter_sandbox(struct daemon *d)
+{
+	char keys[4096];
+	struct sandbox_path paths[] = {
+		{ d->config->policy, false },
+		{ d->config->record_dir, true },
+		{ keys, true },
+		{ getenv("CREDENTIALS_DIRECTORY"), false },
+	};
+	struct sandbox s = { .uid = d->worker_uid,
+		             .gid = d->worker_gid,
+		             .paths = paths,
+		             .path_count = ARRAY_LEN(paths),
+		             .traced = TRACED };
+	int err;
+
+	snprintf(keys, sizeof(keys), "%s.keys", d->config->record_dir);
+	/* What a library reads once when it is first used is read now. */
+	OPENSSL_init_crypto(OPENSSL_INIT_ADD_ALL_CIPHERS | OPENSSL_INIT_ADD_ALL_DIGESTS | OPENSSL_INIT_LOAD_CONFIG,
+	                    NULL);
+	capture_narrow(d->capture);
+	err = sandbox_enter(&s, d->sandbox_lack, sizeof(d->sandbox_lack));
+	if (err)
+		log_error("sandbox: %s", d->sandbox_lack);
+	else if (*d->sandbox_lack)
+		log_warn("this kernel lacks what=\"%s\"", d->sandbox_lack);
+	/* The keeper may have died before its death was to be ours. */
+	return err ? err : getppid() == d->parent ? 0 : -EPIPE;
+}
+
+static int start(struct daemon *d, const sigset_t *signals)
+{
+	struct serve_ops ops = { .arg = d, .answer = answer, .metrics = report_metrics };
+	int err = loop_new(&d->loop);
+
+	d->started_unix = nanos(CLOCK_REALTIME);
+	d->threads = calloc(d->thread_count, sizeof(*d->threads));
+	d->names = calloc(d->config->service_count, sizeof(*d->names));
+	if (!d->threads || !d->names)
+		return -ENOMEM;
+	for (size_t i = 0; i < d->config->service_count; i++)
+		d->names[i] = d->config->services[i].name;
+	err = err ? err : watch_signals(d, signals);
+	err = err ? err : enter_sandbox(d);
+	err = err || d->rules ? err : daemon_policy(d);
+	err = err ? err : open_ledger(d);
+	if (err)
+		return err;
+	note_lifecycle(d, LIFECYCLE__KIND__START, d->last_end);
+	note_policy(d, false);
+	err = start_workers(d);
+	if (err)
+		return err;
+	err = open_doors(d);
+	if (err) {
+		log_error("keeper: it did not open the doors: error=%s", strerrorname_np(-err));
+		return err;
+	}
+	if (d->last_unix && !d->restarts)
+		note_bypass(d, BYPASS__KIND__END, d->last_unix);
+	err = serve_open(&d->serve, d->loop, &d->sockets, &ops);
+	if (err) {
+		log_error("control: %s", strerror(-err));
+		return err;
+	}
+	d->ready = true;
+	log_info("ready: services=%zu rules=%zu keywords=%u loops=%u", d->config->service_count,
+	         ruleset_rules(d->rules), report_keywords(d->rules), d->thread_count);
+	keeper_tell(d->keeper, TELL_UP, ruleset_rules(d->rules));
+	return 0;
+}
+
+static void stop(struct daemon *d)
+{
+	serve_close(&d->serve);
+	for (unsigned i = 0; d->threads && i < d->thread_count; i++)
+		if (d->threads[i].running) {
+			loop_stop(d->threads[i].loop);
+			pthread_join(d->threads[i].id, NULL);
+		}
+	for (unsigned i = 0; d->threads && i < d->thread_count; i++)
+		if (d->threads[i].worker)
+			worker_stop(d->threads[i].worker);
+	capture_close(&d->capture);
+	if (d->ledger) {
+		if (d->ready) {
+			note_lifecycle(d, LIFECYCLE__KIND__STOP, "signal");
+			note_bypass(d, BYPASS__KIND__START, 0);
+		}
+		ledger_close(&d->ledger);
+	}
+	for (unsigned i = 0; d->threads && i < d->thread_count; i++) {
+		if (d->threads[i].worker)
+			worker_free(&d->threads[i].worker);
+		loop_free(&d->threads[i].loop);
+	}
+	subjects_close(&d->subjects);
+	own_close(&d->signals.fd);
+	loop_free(&d->loop);
+	ruleset_put(&d->rules);
+	own_close(&d->keeper);
+	free(d->threads);
+	free(d->names);
+}
+
+int work(struct daemon *d, int fd)
+{
+	sigset_t set;
+	int err;
+
+	d->keeper = fd;
+	d->signals = (struct watch){ .fd = -1 };
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	err = start(d, &set);
+	if (!err)
+		loop_run(d->loop);
+	stop(d);
+	config_free(&d->config);
+	free(d->guards);
+	return err;
+}

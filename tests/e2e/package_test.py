@@ -1,0 +1,364 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The .deb on a clean, booted Debian: install, guard a unit, block, kill, reload, upgrade, remove, purge.
+
+A container is booted by systemd-nspawn from build/container/base.tar, which is made once from the host's own package
+source. What can be asked of the real service manager is asked there: order, readiness, watchdog, sandbox, restart.
+"""
+import shlex
+
+from gate import *
+
+CONTAINER = os.path.join(TOP, 'build', 'container')
+BASE = os.path.join(CONTAINER, 'base.tar')
+SUITE = 'bookworm'
+INCLUDE = ('systemd,systemd-sysv,dbus,iproute2,curl,jq,python3,python3-uvicorn,python3-fastapi,libbpf1,libyaml-0-2,'
+           'libprotobuf-c1,libpcre2-8-0,libbrotli1,libzstd1,libsystemd0,libssl3')
+NEXT = '0.1.0+next'
+CAPABILITIES = {1 << bit for bit in (2, 12, 19, 38, 39)}   # DAC_READ_SEARCH, NET_ADMIN, SYS_PTRACE, PERFMON, BPF
+URL = 'http://127.0.0.1:8000' + CHAT
+SERVER_UNIT = '''[Unit]
+Description=an inference server
+[Service]
+DynamicUser=yes
+ExecStart=/usr/bin/python3 /opt/chat_server.py --host 127.0.0.1 --port 8000 --loop asyncio --http h11
+[Install]
+WantedBy=multi-user.target
+'''
+CONFIG = '''services:
+  - {name: vllm, unit: vllm.service, ports: auto, fail: closed}
+policy: /etc/sluice/policy.d
+record: {dir: /var/lib/sluice/record}
+metrics: {listen: "127.0.0.1:9477"}
+'''
+
+
+def give_up(why):
+    skip('package_test', why)
+    sys.exit(0)
+
+
+# ---- before the namespaces: what needs the host's network ----
+
+def make_base():
+    """The clean system, as a tar; None when it cannot be made here, with the reason in the log beside it."""
+    if os.path.exists(BASE):
+        return True
+    os.makedirs(CONTAINER, exist_ok=True)
+    sources = [p for p in ('/etc/apt/sources.list.d/debian.sources', '/etc/apt/sources.list') if os.path.exists(p)][:1]
+    with open(os.path.join(CONTAINER, 'base.log'), 'w') as log:
+        done = subprocess.run(['mmdebstrap', '--variant=minbase', '--include=' + INCLUDE, SUITE, BASE + '.new', *sources],
+                              stdout=log, stderr=log, timeout=600)
+    if done.returncode:
+        return False
+    os.rename(BASE + '.new', BASE)
+    return True
+
+
+def make_packages():
+    """The package as it is, and a later one."""
+    run('make', '-s', 'deb', cwd=TOP, timeout=600)
+    version = subprocess.check_output([os.path.join(TOP, 'build', 'sluicectl'), 'version'], text=True).split()[1]
+    run(os.path.join(TOP, 'packaging', 'deb'), NEXT, env={**os.environ, 'LINTIAN': 'no'}, stdout=subprocess.DEVNULL,
+        timeout=300)
+    arch = subprocess.check_output(['dpkg', '--print-architecture'], text=True).strip()
+    return [os.path.join(TOP, 'build', 'deb', 'sluice_%s_%s.deb' % (v, arch)) for v in (version, NEXT)]
+
+
+# ---- the container ----
+
+class Machine:
+    """A booted Debian in a folder of its own and cgroups of its own."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix='sluice-machine-', dir='/var/tmp')
+        self.root = os.path.join(self.dir, 'root')
+        self.boot_log = os.path.join(self.dir, 'boot.log')
+        self.name = os.path.basename(self.dir)
+        self.process = self.leader = None
+        self.groups = []
+
+    def __enter__(self):
+        atexit.register(self.clean)
+        os.mkdir(self.root)
+        run('tar', '-C', self.root, '--exclude=./dev/*', '-xf', BASE, timeout=120)
+        with open('/proc/self/mountinfo') as file:
+            mounts = [line.split(' - ') for line in file]
+        for left, right in mounts:
+            kind, _, options = right.strip().split(' ', 2)
+            if kind == 'cgroup2' or 'name=systemd' in options.split(','):
+                self.groups.append(os.path.join(left.split(' ')[4], self.name))
+                os.mkdir(self.groups[-1])
+        with open(self.boot_log, 'wb') as log:
+            self.process = subprocess.Popen(
+                ['systemd-nspawn', '-q', '-D', self.root, '--boot', '--register=no', '--keep-unit', '--capability=all',
+                 '--private-network', '--link-journal=no', '--system-call-filter=bpf perf_event_open'],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=self.join)
+        self.leader = wait_for(self.child, 20)
+        return self
+
+    def join(self):
+        for group in self.groups:
+            with open(os.path.join(group, 'cgroup.procs'), 'w') as file:
+                file.write('0')
+
+    def child(self):
+        with contextlib.suppress(OSError), open('/proc/%d/task/%d/children' % ((self.process.pid,) * 2)) as file:
+            for pid in file.read().split():
+                with contextlib.suppress(OSError), open('/proc/%s/comm' % pid) as comm:
+                    if comm.read().strip() == 'systemd':
+                        return int(pid)
+        return None
+
+    def __call__(self, command, timeout=60):
+        """Runs a shell command in there. Result with status and text."""
+        done = subprocess.run(['nsenter', '-t', str(self.leader), '-m', '-u', '-i', '-n', '-p', '/bin/sh', '-c', command],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout,
+                              env={'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'DEBIAN_FRONTEND': 'noninteractive',
+                                   'LC_ALL': 'C.UTF-8'})
+        done.text = done.stdout.decode(errors='replace').strip()
+        return done
+
+    def good(self, command, timeout=60):
+        return self(command, timeout).returncode == 0
+
+    def write(self, path, text):
+        path = self.root + path
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, 'w') as file:
+            file.write(text)
+
+    def show(self, unit, field):
+        return self('systemctl show -P %s %s' % (field, unit)).text
+
+    def ask(self, words, limit=8):
+        """A streamed chat, as curl gets it: (exit status of curl, everything received)."""
+        body = json.dumps({'stream': True, 'messages': [{'role': 'user', 'content': words}]})
+        done = self("curl -sSN -m %d %s -H 'content-type: application/json' -d %s" % (limit, URL, shlex.quote(body)))
+        return done.returncode, done.text
+
+    def log(self):
+        return self('journalctl -u sluice -u vllm --no-pager -n 25 -o cat; systemctl --no-pager status sluice vllm | head -40').text
+
+    def clean(self):
+        atexit.unregister(self.clean)
+        if self.process and self.process.poll() is None:
+            with contextlib.suppress(subprocess.SubprocessError, OSError):
+                if self.leader:
+                    self('systemctl poweroff --force --force', 10)
+                self.process.wait(10)
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait(10)
+        for group in self.groups:
+            wait_for(lambda: remove_cgroup(group), 5)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __exit__(self, *_):
+        self.clean()
+
+
+# ---- the steps ----
+
+def blocked(answer):
+    return answer[0] == 0 and 'content_filter' in answer[1] and ALPHA not in answer[1]
+
+
+def passed(answer):
+    return answer[0] == 0 and '[DONE]' in answer[1] and 'content_filter' not in answer[1]
+
+
+def boot(m):
+    ok('a clean Debian boots', wait_for(lambda: m('systemctl is-system-running').text in ('running', 'degraded'), 30, .2),
+       open(m.boot_log, errors='replace').read()[-2000:])
+    # a container's /sys is not the host's: there is no bpffs until somebody mounts one
+    m('mountpoint -q /sys/fs/bpf || { mount -o remount,rw /sys; mkdir -p /sys/fs/bpf; mount -t bpf -o mode=0700 bpf /sys/fs/bpf; }')
+    ok('it has a bpffs', m.good('mountpoint -q /sys/fs/bpf'))
+    shutil.copy(os.path.join(GROUND, 'chat_server.py'), m.root + '/opt/chat_server.py')
+    m.write('/etc/systemd/system/vllm.service', SERVER_UNIT)
+
+
+def install(m, deb):
+    shutil.copy(deb, m.root + '/opt/sluice.deb')
+    done = m('dpkg -i /opt/sluice.deb')
+    ok('the package installs, its dependencies are in Debian', done.returncode == 0, done.text)
+    ok('nothing is guarded before somebody says what', m.show('sluice', 'ActiveState') == 'inactive' and
+       m('systemctl is-enabled sluice').text == 'disabled')
+    ok('the user and the group of auditors are made', m.good('id sluice && getent group sluice-audit'))
+    ok('what it brings is good: configuration and policy', m.good('sluiced --check'), m('sluiced --check').text)
+    ok('manual pages and completions are there', m.good(
+        'ls /usr/share/bash-completion/completions/sluicectl /usr/share/zsh/vendor-completions/_sluicectl '
+        '/usr/share/fish/vendor_completions.d/sluicectl.fish') and
+       subprocess.check_output(['dpkg-deb', '-c', deb], text=True).count('/usr/share/man/man') >= 4)
+    m.write('/etc/sluice/sluice.yaml', CONFIG)
+
+
+def closed_at_start(m):
+    """A guard that cannot start: the server of a closed service stays down."""
+    ok('the drop-in is written', m.good('sluicectl dropin --install --wait 2 && systemctl daemon-reload'),
+       m('sluicectl dropin').text)
+    m.write('/etc/sluice/policy.d/broken.yaml', 'pack: broken\nrules: nonsense\n')
+    ok('with a broken policy the guard does not start, and the server behind it does not either',
+       not m.good('systemctl start vllm') and m.show('vllm', 'ActiveState') == 'failed', m.log())
+    m('systemctl stop sluice vllm; systemctl reset-failed; rm /etc/sluice/policy.d/broken.yaml')
+
+
+def guard(m):
+    ok('starting the server starts the guard first', m.good('systemctl start vllm') and
+       m.show('sluice', 'ActiveState') == 'active', m.log())
+    ready, began = (int(m.show(u, f) or 0) for u, f in (('sluice', 'ActiveEnterTimestampMonotonic'),
+                                                        ('vllm', 'ExecMainStartTimestampMonotonic')))
+    ok('the guard was ready before the server began', 0 < ready <= began, (ready, began))
+    ok('ready is what the daemon says, not that it was started', 'guarding 1 services' in m.show('sluice', 'StatusText'))
+    ok('the server is guarded when it listens', wait_for(lambda: '127.0.0.1:8000' in m('sluicectl services').text, 20, .2),
+       m.log())
+    answer = m.ask('say GOOD')
+    ok('a harmless answer passes', passed(answer), answer)
+    answer = m.ask('say BAD')
+    ok('a forbidden one is ended in the words of the API', blocked(answer), answer)
+    ok('and it is on record', wait_for(lambda: m.good('sluicectl events type=finding verdict=BLOCKED | grep -q selftest.block'), 5),
+       m('sluicectl events').text)
+    found = m('sluicectl discover --json --all')
+    ok('discover sees that nobody is unguarded', found.returncode == 0 and '"service":"vllm"' in found.text, found.text)
+
+
+def sandbox(m):
+    pid = m.show('sluice', 'MainPID')
+    status = dict(line.split(':\t', 1) for line in m('cat /proc/%s/status' % pid).text.splitlines() if ':\t' in line)
+    for name in ('CapEff', 'CapPrm', 'CapBnd'):
+        ok('the daemon holds the five capabilities of the guard, no more: ' + name,
+           int(status[name], 16) == sum(CAPABILITIES), status[name])
+    ok('it runs as its own user, without new privileges, behind a filter of system calls',
+       status['Uid'].split()[0] != '0' and status['NoNewPrivs'].strip() == '1' and status['Seccomp'].strip() == '2', status)
+    answer = m('systemd-analyze security --threshold=25 --no-pager sluice.service')
+    ok('systemd-analyze security: at most 2.5', answer.returncode == 0, answer.text[-2000:])
+    print('# ' + (answer.text.splitlines() or [''])[-1])
+    mode = m('stat -c "%U:%G %a" /var/lib/sluice /var/lib/sluice/record').text.split('\n')
+    ok('the record is for the daemon and its auditors', mode == ['sluice:sluice-audit 750'] * 2, mode)
+
+
+def killed(m):
+    """kill -9 under a client that keeps asking: nothing unread, closed, and back."""
+    before = m.show('sluice', 'MainPID')
+    body = shlex.quote(json.dumps({'stream': True, 'messages': [{'role': 'user', 'content': 'say BAD'}]}))
+    done = m("kill -9 %s; for i in $(seq 40); do curl -sN -m 5 %s -H 'content-type: application/json' -d %s; "
+             "echo \" exit=$?\"; sleep .02; done" % (before, URL, body))
+    ok('killed: not one byte unread', ALPHA not in done.text, done.text[:500])
+    first = done.text.split('exit=')[0], done.text.split('exit=')[1].split()[0]
+    ok('killed: the gate is closed', not first[0].strip() and first[1] in ('7', '56'), first)
+    ok('killed: systemd brings it back', wait_for(lambda: m.show('sluice', 'MainPID') not in ('0', before) and
+                                                  m.good('sluicectl status'), 10, .1), m.log())
+    ok('killed: and it guards again', blocked(m.ask('say BAD')) and passed(m.ask('say GOOD')), m.log())
+    ok('killed: the server went on', m.show('vllm', 'NRestarts') == '0' and m.show('vllm', 'ActiveState') == 'active')
+
+
+def watchdog(m):
+    m.write('/etc/systemd/system/sluice.service.d/fast.conf', '[Service]\nWatchdogSec=2\n')
+    m('systemctl daemon-reload; systemctl restart sluice')
+    before = m.show('sluice', 'MainPID')
+    m('sleep 3')
+    ok('watchdog: a healthy daemon feeds it', m.show('sluice', 'MainPID') == before, m.log())
+    m('kill -STOP %s' % before)
+    ok('watchdog: one that stands still is replaced',
+       wait_for(lambda: m.show('sluice', 'MainPID') not in ('0', before) and m.good('sluicectl status'), 15, .2), m.log())
+    ok('watchdog: and systemd says why', m.good('journalctl -u sluice --no-pager | grep -qi watchdog'), m.log())
+    m('rm -r /etc/systemd/system/sluice.service.d; systemctl daemon-reload; systemctl restart sluice')
+
+
+def reload(m):
+    pid, pack = m.show('sluice', 'MainPID'), '/etc/sluice/policy.d/more.yaml'
+    rule = 'pack: more\nrules:\n  - {id: more.fox, risk: local.more, action: block, keywords: [quick brown fox]}\n'
+    m.write(pack, rule)
+    ok('reload: succeeds', m.good('systemctl reload sluice'), m.log())
+    answer = m.ask('say GOOD')
+    ok('reload: the new rule is in force when it returns', answer[0] == 0 and 'content_filter' in answer[1], answer)
+    m.write(pack, rule.replace('block', 'nonsense'))
+    ok('reload: a broken policy fails it', not m.good('systemctl reload sluice'))
+    answer = m.ask('say GOOD')
+    ok('reload: and the old one stays', 'content_filter' in answer[1] and m.show('sluice', 'ActiveState') == 'active', answer)
+    m('rm ' + pack)
+    ok('reload: the daemon was not restarted', m.good('systemctl reload sluice') and m.show('sluice', 'MainPID') == pid)
+
+
+def restarts(m):
+    server = m.show('vllm', 'MainPID')
+    ok('a restart of the guard does not touch the server', m.good('systemctl restart sluice') and
+       m.show('vllm', 'MainPID') == server and blocked(m.ask('say BAD')), m.log())
+    body = shlex.quote(json.dumps({'stream': True, 'messages': [{'role': 'user', 'content': 'say BAD'}]}))
+    done = m("systemctl restart --no-block vllm; for i in $(seq 60); do curl -sN -m 5 %s -H 'content-type: application/json' "
+             "-d %s; echo; sleep .05; done" % (URL, body), 90)
+    ok('a restart of the server opens no window', ALPHA not in done.text and 'content_filter' in done.text and
+       m.show('vllm', 'MainPID') != server, done.text[-500:])
+
+
+def upgrade(m, deb):
+    shutil.copy(deb, m.root + '/opt/next.deb')
+    before, server = m.show('sluice', 'MainPID'), m.show('vllm', 'MainPID')
+    records = int(m('sluicectl events -o json | wc -l').text)
+    done = m('dpkg -i /opt/next.deb')
+    ok('upgrade: good, and asks nothing', done.returncode == 0 and 'Conffile' not in done.text, done.text)
+    ok('upgrade: the new daemon runs, the server was not touched', m.show('sluice', 'MainPID') not in ('0', before) and
+       m.show('vllm', 'MainPID') == server and m("dpkg-query -Wf '${Version}' sluice").text == NEXT, m.log())
+    ok('upgrade: it guards, with the configuration that was there', blocked(m.ask('say BAD')) and
+       m('cat /etc/sluice/sluice.yaml').text == CONFIG.strip(), m.log())
+    ok('upgrade: the record goes on', int(m('sluicectl events -o json | wc -l').text) > records)
+    m.write('/etc/sluice/policy.d/broken.yaml', 'pack: broken\nrules: nonsense\n')
+    before = m.show('sluice', 'MainPID')
+    done = m('dpkg -i /opt/next.deb')
+    ok('upgrade: over a broken policy the old daemon guards on, and the package says so', done.returncode == 0 and
+       m.show('sluice', 'MainPID') == before and 'broken.yaml' in done.text and blocked(m.ask('say BAD')), done.text)
+    m('rm /etc/sluice/policy.d/broken.yaml')
+
+
+def taken_away(m):
+    m('systemctl stop sluice')
+    ok('stopped: the gate is closed', m.ask('say GOOD')[0] != 0)
+    m('systemctl start sluice')
+    ok('started: open again', passed(m.ask('say GOOD')), m.log())
+    done = m('dpkg -r sluice')
+    ok('removed: the guard is down, and the package says so', done.returncode == 0 and 'unread' in done.text and
+       not m.good('test -e /sys/fs/bpf/sluice'), done.text)
+    answer = m.ask('say BAD')
+    ok('removed: the server is reachable, unread', answer[0] == 0 and ALPHA in answer[1], answer)
+    ok('removed: the configuration stays', m.good('test -e /etc/sluice/sluice.yaml'))
+    done = m('dpkg -P sluice')
+    ok('purged: configuration and unit are gone', done.returncode == 0 and
+       not m.good('ls -d /etc/sluice/sluice.yaml /lib/systemd/system/sluice.service /run/sluice'), done.text)
+    ok('purged: the record stays, because it has to be kept', m.good('ls /var/lib/sluice/record/*') and
+       'the record stays in /var/lib/sluice' in done.text, done.text)
+
+
+def main():
+    if os.environ.get('SLUICE_GROUND') != 'inside':
+        if os.geteuid() != 0:
+            give_up('needs root')
+        for program in ('systemd-nspawn', 'mmdebstrap', 'dpkg-buildpackage', 'dh', 'lintian', 'nsenter'):
+            if not shutil.which(program):
+                give_up(program + ' is not there')
+        if not make_base():
+            give_up('no clean Debian could be made: see build/container/base.log')
+        try:
+            debs = make_packages()
+        except subprocess.CalledProcessError as problem:
+            ok('the package is built, and lintian has nothing to say', False, problem)
+            finish()
+        ok('the package is built, and lintian has nothing to say', True)
+        os.environ['SLUICE_DEBS'] = ':'.join(debs)
+    isolate(300, programs=False)
+    first, later = os.environ['SLUICE_DEBS'].split(':')
+    with Machine() as m:
+        boot(m)
+        install(m, first)
+        closed_at_start(m)
+        guard(m)
+        sandbox(m)
+        killed(m)
+        watchdog(m)
+        reload(m)
+        restarts(m)
+        upgrade(m, later)
+        taken_away(m)
+    finish()
+
+
+main()

@@ -9,6 +9,7 @@
 #include "capture/capture.h"
 #include "config/config.h"
 #include "flow/flow.h"
+#include "journal.h"
 #include "policy/policy.h"
 #include "record/record.h"
 #include "serve/serve.h"
@@ -27,7 +28,8 @@ struct daemon {
 	const char *config_file;
 	struct config *config;
 	struct ruleset *rules;
-	struct ledger *ledger;
+	struct ledger *ledger, *control; /* the two logs */
+	struct journal_told told[2];
 	struct subjects *subjects;
 	struct capture *capture; /* the keeper's; in the worker, what dialling needs of it */
 	struct loop *loop;       /* the worker's main one */
@@ -38,6 +40,7 @@ struct daemon {
 	uint64_t ticks;
 	struct thread *threads;
 	unsigned thread_count;
+	bool *upgrade_pass; /* by service, as names */
 	const char **names;
 	struct guard *guards;
 	int keeper; /* the worker's end of the pair */
@@ -55,6 +58,11 @@ struct daemon {
 	char policy_error[512];
 	bool ready;
 };
+
+/* ---- logs.c ---- */
+
+/* Opens both logs and the keys of the pseudonyms; says what went wrong. */
+int logs_open(struct daemon *d);
 
 /* ---- notes.c: records of the daemon itself ---- */
 

@@ -55,6 +55,8 @@ static const struct named stat_names[] = {
 	STAT(stop_not_confirmed),
 	STAT(records_lost),
 	STAT(coverage_mismatches),
+	STAT(upgrades),
+	STAT(upgrade_bytes),
 };
 
 static void add_counter(Counter ***list, size_t *n, const char *name, uint64_t value)
@@ -231,6 +233,13 @@ void report_metrics(void *arg, struct buf *out)
 	metric(out, "sluice_stops_confirmed_total", "counter", "Generations known to be stopped.", s.stop_confirmed);
 	metric(out, "sluice_audit_records_total", "counter", "Records made durable.", l.records);
 	metric(out, "sluice_audit_sync_failures_total", "counter", "Syncs of the ledger that failed.", l.sync_failures);
+	buf_printf(out,
+	           "# HELP sluice_bypass_total Connections that passed unread, because the configuration says so.\n"
+	           "# TYPE sluice_bypass_total counter\nsluice_bypass_total{reason=\"upgrade\"} %llu\n"
+	           "# HELP sluice_uninspected_bytes_total Bytes that passed unread.\n"
+	           "# TYPE sluice_uninspected_bytes_total counter\n"
+	           "sluice_uninspected_bytes_total{reason=\"upgrade\"} %llu\n",
+	           (unsigned long long)s.upgrades, (unsigned long long)s.upgrade_bytes);
 	metric(out, "sluice_coverage_mismatch_total", "counter",
 	       "Answers whose bytes did not add up: anything but 0 is a fault.", s.coverage_mismatches);
 	metric(out, "sluice_events_lost_total", "counter", "Records that could not be queued.", s.records_lost);

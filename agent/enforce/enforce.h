@@ -11,9 +11,9 @@
 #include "policy/policy.h"
 #include "stream/stream.h"
 
-enum verdict { VERDICT_CLEARED, VERDICT_FLAGGED, VERDICT_BLOCKED, VERDICT_EXCEPTION, VERDICT_COUNT };
+enum verdict { VERDICT_CLEARED, VERDICT_FLAGGED, VERDICT_REDACTED, VERDICT_BLOCKED, VERDICT_EXCEPTION, VERDICT_COUNT };
 
-extern const char *const verdict_names[VERDICT_COUNT]; /* "cleared", "flagged", "blocked", "exception" */
+extern const char *const verdict_names[VERDICT_COUNT]; /* "cleared", "flagged" and so on */
 
 enum exception {
 	EXCEPTION_NONE,

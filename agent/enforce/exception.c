@@ -2,7 +2,7 @@
 /* exception.c - every way of losing sight of an answer, by name. */
 #include "enforce/enforce.h"
 
-const char *const verdict_names[VERDICT_COUNT] = { "cleared", "flagged", "blocked", "exception" };
+const char *const verdict_names[VERDICT_COUNT] = { "cleared", "flagged", "redacted", "blocked", "exception" };
 
 const struct exception_row exception_table[EXCEPTION_COUNT] = {
 	[EXCEPTION_NONE] = { "none", 0, "" },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* answer.c - the answer lane: heads, framing, and how far it is cleared. */
 #include "exchange/private.h"
+#include "exchange/redact.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -57,6 +58,24 @@ static bool out_of_place(const struct exchange *x)
 	       x->report.status < 300;
 }
 
+/* How much of a body with tensors is JSON; false: that cannot be told for sure. */
+static bool json_length(const struct http1_head *h, struct slice head, uint64_t *length)
+{
+	struct slice name = SLICE("inference-header-content-length"), value = http1_value(h, head, name);
+	uint64_t n = 0;
+	size_t lines = 0;
+
+	for (uint32_t i = 0; i < h->field_count; i++)
+		lines += slice_is_nocase(slice_of(head.at + h->fields[i].name.at, h->fields[i].name.len), name);
+	for (size_t i = 0; i < value.len; i++) {
+		if (value.at[i] < '0' || value.at[i] > '9' || n > UINT32_MAX)
+			return false;
+		n = n * 10 + (value.at[i] - '0');
+	}
+	*length = n;
+	return lines == 1 && n;
+}
+
 static enum exception head_read(struct exchange *x, struct slice head)
 {
 	const struct http1_head *h = &x->answer_reader->head;
@@ -66,8 +85,15 @@ static enum exception head_read(struct exchange *x, struct slice head)
 
 	if (e != EXCEPTION_NONE || x->blocked)
 		return e;
-	if (h->status == 101)
-		return EXCEPTION_UPGRADE;
+	if (h->status == 101) {
+		if (!x->to_websocket || upgrade_of(h, head) != UPGRADE_WEBSOCKET)
+			return EXCEPTION_UPGRADE;
+		x->report.status = h->status;
+		x->report.passed = x->report.complete = true;
+		x->cleared = x->here;
+		x->answering = PHASE_DONE;
+		return EXCEPTION_NONE;
+	}
 	if (h->status < 200) {
 		x->cleared = x->here;
 		http1_start(x->answer_reader, true);
@@ -86,6 +112,8 @@ static enum exception head_read(struct exchange *x, struct slice head)
 	/* Whole or one message behind the other: its length not being known, it may be either. */
 	if (x->kind == BODY_JSON && x->report.dialect->lines && framing != HTTP1_LENGTH)
 		x->kind = BODY_LINES;
+	if (x->kind == BODY_TENSORS && !json_length(h, head, &x->tensors.json))
+		return EXCEPTION_CONTENT_TYPE;
 	x->report.streamed = x->kind == BODY_EVENTS || x->kind == BODY_LINES || x->kind == BODY_LIVE;
 	if (!x->report.streamed && x->kind != BODY_NONE && framing == HTTP1_LENGTH && h->length > x->limits.body_max)
 		return EXCEPTION_BODY_TOO_LARGE;
@@ -251,9 +279,13 @@ static enum order decide(struct exchange *x, struct lane *l)
 		return exchange_except(x, EXCEPTION_COVERAGE, NULL);
 	}
 	x->gone = x->cleared;
+	if (x->redact)
+		redact_apply(x, l);
 	l->cleared = (size_t)(x->start + point_wire(&x->cleared) - l->base);
 	if (x->answering == PHASE_CUT)
 		return ORDER_CUT;
+	if (x->report.passed)
+		return ORDER_PASS;
 	return x->answering == PHASE_DONE ? ORDER_DONE : ORDER_PUMP;
 }
 
@@ -279,8 +311,12 @@ enum order exchange_answer(struct exchange *x, struct lane *l, bool eof)
 
 	if (x->answering == PHASE_CUT)
 		return ORDER_CUT;
+	if (x->report.passed)
+		return ORDER_PASS;
 	if (x->answering == PHASE_DONE && !came)
 		return ORDER_DONE;
+	if (x->redact)
+		x->redact->lane = l;
 	if (!x->started) {
 		x->start = l->base + l->parsed;
 		x->started = came;

@@ -161,7 +161,7 @@ static int end_chunked(struct exchange *x, struct lane *l, struct slice words)
 static enum conclusion append(struct exchange *x, struct lane *l, const struct refusal *r)
 {
 	struct buf words = BUF(REFUSAL_MAX);
-	int err = (x->kind == BODY_EVENTS || x->kind == BODY_LINES) && !x->decoder ? 0 : -1;
+	int err = (x->kind == BODY_EVENTS || x->kind == BODY_LINES) ? 0 : -1;
 
 	if (!err && x->kind == BODY_EVENTS)
 		err = refusal_events(&words, r);
@@ -169,6 +169,8 @@ static enum conclusion append(struct exchange *x, struct lane *l, const struct r
 		err = buf_add(&words, SLICE("\n"));
 	if (x->kind == BODY_LINES && !err)
 		err = refusal_line(&words, r);
+	if (!err && x->decoder)
+		err = encoded_words(x, &words);
 	if (!err)
 		switch (x->body.framing) {
 		case HTTP1_CHUNKED:

@@ -7,6 +7,7 @@
 
 #include "base/own.h"
 #include "exchange/private.h"
+#include "exchange/redact.h"
 
 void exchange_free(struct exchange **at)
 {
@@ -20,6 +21,7 @@ void exchange_free(struct exchange **at)
 	free(x->texts);
 	free(x->choices);
 	free(x->findings);
+	redact_free(&x->redact);
 	free(x->reader);
 	free(x->answer_reader);
 	walk_free(&x->walk);
@@ -39,6 +41,10 @@ int exchange_new(struct exchange **out, struct ruleset *rules, const struct exch
 
 	if (!x)
 		return -ENOMEM;
+	if (ruleset_acts(rules, ACTION_REDACT) && redact_new(&x->redact)) {
+		free(x);
+		return -ENOMEM;
+	}
 	x->rules = ruleset_get(rules);
 	x->scanner = ruleset_scanner(rules);
 	if (limits)
@@ -86,20 +92,24 @@ const struct exchange_report *exchange_report(struct exchange *x)
 {
 	struct exchange_report *r = &x->report;
 	struct coverage *c = &r->coverage;
+	uint64_t masked;
 
 	r->verdict = VERDICT_CLEARED;
 	if (x->finding_count)
 		r->verdict = VERDICT_FLAGGED;
+	if (x->redacted)
+		r->verdict = VERDICT_REDACTED;
 	if (r->exception != EXCEPTION_NONE)
 		r->verdict = VERDICT_EXCEPTION;
 	if (x->blocked)
 		r->verdict = VERDICT_BLOCKED;
 	r->findings = x->findings;
 	r->finding_count = x->finding_count;
-	c->released = point_wire(&x->cleared);
+	masked = redact_masked(x);
+	c->released = point_wire(&x->cleared) - masked;
 	c->structural = x->cleared.packed ? x->cleared.framed : x->cleared.structural;
 	/* Of encoded content, bytes whose text was read. */
-	c->scanned = x->cleared.packed ? x->cleared.packed - x->cleared.framed : x->cleared.scanned;
+	c->scanned = x->cleared.packed ? x->cleared.packed - x->cleared.framed : x->cleared.scanned - masked;
 	c->withheld = c->in - c->released;
 	return r;
 }

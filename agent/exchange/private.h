@@ -19,6 +19,7 @@ struct point {
 	uint32_t sequence;   /* number of the next message, where they are numbered */
 	uint64_t packed;     /* encoded content: bytes the server sent that hold no text behind it; 0: wire */
 	uint64_t framed;     /* of these, structural */
+	struct seam seam;    /* whether the encoding can be ended behind these */
 };
 
 /* Bytes the server sent up to there. */
@@ -40,6 +41,15 @@ struct unescape {
 	uint8_t bytes[12];
 };
 
+/* Letters in a row that may be base64, and what they are decoded to. */
+#define UNBASE_RUN 24
+#define UNBASE_MAX UNBASE_RUN
+struct unbase {
+	uint8_t run, have, quiet, more;
+	uint32_t bits;
+	uint8_t first[UNBASE_RUN];
+};
+
 /* A text that may come whole in each message. As long as each begins with all that was seen, what is new is the text;
  * what is new and all that came are two readings, until it is clear which of them it is. */
 struct again {
@@ -50,7 +60,7 @@ struct again {
 };
 
 /* One text as the reader will see it. A text in which a backslash occurs has a twin, read without its escapes: it may
- * be JSON, as tool arguments are. */
+ * be JSON, as tool arguments are. One in which base64 may occur has another twin, read decoded. */
 struct text {
 	enum channel channel;
 	uint32_t choice, sub;
@@ -58,10 +68,14 @@ struct text {
 	struct scan_state state;
 	bool is_twin, is_orphan; /* a twin; one whose text is gone */
 	uint32_t twin;           /* place of its twin, 0: none; the first text is never one */
+	uint32_t twin_of;        /* a twin: place of its text */
+	uint32_t coded;          /* likewise, of its other twin */
+	bool is_coded;
 	struct unescape escapes;
-	struct again *again; /* owned; NULL: not such a text */
-	bool touched;        /* in this unit */
-	struct mark *marks;  /* owned; units that hold a symbol which may be part of a hit, oldest first */
+	struct unbase letters; /* of base64: before there is a twin, only how many came in a row, and which */
+	struct again *again;   /* owned; NULL: not such a text */
+	bool touched;          /* in this unit */
+	struct mark *marks;    /* owned; units that hold a symbol which may be part of a hit, oldest first */
 	uint32_t mark_first, mark_end, mark_room;
 };
 
@@ -81,11 +95,25 @@ struct choice {
 
 enum body_kind {
 	BODY_NONE,
-	BODY_EVENTS, /* server-sent events: unit = event */
-	BODY_LINES,  /* JSON messages one behind the other: unit = message */
-	BODY_JSON,   /* held whole */
-	BODY_TEXT,   /* held whole */
-	BODY_LIVE,   /* text of unknown length: unit = character */
+	BODY_EVENTS,  /* server-sent events: unit = event */
+	BODY_LINES,   /* JSON messages one behind the other: unit = message */
+	BODY_JSON,    /* held whole */
+	BODY_TENSORS, /* held whole: JSON, and bytes behind it */
+	BODY_TEXT,    /* held whole */
+	BODY_LIVE,    /* text of unknown length: unit = character */
+};
+
+#define TENSORS_MAX 64
+
+/* A message with the bytes of its outputs behind it. */
+struct tensors {
+	uint64_t json;               /* bytes of the JSON that are to come */
+	uint64_t sizes[TENSORS_MAX]; /* of the outputs, as the JSON says */
+	uint32_t size_count, at;     /* the output after the one that is read */
+	uint64_t left;               /* of it */
+	uint32_t length, element;    /* of the element under way: as its header says, and what is left */
+	uint8_t header;              /* bytes of its header read */
+	bool odd;                    /* its bytes are no elements */
 };
 
 /* What the data of one event is. */
@@ -98,7 +126,7 @@ enum payload {
 };
 
 /* A name that was read and holds nothing that any rule knows: ids and models come again in every event. */
-#define LABELS      8
+#define LABELS      16
 #define LABEL_BYTES 72
 struct label {
 	const struct field *row;
@@ -121,6 +149,8 @@ struct exchange {
 	struct exchange_limits limits;
 	struct exchange_report report;
 	const struct rule *blocked; /* the first rule that blocked, NULL: none */
+	bool redacted;              /* something is masked */
+	struct redact *redact;      /* owned; NULL: no rule of the ruleset redacts */
 
 	/* request */
 	enum phase asking;
@@ -130,8 +160,9 @@ struct exchange {
 	struct decoder *request_decoder; /* owned; NULL: it is not encoded */
 	bool request_seen, begun;
 	bool to_head, http10;
-	size_t model_len; /* of the request's model, so far */
-	uint32_t wanted;  /* choices the request asks for; 0: it does not say */
+	bool to_websocket; /* it asks for one, and may have it */
+	size_t model_len;  /* of the request's model, so far */
+	uint32_t wanted;   /* choices the request asks for; 0: it does not say */
 	bool wants_usage;
 
 	/* answer */
@@ -152,6 +183,7 @@ struct exchange {
 	bool unit_open, field_open;
 	struct sse sse;
 	struct ndjson lines;
+	struct tensors tensors;
 	enum payload payload;
 	uint8_t end_mark; /* bytes of "[DONE]" matched */
 	uint8_t lead_len;
@@ -203,10 +235,16 @@ static inline bool stopped(const struct exchange *x)
 #define READINGS_MAX 5
 #define UNESCAPE_MAX 12
 
+/* The readings of one text, where they are told apart. */
+enum { READ_PLAIN, READ_TWIN, READ_ALONE };
+
 /* One way to read a text. Borrows both. */
 struct reading {
 	struct scan_state *state;
 	struct unescape *escapes; /* NULL: as it is */
+	struct unbase *coded;     /* NULL: as it is */
+	uint32_t text;            /* place of the text whose trail masks its hits, + 1; 0: they cannot be masked */
+	uint8_t way;              /* READ_... */
 };
 
 /* Feeds `bytes` to all readings side by side. Stops behind the byte that blocks, if stopped(). */
@@ -220,13 +258,43 @@ size_t unescape_byte(struct unescape *u, uint8_t c, uint8_t out[UNESCAPE_MAX]);
 
 enum exception tap_read(struct exchange *x, const struct leaf *leaf);
 
+/* ---- tensors.c: JSON and bytes ---- */
+
+enum exception tensors_data(struct exchange *x, struct slice data);
+
 /* ---- lines.c: JSON messages one behind the other ---- */
 
 enum exception lines_data(struct exchange *x, struct slice data);
 
+/* ---- base64.c: text in letters that stand for bytes ---- */
+
+static inline bool unbase_letter(uint8_t c)
+{
+	return (uint8_t)((c | 0x20) - 'a') < 26 || (uint8_t)(c - '0') < 10 || c == '+' || c == '-' || c == '/' ||
+	       c == '_';
+}
+
+/* Takes one byte of a text, gives what is decoded now: nothing as long as there is no run. */
+size_t unbase_byte(struct unbase *u, uint8_t c, uint8_t out[UNBASE_MAX]);
+
 /* ---- text.c: texts and what of them is held ---- */
 
 void text_free(struct text *t);
+/* The text of a leaf, made if it is new; NULL: there are too many. Texts move when one is made: keep their places. */
+struct text *text_find(struct exchange *x, const struct leaf *leaf);
+/* The text at `at` is about to be read: it has a twin from its first backslash on. Texts may move. */
+enum exception text_ready(struct exchange *x, size_t at, struct slice bytes);
+/* Its readings, behind the `count` that are there; returns how many there are then. */
+size_t text_readings(struct exchange *x, size_t at, struct reading *readings, size_t count);
+/* A piece of a text that goes on. */
+enum exception text_go_on(struct exchange *x, const struct leaf *leaf, size_t at);
+/* Nothing is held for it. */
+void text_forget_marks(struct exchange *x, struct text *t);
+
+/* ---- again.c: a text that may come whole in each message ---- */
+
+enum exception text_again(struct exchange *x, const struct leaf *leaf);
+
 /* A piece of a text that goes on over units, or of one by itself (`alone`). 0, or the exception. */
 enum exception text_feed(struct exchange *x, const struct leaf *leaf);
 /* A whole text by itself: a field value, a comment. */
@@ -245,6 +313,15 @@ enum exception texts_end(struct exchange *x);
 /* Nothing but framing since the last unit's end: it goes with it. */
 void unit_extend(struct exchange *x);
 
+/* ---- narrow.c: what a request offers and we could not read ---- */
+
+enum upgrade { UPGRADE_NONE, UPGRADE_WEBSOCKET, UPGRADE_H2C, UPGRADE_OTHER };
+
+enum upgrade upgrade_of(const struct http1_head *h, struct slice head);
+/* Narrows Accept-Encoding in the head that begins at l->parsed, takes the offer of HTTP/2 out if it is there (`h2c`),
+ * and keeps h->len right. Below 0: it does not fit. */
+int narrow(struct lane *l, struct http1_head *h, bool h2c);
+
 /* ---- media.c: what an answer says it is ---- */
 
 enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum http1_framing framing,
@@ -257,6 +334,9 @@ enum exception encoded_begin(struct exchange *x, enum coding coding);
 /* n bytes of framing were read. */
 void encoded_framing(struct exchange *x, size_t n);
 enum exception encoded_data(struct exchange *x, struct slice data);
+/* The last words of a cut answer take the form that the encoding has them in, no shorter than what is promised of the
+ * chunk or the body. Below 0: the encoding cannot be ended where it was cut. */
+int encoded_words(const struct exchange *x, struct buf *words);
 /* The body is complete: so must be its encoding. */
 enum exception encoded_end(struct exchange *x);
 

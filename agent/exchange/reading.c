@@ -6,6 +6,7 @@
  * readings go side by side, so that what is found first never depends on how the bytes came.
  */
 #include "exchange/private.h"
+#include "exchange/redact.h"
 
 #include <stdlib.h>
 
@@ -23,20 +24,26 @@ static void found_again(struct exchange *x, struct finding *f, uint64_t *step, u
 	f->last_offset = offset;
 }
 
-static enum exception found(struct exchange *x, const struct scan_hit *hit, enum channel channel, uint32_t choice)
+static enum exception found(struct exchange *x, const struct reading *reading, const struct scan_hit *hit,
+                            enum channel channel, uint32_t choice)
 {
 	const struct rule *rule = ruleset_rule(x->rules, hit->needle);
 	uint32_t keyword = ruleset_keyword(x->rules, hit->needle);
-
-	bool decides = rule->action == ACTION_BLOCK && !x->blocked;
+	enum action action = rule->action;
+	bool decides;
 
 	x->hits++;
+	if (action == ACTION_REDACT && !redact_hit(x, reading, hit, rule))
+		action = ACTION_BLOCK;
+	x->redacted |= action == ACTION_REDACT;
+	decides = action == ACTION_BLOCK && !x->blocked;
 	if (decides)
 		x->blocked = rule;
 	for (size_t i = 0; i < x->finding_count; i++) {
 		struct finding *f = &x->findings[i];
 
 		if (f->rule == rule && f->keyword == keyword && f->channel == channel && f->choice == choice) {
+			f->action = action > f->action ? action : f->action;
 			found_again(x, f, &x->found_at[i], hit->start);
 			return EXCEPTION_NONE;
 		}
@@ -60,6 +67,7 @@ static enum exception found(struct exchange *x, const struct scan_hit *hit, enum
 	x->findings[x->finding_count++] = (struct finding){
 		.rule = rule,
 		.keyword = keyword,
+		.action = action,
 		.channel = channel,
 		.choice = choice,
 		.offset = hit->start,
@@ -70,13 +78,13 @@ static enum exception found(struct exchange *x, const struct scan_hit *hit, enum
 	return EXCEPTION_NONE;
 }
 
-static enum exception found_all(struct exchange *x, const struct scan_hit *hits, size_t n, enum channel channel,
-                                uint32_t choice)
+static enum exception found_all(struct exchange *x, const struct reading *reading, const struct scan_hit *hits,
+                                size_t n, enum channel channel, uint32_t choice)
 {
 	enum exception e = EXCEPTION_NONE;
 
 	for (size_t i = 0; i < n && e == EXCEPTION_NONE; i++)
-		e = found(x, &hits[i], channel, choice);
+		e = found(x, reading, &hits[i], channel, choice);
 	return e;
 }
 
@@ -190,18 +198,18 @@ struct sink {
 	bool hit;
 };
 
-static enum exception scan(struct sink *to, struct scan_state *state, struct slice bytes)
+static enum exception scan(struct sink *to, const struct reading *r, struct slice bytes)
 {
 	struct scan_hit hits[HITS_A_CALL];
 	enum exception e = EXCEPTION_NONE;
 	size_t n, used;
 
 	while (e == EXCEPTION_NONE && bytes.len && !(to->look && to->hit)) {
-		n = scan_feed(to->x->scanner, state, bytes, &used, hits, HITS_A_CALL);
+		n = scan_feed(to->x->scanner, r->state, bytes, &used, hits, HITS_A_CALL);
 		bytes = slice_from(bytes, used);
 		to->hit |= n > 0;
 		if (!to->look)
-			e = found_all(to->x, hits, n, to->channel, to->choice);
+			e = found_all(to->x, r, hits, n, to->channel, to->choice);
 	}
 	return e;
 }
@@ -212,12 +220,14 @@ static enum exception read_on(struct sink *to, struct reading *r, struct slice b
 	uint8_t plain[256];
 	size_t n = 0;
 
-	if (!r->escapes)
-		return scan(to, r->state, bytes);
+	_Static_assert(UNBASE_MAX >= UNESCAPE_MAX, "what one byte may give");
+	if (!r->escapes && !r->coded)
+		return scan(to, r, bytes);
 	for (size_t i = 0; i < bytes.len && e == EXCEPTION_NONE; i++) {
-		n += unescape_byte(r->escapes, bytes.at[i], plain + n);
-		if (n + UNESCAPE_MAX > sizeof(plain) || i + 1 == bytes.len) {
-			e = scan(to, r->state, slice_of(plain, n));
+		n += r->coded ? unbase_byte(r->coded, bytes.at[i], plain + n)
+		              : unescape_byte(r->escapes, bytes.at[i], plain + n);
+		if (n + UNBASE_MAX > sizeof(plain) || i + 1 == bytes.len) {
+			e = scan(to, r, slice_of(plain, n));
 			n = 0;
 		}
 	}
@@ -229,6 +239,7 @@ static bool hits_nothing(struct sink *to, struct reading *readings, size_t count
 {
 	struct scan_state states[READINGS_MAX];
 	struct unescape escapes[READINGS_MAX];
+	struct unbase coded[READINGS_MAX];
 
 	to->look = true;
 	to->hit = false;
@@ -236,6 +247,8 @@ static bool hits_nothing(struct sink *to, struct reading *readings, size_t count
 		states[i] = *readings[i].state;
 		if (readings[i].escapes)
 			escapes[i] = *readings[i].escapes;
+		if (readings[i].coded)
+			coded[i] = *readings[i].coded;
 	}
 	for (size_t i = 0; i < count && !to->hit; i++)
 		read_on(to, &readings[i], bytes);
@@ -246,6 +259,8 @@ static bool hits_nothing(struct sink *to, struct reading *readings, size_t count
 		*readings[i].state = states[i];
 		if (readings[i].escapes)
 			*readings[i].escapes = escapes[i];
+		if (readings[i].coded)
+			*readings[i].coded = coded[i];
 	}
 	return false;
 }
@@ -262,6 +277,7 @@ enum exception readings_feed(struct exchange *x, struct reading *readings, size_
 		x->step++;
 		for (size_t i = 0; i < count && e == EXCEPTION_NONE; i++)
 			e = read_on(&to, &readings[i], slice_of(bytes.at + at, 1));
+		redact_step(x);
 	}
 	return e;
 }
@@ -275,13 +291,13 @@ enum exception reading_end(struct exchange *x, struct reading *r, enum channel c
 
 	x->step++;
 	if (r->escapes) {
-		e = scan(&to, r->state, slice_of(r->escapes->bytes, r->escapes->len));
+		e = scan(&to, r, slice_of(r->escapes->bytes, r->escapes->len));
 		r->escapes->len = 0;
 	}
 	do {
 		n = scan_end(x->scanner, r->state, hits, HITS_A_CALL);
 		if (e == EXCEPTION_NONE)
-			e = found_all(x, hits, n, channel, choice);
+			e = found_all(x, r, hits, n, channel, choice);
 	} while (n == HITS_A_CALL);
 	return e;
 }

@@ -167,6 +167,7 @@ bool template_read(struct exchange *x, struct slice data, size_t *used, enum exc
 	leaf = t->leaf;
 	leaf.text = slice_of(data.at, n);
 	leaf.raw = (uint32_t)n;
+	leaf.at = 0; /* it is where its text is */
 	*e = text_feed(x, &leaf);
 	if (*e != EXCEPTION_NONE || stopped(x))
 		return true;

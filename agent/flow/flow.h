@@ -19,6 +19,7 @@ struct worker_options {
 	struct capture *capture; /* borrowed, as all here, for the worker's life */
 	struct ledger *ledger;
 	const char *const *services; /* names, by index of the guard */
+	const bool *upgrade_pass;    /* of each service; NULL: of none */
 	size_t service_count;
 	struct exchange_limits limits;
 	uint32_t head_timeout_ms;  /* from the first byte of a request head to its last; 0: 60,000 */
@@ -35,7 +36,8 @@ struct worker_stats {
 	uint64_t exceptions[EXCEPTION_COUNT];
 	uint64_t stopped, stop_confirmed, stop_not_confirmed;
 	uint64_t records_lost;
-	uint64_t coverage_mismatches; /* exchanges whose bytes did not add up: always 0 */
+	uint64_t upgrades, upgrade_bytes; /* connections that passed unread, and their bytes, both ways */
+	uint64_t coverage_mismatches;     /* exchanges whose bytes did not add up: always 0 */
 };
 
 /* Makes the worker of loop `index` and takes its listeners into `l`. Shares the ruleset. Errors: -errno. */

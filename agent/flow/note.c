@@ -97,6 +97,8 @@ static Action action_of(const struct exchange_report *r)
 		return ACTION__REFUSE;
 	case VERDICT_FLAGGED:
 		return ACTION__FLAG;
+	case VERDICT_REDACTED:
+		return ACTION__REDACT;
 	default:
 		return r->complete ? ACTION__PASS : ACTION__ABORT;
 	}
@@ -112,9 +114,8 @@ static const char *finish_of(const struct flow *f, const struct exchange_report 
 }
 
 static const Verdict verdicts[VERDICT_COUNT] = {
-	[VERDICT_CLEARED] = VERDICT__CLEARED,
-	[VERDICT_FLAGGED] = VERDICT__FLAGGED,
-	[VERDICT_BLOCKED] = VERDICT__BLOCKED,
+	[VERDICT_CLEARED] = VERDICT__CLEARED,     [VERDICT_FLAGGED] = VERDICT__FLAGGED,
+	[VERDICT_REDACTED] = VERDICT__REDACTED,   [VERDICT_BLOCKED] = VERDICT__BLOCKED,
 	[VERDICT_EXCEPTION] = VERDICT__EXCEPTION,
 };
 
@@ -176,9 +177,32 @@ int note_exchange(struct flow *f, struct ledger_note *note)
 	return append(f, &record, note);
 }
 
+int note_upgrade(struct flow *f, bool end)
+{
+	Record record = RECORD__INIT;
+	Bypass b = BYPASS__INIT;
+
+	b.kind = end ? BYPASS__KIND__END : BYPASS__KIND__START;
+	b.service = (char *)f->worker->o.services[f->service];
+	b.reason = (char *)"upgrade";
+	b.connections = 1;
+	b.from_unix_nano = f->passing_since;
+	b.exchange_id = bytes_of(f->exchange_id, sizeof(f->exchange_id));
+	if (end) {
+		b.to_unix_nano = unix_now();
+		b.bytes_up = f->passed_up;
+		b.bytes_down = f->passed_down;
+	}
+	record.body_case = RECORD__BODY_BYPASS;
+	record.bypass = &b;
+	return append(f, &record, NULL);
+}
+
 static int note_finding(struct flow *f, const struct finding *found, struct ledger_note *note)
 {
-	bool block = found->rule->action == ACTION_BLOCK;
+	static const Verdict done[ACTION_COUNT] = { VERDICT__FLAGGED, VERDICT__REDACTED, VERDICT__BLOCKED };
+	static const Action acts[ACTION_COUNT] = { ACTION__FLAG, ACTION__REDACT, ACTION__BLOCK };
+	bool block = found->action == ACTION_BLOCK;
 	Measure stop, transmission = MEASURE__INIT;
 	RiskHit *hits[16], hit[16];
 	Record record = RECORD__INIT;
@@ -201,8 +225,8 @@ static int note_finding(struct flow *f, const struct finding *found, struct ledg
 	finding.choice = found->choice;
 	finding.n_risks = n;
 	finding.risks = hits;
-	finding.verdict = block ? VERDICT__BLOCKED : VERDICT__FLAGGED;
-	finding.action = block ? ACTION__BLOCK : ACTION__FLAG;
+	finding.verdict = done[found->action];
+	finding.action = acts[found->action];
 	finding.offset = found->offset;
 	finding.length = found->length;
 	finding.wire_offset = found->wire;

@@ -11,7 +11,9 @@
 #define RISKS_MAX 32
 #define WHO_BYTES (REPORT_QUOTE_MAX + 16)
 
-const char *const action_names[ACTION_COUNT] = { [ACTION_FLAG] = "flag", [ACTION_BLOCK] = "block" };
+const char *const action_names[ACTION_COUNT] = {
+	[ACTION_FLAG] = "flag", [ACTION_REDACT] = "redact", [ACTION_BLOCK] = "block"
+};
 const char *const boundary_names[BOUNDARY_COUNT] = { "auto", "none", "word" };
 
 /* What a key is to us. Those of the format that we do not carry out yet are refused by name: a rule that is half
@@ -43,7 +45,7 @@ static const struct key rule_keys[] = {
 	{ "fold", KEY_LATER },        { "pinyin", KEY_LATER },        { "split", KEY_LATER },
 };
 
-static const char *const later_actions[] = { "redact", "shadow" };
+static const char *const later_actions[] = { "shadow" };
 
 /* The pack at hand. */
 struct reader {

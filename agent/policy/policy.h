@@ -14,9 +14,9 @@
 #include "scan/scan.h"
 
 /* In order of weight: the heaviest hit of an answer decides. */
-enum action { ACTION_FLAG, ACTION_BLOCK, ACTION_COUNT };
+enum action { ACTION_FLAG, ACTION_REDACT, ACTION_BLOCK, ACTION_COUNT };
 
-extern const char *const action_names[ACTION_COUNT]; /* "flag", "block" */
+extern const char *const action_names[ACTION_COUNT]; /* "flag", "redact", "block" */
 
 /* The risk that a pack or a data set names: a clause like A.1.d in any of its spellings, or local.NAME. *name is
  * borrowed from a table or from `text`. False: there is none. */
@@ -62,6 +62,8 @@ uint32_t ruleset_keyword(const struct ruleset *r, uint32_t needle); /* index wit
 size_t ruleset_rules(const struct ruleset *r);
 const struct rule *ruleset_rule_at(const struct ruleset *r, size_t i);
 size_t ruleset_packs(const struct ruleset *r);
+/* Does any rule ask for it? */
+bool ruleset_acts(const struct ruleset *r, enum action action);
 
 #define RULESET_DIGEST 32
 /* SHA-256 over what the packs and lists say; the same policy gives the same digest. */

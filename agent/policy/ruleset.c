@@ -19,6 +19,7 @@ struct ruleset {
 	uint32_t *first;    /* of each rule: its first needle */
 	uint32_t *rule_of;  /* of each needle */
 	size_t rule_count, packs;
+	bool acts[ACTION_COUNT];
 	struct arena strings;
 	uint8_t digest[RULESET_DIGEST];
 };
@@ -137,6 +138,7 @@ static int number_needles(struct ruleset *r, struct draft *d)
 		const struct draft_rule *from = &d->rules[i];
 
 		r->rules[i] = from->rule;
+		r->acts[from->rule.action] = true;
 		r->first[i] = (uint32_t)from->first;
 		for (size_t k = from->first; k < from->first + from->rule.keywords; k++) {
 			r->rule_of[k] = (uint32_t)i;
@@ -298,6 +300,11 @@ const struct rule *ruleset_rule_at(const struct ruleset *r, size_t i)
 size_t ruleset_packs(const struct ruleset *r)
 {
 	return r->packs;
+}
+
+bool ruleset_acts(const struct ruleset *r, enum action action)
+{
+	return r->acts[action];
 }
 
 const uint8_t *ruleset_digest(const struct ruleset *r)

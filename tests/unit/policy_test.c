@@ -164,8 +164,8 @@ TEST(policy, unsupported_keys_by_name)
 		         keys[i]);
 		pack_bad(pack, expected);
 	}
-	pack_bad("pack: p\nrules: [{id: a, risk: A.1.d, action: redact, keywords: [x]}]\n",
-	         "a.yaml:2:38: rule 'a': action 'redact' is not supported by this version\n");
+	pack_bad("pack: p\nrules: [{id: a, risk: A.1.d, action: shadow, keywords: [x]}]\n",
+	         "a.yaml:2:38: rule 'a': action 'shadow' is not supported by this version\n");
 	pack_bad("pack: p\nmodels: [x]\nrules: [{id: a, risk: A.1.d, action: flag, keywords: [x]}]\n",
 	         "a.yaml:2:1: 'models' is not supported by this version\n");
 	pack_bad(RULE("    keywords_file: x.csv\n"),

@@ -30,6 +30,10 @@ struct validity {
 	int64_t from, until;    /* seconds since 1970, [from, until); 0: no bound */
 };
 
+/* The risk that a pack or a data set names: a clause like A.1.d in any of its spellings, or local.NAME. *name is
+ * borrowed from a table or from `text`. False: there is none. */
+bool taxonomy_find(struct slice text, struct slice *name, uint16_t *number);
+
 /* One rule of a pack. Strings live as long as the ruleset. */
 struct rule {
 	const char *id; /* unique in the policy */

@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -287,6 +288,7 @@ static int enter_sandbox(struct daemon *d)
 		{ d->config->record_dir, true },
 		{ keys, true },
 		{ getenv("CREDENTIALS_DIRECTORY"), false },
+		{ "/proc/sys/kernel/random/boot_id", false }, /* every record names it */
 	};
 	struct sandbox s = { .uid = d->worker_uid,
 		             .gid = d->worker_gid,
@@ -389,6 +391,7 @@ int work(struct daemon *d, int fd)
 	sigset_t set;
 	int err;
 
+	umask(0027); /* whatever the keeper's is: auditors read the record by its group */
 	d->keeper = fd;
 	d->signals = (struct watch){ .fd = -1 };
 	sigemptyset(&set);

@@ -136,7 +136,13 @@ $(B)/kernel/sandbox_test: TEST_LIBS := -lcap-ng -lseccomp
 
 $(B)/fuzz/%: tests/fuzz/%.c $(LIB)
 	$(call say,FUZZ,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS) $(FUZZ_LIBS)
+
+$(B)/parsers/%: tests/parsers/%.c $(LIB)
+	$(call say,TEST,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS)
+
+parsers: $(B)/parsers/http1_parse
 
 $(B)/bench/%: tests/bench/%.c $(LIB)
 	$(call say,BENCH,$<)
@@ -144,13 +150,15 @@ $(B)/bench/%: tests/bench/%.c $(LIB)
 
 $(B)/unit/scan_test: TEST_LIBS := -lhs
 $(B)/bench/scan_bench: BENCH_LIBS := -lhs
+$(B)/fuzz/encoding_fuzz $(B)/fuzz/exchange_fuzz: FUZZ_LIBS := -lbrotlienc
+$(B)/unit/encoding_test $(B)/unit/exchange_encoding_test: TEST_LIBS := -lbrotlienc
 
 unit-binaries: $(UNIT)
 kernel-binaries: $(KERNEL)
 fuzz-binaries: $(FUZZERS)
 bench-binaries: $(BENCHES)
 
-.PHONY: deps demo check unit kernel e2e fuzz bench asan coverage lint format deb install help clean \
+.PHONY: parsers deps demo check unit kernel e2e fuzz bench asan coverage lint format deb install help clean \
 	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick
 
 deps: ## install every Debian package that building, testing and the demo need (as root)

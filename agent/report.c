@@ -42,9 +42,19 @@ struct named {
 #field, offsetof(struct worker_stats, field)                                                           \
 	}
 static const struct named stat_names[] = {
-	STAT(accepted),  STAT(open),           STAT(dial_failed),        STAT(refused),
-	STAT(exchanges), STAT(events),         STAT(bytes_in),           STAT(bytes_released),
-	STAT(stopped),   STAT(stop_confirmed), STAT(stop_not_confirmed), STAT(records_lost),
+	STAT(accepted),
+	STAT(open),
+	STAT(dial_failed),
+	STAT(refused),
+	STAT(exchanges),
+	STAT(events),
+	STAT(bytes_in),
+	STAT(bytes_released),
+	STAT(stopped),
+	STAT(stop_confirmed),
+	STAT(stop_not_confirmed),
+	STAT(records_lost),
+	STAT(coverage_mismatches),
 };
 
 static void add_counter(Counter ***list, size_t *n, const char *name, uint64_t value)
@@ -221,6 +231,8 @@ void report_metrics(void *arg, struct buf *out)
 	metric(out, "sluice_stops_confirmed_total", "counter", "Generations known to be stopped.", s.stop_confirmed);
 	metric(out, "sluice_audit_records_total", "counter", "Records made durable.", l.records);
 	metric(out, "sluice_audit_sync_failures_total", "counter", "Syncs of the ledger that failed.", l.sync_failures);
+	metric(out, "sluice_coverage_mismatch_total", "counter",
+	       "Answers whose bytes did not add up: anything but 0 is a fault.", s.coverage_mismatches);
 	metric(out, "sluice_events_lost_total", "counter", "Records that could not be queued.", s.records_lost);
 	buf_printf(out, "# HELP sluice_exchanges_total Answers by verdict.\n# TYPE sluice_exchanges_total counter\n");
 	for (int v = 0; v < VERDICT_COUNT; v++)

@@ -5,9 +5,27 @@
  * A refusal is valid in its API and tells an SDK not to try again: an end without a finish reason would be taken for a
  * whole answer, and a reset makes agents ask again (reference: wire formats, sections 1 and 4).
  */
-#include "enforce/enforce.h"
+#include "enforce/refusal.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
+
+static const struct refusal_words refusal_generic = { .error = refusal_openai_error };
+
+static const struct refusal_words *const endings[ENDING_COUNT] = {
+	[ENDING_GENERIC] = &refusal_generic,
+	[ENDING_OPENAI_CHAT] = &refusal_chat,
+	[ENDING_COMPLETIONS] = &refusal_completions,
+	[ENDING_RESPONSES] = &refusal_responses,
+	[ENDING_ANTHROPIC] = &refusal_anthropic,
+	[ENDING_OLLAMA_CHAT] = &refusal_ollama_chat,
+	[ENDING_OLLAMA_GENERATE] = &refusal_ollama_generate,
+	[ENDING_GENERATE] = &refusal_generate,
+	[ENDING_LLAMA] = &refusal_llama,
+	[ENDING_TRITON] = &refusal_triton,
+};
+
+/* ---- words ---- */
 
 static int add_string(struct buf *out, struct slice s)
 {
@@ -22,88 +40,87 @@ static int add_string(struct buf *out, struct slice s)
 	return err ? err : buf_add(out, SLICE("\""));
 }
 
-/* {"id":…,"object":…,"created":…,"model":… without the closing brace. */
-static int add_openai_frame(struct buf *out, const struct refusal *r, const char *object)
+int refusal_add(struct buf *out, const char *format, ...)
 {
-	int err = buf_add(out, SLICE("{\"id\":"));
+	va_list args;
+	int err = 0;
 
-	err = err ? err : add_string(out, r->id);
-	err = err ? err : buf_printf(out, ",\"object\":\"%s\",\"created\":%" PRIu64 ",\"model\":", object, r->created);
-	err = err ? err : add_string(out, r->model);
-	if (!err && r->fingerprint.len) {
-		err = buf_add(out, SLICE(",\"system_fingerprint\":"));
-		err = err ? err : add_string(out, r->fingerprint);
+	va_start(args, format);
+	while (*format && !err) {
+		size_t n = strcspn(format, "%");
+
+		err = buf_add(out, slice_of(format, n));
+		format += n;
+		if (err || !*format)
+			break;
+		if (format[1] == 'J')
+			err = add_string(out, va_arg(args, struct slice));
+		else
+			err = buf_printf(out, "%" PRIu64, va_arg(args, uint64_t));
+		format += 2;
 	}
+	va_end(args);
 	return err;
 }
 
-static int openai_events(struct buf *out, const struct refusal *r)
+const char *refusal_error_code(const struct refusal *r)
 {
-	int err = 0;
-
-	for (size_t i = 0; i < r->choice_count && !err; i++) {
-		err = buf_add(out, SLICE("data: "));
-		err = err ? err : add_openai_frame(out, r, "chat.completion.chunk");
-		err = err ? err
-		          : buf_printf(out,
-		                       ",\"choices\":[{\"index\":%" PRIu32 ",\"delta\":{},\"logprobs\":null,"
-		                       "\"finish_reason\":\"content_filter\"}]}\n\n",
-		                       r->choices[i]);
-	}
-	return err ? err : buf_add(out, SLICE("data: [DONE]\n\n"));
+	return r->exception == EXCEPTION_NONE ? "content_filter" : exception_table[r->exception].name;
 }
 
-static int openai_body(struct buf *out, const struct refusal *r)
-{
-	int err = add_openai_frame(out, r, "chat.completion");
-
-	err = err ? err : buf_add(out, SLICE(",\"choices\":["));
-	for (size_t i = 0; i < r->choice_count && !err; i++)
-		err = buf_printf(out,
-		                 "%s{\"index\":%" PRIu32 ",\"message\":{\"role\":\"assistant\",\"content\":\"\"},"
-		                 "\"logprobs\":null,\"finish_reason\":\"content_filter\"}",
-		                 i ? "," : "", r->choices[i]);
-	err = err ? err : buf_add(out, SLICE("]"));
-	if (!err && r->has_usage)
-		err = buf_printf(out,
-		                 ",\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64
-		                 ",\"total_tokens\":%" PRIu64 "}",
-		                 r->prompt_tokens, r->completion_tokens, r->total_tokens);
-	return err ? err : buf_add(out, SLICE("}"));
-}
-
-/* {"error":{…}} as the OpenAI API has it; other APIs' clients show it as text. */
-static int error_object(struct buf *out, const struct refusal *r)
+int refusal_error_text(struct buf *out, const struct refusal *r)
 {
 	if (r->exception == EXCEPTION_NONE)
-		return buf_add(out, SLICE("{\"error\":{\"message\":\"The answer was refused by the content policy.\","
-		                          "\"type\":\"content_filter\",\"param\":null,\"code\":\"content_filter\"}}"));
-	return buf_printf(out,
-	                  "{\"error\":{\"message\":\"The answer was withheld: %s.\",\"type\":\"not_inspected\","
-	                  "\"param\":null,\"code\":\"%s\"}}",
-	                  exception_table[r->exception].text, exception_table[r->exception].name);
+		return buf_add(out, SLICE("The answer was refused by the content policy."));
+	return buf_printf(out, "The answer was withheld: %s.", exception_table[r->exception].text);
 }
+
+int refusal_openai_error(struct buf *out, const struct refusal *r)
+{
+	int err = buf_add(out, SLICE("{\"error\":{\"message\":\""));
+
+	err = err ? err : refusal_error_text(out, r);
+	return err ? err
+	           : buf_printf(out, "\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}",
+	                        r->exception == EXCEPTION_NONE ? "content_filter" : "not_inspected",
+	                        refusal_error_code(r));
+}
+
+/* ---- the table's words ---- */
 
 int refusal_events(struct buf *out, const struct refusal *r)
 {
-	int err;
+	const struct refusal_words *words = endings[r->ending];
+	int err = 0;
 
-	if (r->exception == EXCEPTION_NONE && r->ending == ENDING_OPENAI_CHAT)
-		return openai_events(out, r);
-	err = buf_add(out, SLICE("data: "));
-	err = err ? err : error_object(out, r);
+	if (r->exception == EXCEPTION_NONE && words->events)
+		return words->events(out, r);
+	if (words->error_event)
+		err = buf_printf(out, "event: %s\n", words->error_event);
+	err = err ? err : buf_add(out, SLICE("data: "));
+	err = err ? err : words->error(out, r);
 	return err ? err : buf_add(out, SLICE("\n\n"));
+}
+
+int refusal_line(struct buf *out, const struct refusal *r)
+{
+	const struct refusal_words *words = endings[r->ending];
+	int err = (r->exception == EXCEPTION_NONE && words->body ? words->body : words->error)(out, r);
+
+	return err ? err : buf_add(out, SLICE("\n"));
 }
 
 int refusal_body(struct buf *out, const struct refusal *r, unsigned *status)
 {
-	if (r->exception == EXCEPTION_NONE && r->ending == ENDING_OPENAI_CHAT) {
+	const struct refusal_words *words = endings[r->ending];
+
+	if (r->exception == EXCEPTION_NONE && words->body) {
 		*status = 200;
-		return openai_body(out, r);
+		return words->body(out, r);
 	}
 	/* 403 and not 5xx for a block: SDKs ask again after a 5xx. */
 	*status = r->exception == EXCEPTION_NONE ? 403 : exception_table[r->exception].status;
-	return error_object(out, r);
+	return words->error(out, r);
 }
 
 const char *status_phrase(unsigned status)

@@ -62,6 +62,7 @@ static enum exception head_read(struct exchange *x, struct slice head)
 	const struct http1_head *h = &x->answer_reader->head;
 	enum exception e = scan_head(x, h, head);
 	enum http1_framing framing;
+	enum coding coding;
 
 	if (e != EXCEPTION_NONE || x->blocked)
 		return e;
@@ -77,15 +78,22 @@ static enum exception head_read(struct exchange *x, struct slice head)
 	framing = http1_framing(h, x->to_head);
 	x->answer_close |= framing == HTTP1_UNTIL_CLOSE;
 	http1_body_start(&x->body, framing, h->length);
-	x->kind = body_kind_of(h, head, framing, &e);
+	x->kind = body_kind_of(h, head, framing, &coding, &e);
 	if (e == EXCEPTION_NONE && out_of_place(x))
 		e = EXCEPTION_CONTENT_TYPE;
 	if (e != EXCEPTION_NONE)
 		return e;
-	x->report.streamed = x->kind == BODY_EVENTS || x->kind == BODY_LIVE;
+	/* Whole or one message behind the other: its length not being known, it may be either. */
+	if (x->kind == BODY_JSON && x->report.dialect->lines && framing != HTTP1_LENGTH)
+		x->kind = BODY_LINES;
+	x->report.streamed = x->kind == BODY_EVENTS || x->kind == BODY_LINES || x->kind == BODY_LIVE;
 	if (!x->report.streamed && x->kind != BODY_NONE && framing == HTTP1_LENGTH && h->length > x->limits.body_max)
 		return EXCEPTION_BODY_TOO_LARGE;
 	x->here.left = framing == HTTP1_LENGTH ? h->length : 0;
+	if (x->kind != BODY_NONE && coding != CODING_NONE)
+		e = encoded_begin(x, coding);
+	if (e != EXCEPTION_NONE)
+		return e;
 	x->edge = x->here;
 	if (x->report.streamed || x->kind == BODY_NONE) {
 		x->cleared = x->here;
@@ -132,22 +140,41 @@ static enum step read_heads(struct exchange *x, struct lane *l, enum exception *
 	return STEP_ITEM;
 }
 
+/* Bytes of the framing: structure, whatever the content is. */
+static void framing_read(struct exchange *x, size_t n)
+{
+	x->here.wire += n;
+	x->here.structural += n;
+	if (x->decoder)
+		encoded_framing(x, n);
+}
+
+/* All content was read. */
+static enum exception content_end(struct exchange *x)
+{
+	enum exception e = x->decoder ? encoded_end(x) : EXCEPTION_NONE;
+
+	return e == EXCEPTION_NONE ? body_end(x) : e;
+}
+
 static enum exception body_item(struct exchange *x, const struct http1_body_item *item, size_t used)
 {
+	struct point *at = x->decoder ? &x->raw : &x->here;
 	enum exception e;
 
-	if (item->kind != HTTP1_DATA) {
-		x->here.wire += used;
-		x->here.structural += used;
+	if (item->kind == HTTP1_CHUNK) {
+		at->left = x->body.left;
+		at->in_chunk = x->body.left > 0;
+	} else if (item->kind == HTTP1_CHUNK_END) {
+		at->in_chunk = false;
 	}
+	if (item->kind != HTTP1_DATA)
+		framing_read(x, used);
 	switch (item->kind) {
 	case HTTP1_CHUNK:
-		x->here.left = x->body.left;
-		x->here.in_chunk = x->body.left > 0;
 		/* Behind the last chunk there are only trailers: a line that has not ended has ended now. */
 		return x->body.left ? EXCEPTION_NONE : body_line_end(x);
 	case HTTP1_CHUNK_END:
-		x->here.in_chunk = false;
 		unit_extend(x);
 		return EXCEPTION_NONE;
 	case HTTP1_TRAILER:
@@ -160,9 +187,9 @@ static enum exception body_item(struct exchange *x, const struct http1_body_item
 	case HTTP1_END:
 		x->answering = PHASE_DONE;
 		x->report.complete = true;
-		return body_end(x);
+		return content_end(x);
 	default:
-		return body_data(x, item->data);
+		return x->decoder ? encoded_data(x, item->data) : body_data(x, item->data);
 	}
 }
 
@@ -186,8 +213,7 @@ static enum exception read_body(struct exchange *x, struct lane *l)
 		if (step == STEP_ITEM) {
 			e = body_item(x, &item, used);
 		} else {
-			x->here.wire += used;
-			x->here.structural += used;
+			framing_read(x, used);
 		}
 		/* The end of a body comes by a call of its own. */
 	} while ((step == STEP_ITEM || used) && e == EXCEPTION_NONE && x->answering == PHASE_BODY &&
@@ -204,7 +230,7 @@ static enum exception answer_ended(struct exchange *x)
 		return x->here.wire || x->started ? EXCEPTION_ANSWER_TRUNCATED : EXCEPTION_NONE;
 	if (x->body.framing == HTTP1_UNTIL_CLOSE) {
 		x->report.complete = true;
-		return body_end(x);
+		return content_end(x);
 	}
 	if (!x->report.streamed || x->unit_open)
 		return EXCEPTION_ANSWER_TRUNCATED;
@@ -219,7 +245,13 @@ static enum order decide(struct exchange *x, struct lane *l)
 {
 	if (x->blocked && (x->report.streamed || x->answering != PHASE_BODY))
 		x->answering = PHASE_CUT;
-	l->cleared = (size_t)(x->start + x->cleared.wire - l->base);
+	/* Nothing goes out that is not accounted for, whoever cleared it. */
+	if (x->cleared.wire != x->cleared.scanned + x->cleared.structural) {
+		x->cleared = x->gone;
+		return exchange_except(x, EXCEPTION_COVERAGE, NULL);
+	}
+	x->gone = x->cleared;
+	l->cleared = (size_t)(x->start + point_wire(&x->cleared) - l->base);
 	if (x->answering == PHASE_CUT)
 		return ORDER_CUT;
 	return x->answering == PHASE_DONE ? ORDER_DONE : ORDER_PUMP;

@@ -2,77 +2,27 @@
 /* body.c - the content of an answer becomes texts: events, JSON, plain text. */
 #include "exchange/private.h"
 
-/* n bytes of content were read, of which `text` are accounted for by whoever scans them. */
-static void advance(struct exchange *x, size_t n, size_t text)
+void body_advance(struct exchange *x, size_t n, size_t text)
 {
 	x->here.wire += n;
 	x->here.structural += n - text;
-	if (x->body.framing != HTTP1_UNTIL_CLOSE)
+	if (x->body.framing != HTTP1_UNTIL_CLOSE && !x->decoder)
 		x->here.left -= n;
 }
 
 /* ---- JSON ---- */
 
-/* What a refusal will repeat, and which choices there are. */
-static enum exception tapped(struct exchange *x, const struct leaf *leaf)
-{
-	struct exchange_report *r = &x->report;
-	char *to = NULL;
-	size_t room = 0;
-	uint64_t *number = NULL;
-
-	switch (leaf->tap) {
-	case TAP_FINISH:
-		/* Some servers write an empty string where others write null. */
-		return text_choice(x, leaf->choice, leaf->string && leaf->text.len);
-	case TAP_ID:
-		to = r->id, room = sizeof(r->id);
-		break;
-	case TAP_MODEL:
-		to = r->model, room = sizeof(r->model);
-		break;
-	case TAP_FINGERPRINT:
-		to = x->fingerprint_text, room = sizeof(x->fingerprint_text);
-		break;
-	case TAP_CREATED:
-		number = &x->created;
-		break;
-	case TAP_PROMPT_TOKENS:
-	case TAP_COMPLETION_TOKENS:
-	case TAP_TOTAL_TOKENS:
-		number = &x->usage[leaf->tap - TAP_PROMPT_TOKENS];
-		break;
-	default:
-		return EXCEPTION_NONE;
-	}
-	if (to && leaf->string) {
-		if (leaf->begin)
-			x->tap_at = 0;
-		x->tap_open = !leaf->end;
-		for (size_t i = 0; i < leaf->text.len && x->tap_at + 1 < room; i++)
-			to[x->tap_at++] = (char)leaf->text.at[i];
-		to[x->tap_at] = '\0';
-	} else if (number && !leaf->string) {
-		if (leaf->begin)
-			*number = 0;
-		for (size_t i = 0; i < leaf->text.len; i++)
-			if (leaf->text.at[i] >= '0' && leaf->text.at[i] <= '9' && *number < UINT64_MAX / 16)
-				*number = *number * 10 + (leaf->text.at[i] - '0');
-		x->has_usage |= leaf->tap >= TAP_PROMPT_TOKENS && leaf->tap <= TAP_TOTAL_TOKENS;
-	}
-	return EXCEPTION_NONE;
-}
-
 static enum exception leaf_read(struct exchange *x, const struct leaf *leaf)
 {
 	enum exception e = EXCEPTION_NONE;
 
+	template_leaf(x, leaf);
 	if (leaf->string) {
 		x->here.scanned += leaf->raw;
 		e = text_feed(x, leaf);
 	}
 	if (e == EXCEPTION_NONE && leaf->tap != TAP_NONE)
-		e = tapped(x, leaf);
+		e = tap_read(x, leaf);
 	return e;
 }
 
@@ -82,19 +32,19 @@ static void account(struct exchange *x)
 	x->walk_structural = x->walk.structural;
 }
 
-static enum exception unparsable(struct exchange *x, const char *why)
+enum exception unparsable(struct exchange *x, const char *why)
 {
 	x->report.detail = why;
 	return !strcmp(why, "depth") ? EXCEPTION_TOO_DEEP : EXCEPTION_UNPARSABLE;
 }
 
-static void json_begin(struct exchange *x)
+void json_begin(struct exchange *x)
 {
-	walk_start(&x->walk, x->kind == BODY_EVENTS ? x->report.dialect->message : x->report.dialect->whole);
+	walk_start(&x->walk, x->report.streamed ? x->report.dialect->message : x->report.dialect->whole);
 	x->walk_structural = 0;
 }
 
-static enum exception json_data(struct exchange *x, struct slice data)
+enum exception json_data(struct exchange *x, struct slice data)
 {
 	enum exception e = EXCEPTION_NONE;
 	struct leaf leaf;
@@ -113,7 +63,7 @@ static enum exception json_data(struct exchange *x, struct slice data)
 	return e;
 }
 
-static enum exception json_end(struct exchange *x)
+enum exception json_end(struct exchange *x)
 {
 	enum exception e = EXCEPTION_NONE;
 	struct leaf leaf;
@@ -127,6 +77,9 @@ static enum exception json_end(struct exchange *x)
 			e = leaf_read(x, &leaf);
 	} while (step == STEP_ITEM && e == EXCEPTION_NONE && !stopped(x));
 	account(x);
+	/* Ids are words to whoever has the vocabulary, and we have not. */
+	if (e == EXCEPTION_NONE && x->ids_seen && !x->text_seen && !stopped(x))
+		return EXCEPTION_TOKEN_IDS;
 	return e;
 }
 
@@ -245,7 +198,7 @@ static enum exception event_item(struct exchange *x, const struct sse_item *item
 	switch (item->kind) {
 	case SSE_DATA:
 		/* The line break between two data lines is no byte of its own: it stands for one already counted. */
-		advance(x, used, inside ? item->text.len : 0);
+		body_advance(x, used, inside ? item->text.len : 0);
 		if (!inside)
 			x->here.structural -= item->text.len;
 		return payload(x, item->text);
@@ -253,25 +206,25 @@ static enum exception event_item(struct exchange *x, const struct sse_item *item
 		/* JSON by lines under a false name: a reader of lines would put their texts together. */
 		if (!x->field_open && item->text.at[0] == '{')
 			return unparsable(x, "a line that is JSON and not a field");
-		advance(x, used, item->text.len);
+		body_advance(x, used, item->text.len);
 		x->here.scanned += item->text.len;
 		e = text_alone(x, CHANNEL_LABEL, item->text, !x->field_open, false);
 		x->field_open = true;
 		return e;
 	case SSE_FIELD_END:
-		advance(x, used, 0);
+		body_advance(x, used, 0);
 		e = text_alone(x, CHANNEL_LABEL, SLICE(""), !x->field_open, true);
 		x->field_open = false;
 		return e;
 	case SSE_EVENT_END:
-		advance(x, used, 0);
+		body_advance(x, used, 0);
 		return event_end(x);
 	case SSE_LF:
-		advance(x, used, 0);
+		body_advance(x, used, 0);
 		unit_extend(x);
 		return EXCEPTION_NONE;
 	default:
-		advance(x, used, 0);
+		body_advance(x, used, 0);
 		return EXCEPTION_NONE;
 	}
 }
@@ -292,15 +245,24 @@ static enum exception events_data(struct exchange *x, struct slice data)
 			return EXCEPTION_EVENT_TOO_LARGE;
 		if (in.len > x->limits.event_max - held)
 			in.len = x->limits.event_max - held;
+		if (!x->unit_open && template_read(x, in, &used, &e)) {
+			data = slice_from(data, used);
+			continue;
+		}
 		step = sse_feed(&x->sse, in, &used, &item);
-		if (!x->unit_open && used && !(step == STEP_ITEM && item.kind == SSE_LF))
+		if (!x->unit_open && used && !(step == STEP_ITEM && item.kind == SSE_LF)) {
 			event_begin(x);
+			template_begin(x, in);
+		}
 		if (step == STEP_ITEM)
 			e = event_item(x, &item, in, used);
 		else
-			advance(x, used, 0);
+			body_advance(x, used, 0);
 		data = slice_from(data, used);
+		if (step == STEP_ITEM && item.kind == SSE_EVENT_END && e == EXCEPTION_NONE)
+			template_end(x, data.at);
 	}
+	template_leave(x);
 	return e;
 }
 
@@ -335,7 +297,7 @@ static enum exception text_piece(struct exchange *x, struct slice data)
 			x->report.detail = "what calls itself text is not";
 			return EXCEPTION_CONTENT_TYPE;
 		}
-	advance(x, data.len, data.len);
+	body_advance(x, data.len, data.len);
 	x->here.scanned += data.len;
 	return text_feed(x, &leaf);
 }
@@ -371,6 +333,11 @@ void body_begin(struct exchange *x)
 {
 	if (x->kind == BODY_EVENTS)
 		sse_start(&x->sse);
+	if (x->kind == BODY_LINES) {
+		ndjson_start(&x->lines);
+		x->here.line_start = true;
+		x->edge = x->cleared = x->here;
+	}
 	if (x->kind == BODY_JSON)
 		json_begin(x);
 	if (x->kind == BODY_JSON || x->kind == BODY_TEXT) {
@@ -392,7 +359,7 @@ static enum exception whole_data(struct exchange *x, struct slice data)
 	if (x->kind == BODY_TEXT) {
 		e = text_piece(x, data);
 	} else {
-		advance(x, data.len, data.len);
+		body_advance(x, data.len, data.len);
 		e = json_data(x, data);
 	}
 	return e == EXCEPTION_NONE && !fits ? EXCEPTION_BODY_TOO_LARGE : e;
@@ -403,6 +370,8 @@ enum exception body_data(struct exchange *x, struct slice data)
 	switch (x->kind) {
 	case BODY_EVENTS:
 		return events_data(x, data);
+	case BODY_LINES:
+		return lines_data(x, data);
 	case BODY_JSON:
 	case BODY_TEXT:
 		return whole_data(x, data);
@@ -430,6 +399,8 @@ enum exception body_end(struct exchange *x)
 	/* An event without its empty line at the end of a complete body: lax readers read it, so it is read. */
 	if (x->kind == BODY_EVENTS && x->unit_open)
 		e = event_end(x);
+	else if (x->kind == BODY_LINES && x->unit_open)
+		e = json_end(x); /* cut short, and refused for it */
 	else if (x->kind == BODY_JSON && !json_blank(&x->walk.json))
 		e = json_end(x);
 	if (e == EXCEPTION_NONE && x->unit_open)

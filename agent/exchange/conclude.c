@@ -21,11 +21,42 @@ static void keep_clean(struct exchange *x, char *text, size_t room)
 		*text = '\0';
 }
 
-static void fill(struct exchange *x, struct refusal *r, uint32_t *indexes)
+/* Did the client get the unit that said so? */
+static bool given(const struct exchange *x, bool said, uint64_t at)
+{
+	return said && x->head_cleared && at < x->cleared.wire;
+}
+
+/* Open is an item whose beginning the client has been given, and whose end it has not. */
+static void fill_items(struct exchange *x, struct refusal *r, struct refusal_item *items)
+{
+	r->items = items;
+	for (size_t i = 0; i < x->choice_count; i++) {
+		struct choice *c = &x->choices[i];
+
+		if (!given(x, c->opened, c->open_at) || given(x, c->finished, c->finish_at) ||
+		    given(x, c->shut, c->shut_at))
+			continue;
+		if (!c->has_id)
+			c->id[0] = '\0';
+		keep_clean(x, c->id, sizeof(c->id));
+		items[r->item_count++] = (struct refusal_item){
+			.index = c->index,
+			.id = slice_str(c->id),
+			.what = c->what,
+			.part_open = given(x, c->part_opened, c->part_open_at) &&
+			             !given(x, c->part_shut, c->part_shut_at),
+			.part = c->part,
+		};
+	}
+}
+
+static void fill(struct exchange *x, struct refusal *r, uint32_t *indexes, struct refusal_item *items)
 {
 	/* Which one is under way does not matter: the answer is cut in the middle of its frame. */
 	if (x->tap_open)
-		x->report.id[0] = x->report.model[0] = x->fingerprint_text[0] = '\0';
+		x->report.id[0] = x->report.model[0] = x->fingerprint_text[0] = x->time_text[0] = '\0';
+	keep_clean(x, x->time_text, sizeof(x->time_text));
 	keep_clean(x, x->report.id, sizeof(x->report.id));
 	keep_clean(x, x->report.model, sizeof(x->report.model));
 	keep_clean(x, x->fingerprint_text, sizeof(x->fingerprint_text));
@@ -35,13 +66,19 @@ static void fill(struct exchange *x, struct refusal *r, uint32_t *indexes)
 		.id = slice_str(x->report.id),
 		.model = slice_str(x->report.model),
 		.fingerprint = slice_str(x->fingerprint_text),
+		.time = slice_str(x->time_text),
 		.created = x->created,
+		.begun = given(x, x->message_begun, x->begun_at),
+		.ended = given(x, x->message_ended, x->ended_at),
+		.sequence = x->cleared.sequence,
 		.choices = indexes,
 		.has_usage = x->has_usage,
 		.prompt_tokens = x->usage[0],
 		.completion_tokens = x->usage[1],
 		.total_tokens = x->usage[2],
+		.wants_usage = x->wants_usage && !given(x, x->has_usage, x->usage_at),
 	};
+	fill_items(x, r, items);
 	/* Open is a choice whose end the client has not been given. */
 	for (size_t i = 0; i < x->choice_count; i++) {
 		const struct choice *c = &x->choices[i];
@@ -81,19 +118,22 @@ static enum conclusion replace(struct exchange *x, struct lane *l, const struct 
 	return err ? CONCLUDE_RESET : keep ? CONCLUDE_KEEP : CONCLUDE_CLOSE;
 }
 
-/* The rest of a body whose length was promised: `words`, then line breaks, which mean nothing between events. */
-static int pad(struct lane *l, struct slice words, uint64_t length)
+/* The rest of a body whose length was promised: `words`, and what means nothing there: between events, line breaks; on
+ * a line, blanks in front of its end, because an empty line would be read as a message. */
+static int pad(struct exchange *x, struct lane *l, struct slice words, uint64_t length)
 {
-	static const uint8_t breaks[64] = { [0 ... 63] = '\n' };
-	int err = buf_add(&l->buf, words);
+	static const uint8_t breaks[64] = { [0 ... 63] = '\n' }, blanks[64] = { [0 ... 63] = ' ' };
+	uint64_t left = length - words.len;
+	bool line = x->kind == BODY_LINES && left && words.len;
+	int err = buf_add(&l->buf, slice_of(words.at, words.len - line));
 
-	for (uint64_t left = length - words.len; left && !err;) {
+	while (left && !err) {
 		size_t n = left < sizeof(breaks) ? (size_t)left : sizeof(breaks);
 
-		err = buf_add(&l->buf, slice_of(breaks, n));
+		err = buf_add(&l->buf, slice_of(line ? blanks : breaks, n));
 		left -= n;
 	}
-	return err;
+	return err || !line ? err : buf_add(&l->buf, SLICE("\n"));
 }
 
 static int end_chunked(struct exchange *x, struct lane *l, struct slice words)
@@ -105,7 +145,7 @@ static int end_chunked(struct exchange *x, struct lane *l, struct slice words)
 
 		if (x->cleared.left > EXCHANGE_EVENT_MAX)
 			return -1; /* nobody waits for so much padding */
-		err = pad(l, slice_of(words.at, first), x->cleared.left);
+		err = pad(x, l, slice_of(words.at, first), x->cleared.left);
 		err = err ? err : buf_add(&l->buf, SLICE("\r\n"));
 		words = slice_from(words, first);
 	}
@@ -121,8 +161,14 @@ static int end_chunked(struct exchange *x, struct lane *l, struct slice words)
 static enum conclusion append(struct exchange *x, struct lane *l, const struct refusal *r)
 {
 	struct buf words = BUF(REFUSAL_MAX);
-	int err = x->kind == BODY_EVENTS ? refusal_events(&words, r) : -1;
+	int err = (x->kind == BODY_EVENTS || x->kind == BODY_LINES) && !x->decoder ? 0 : -1;
 
+	if (!err && x->kind == BODY_EVENTS)
+		err = refusal_events(&words, r);
+	if (!err && x->kind == BODY_LINES && !x->cleared.line_start)
+		err = buf_add(&words, SLICE("\n"));
+	if (x->kind == BODY_LINES && !err)
+		err = refusal_line(&words, r);
 	if (!err)
 		switch (x->body.framing) {
 		case HTTP1_CHUNKED:
@@ -131,7 +177,7 @@ static enum conclusion append(struct exchange *x, struct lane *l, const struct r
 		case HTTP1_LENGTH:
 			err = buf_len(&words) > x->cleared.left || x->cleared.left > EXCHANGE_EVENT_MAX
 			              ? -1
-			              : pad(l, buf_slice(&words), x->cleared.left);
+			              : pad(x, l, buf_slice(&words), x->cleared.left);
 			break;
 		default:
 			err = buf_add(&l->buf, buf_slice(&words));
@@ -143,13 +189,14 @@ static enum conclusion append(struct exchange *x, struct lane *l, const struct r
 enum conclusion exchange_conclude(struct exchange *x, struct lane *l, bool mute)
 {
 	size_t before = l->cleared;
+	struct refusal_item items[CHOICES_MAX];
 	uint32_t indexes[CHOICES_MAX];
 	enum conclusion how;
 	struct refusal r;
 
 	buf_cut(&l->buf, l->cleared);
 	l->buf.cap += REFUSAL_MAX + EXCHANGE_EVENT_MAX;
-	fill(x, &r, indexes);
+	fill(x, &r, indexes, items);
 	if (mute)
 		how = CONCLUDE_RESET;
 	else if (x->report.exception == EXCEPTION_ANSWER_UNEXPECTED)

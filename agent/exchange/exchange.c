@@ -15,13 +15,16 @@ void exchange_free(struct exchange **at)
 	if (!x)
 		return;
 	for (size_t i = 0; i < x->text_count; i++)
-		free(x->texts[i].marks);
+		text_free(&x->texts[i]);
+	template_free(&x->template);
 	free(x->texts);
 	free(x->choices);
 	free(x->findings);
 	free(x->reader);
 	free(x->answer_reader);
 	walk_free(&x->walk);
+	decoder_free(&x->decoder);
+	decoder_free(&x->request_decoder);
 	if (x->request_walk)
 		walk_free(x->request_walk);
 	free(x->request_walk);
@@ -93,9 +96,10 @@ const struct exchange_report *exchange_report(struct exchange *x)
 		r->verdict = VERDICT_BLOCKED;
 	r->findings = x->findings;
 	r->finding_count = x->finding_count;
-	c->released = x->cleared.wire;
-	c->scanned = x->cleared.scanned;
-	c->structural = x->cleared.structural;
+	c->released = point_wire(&x->cleared);
+	c->structural = x->cleared.packed ? x->cleared.framed : x->cleared.structural;
+	/* Of encoded content, bytes whose text was read. */
+	c->scanned = x->cleared.packed ? x->cleared.packed - x->cleared.framed : x->cleared.scanned;
 	c->withheld = c->in - c->released;
 	return r;
 }

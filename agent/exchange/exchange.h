@@ -128,6 +128,12 @@ struct coverage {
 	uint64_t in, scanned, structural, withheld, released;
 };
 
+/* What must hold of every exchange. `in` is counted where bytes come, the others where they are read and let go. */
+static inline bool coverage_holds(const struct coverage *c)
+{
+	return c->released == c->scanned + c->structural && c->released <= c->in && c->in == c->released + c->withheld;
+}
+
 struct exchange_report {
 	enum verdict verdict;
 	enum exception exception;

@@ -47,9 +47,23 @@ static bool charset_readable(struct slice params)
 	return true;
 }
 
-enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum http1_framing framing,
-                            enum exception *exception)
+/* Text by another name: metrics as Prometheus asks for them, documentation pages. */
+static bool is_text(struct slice type)
 {
+	static const char *const names[] = { "application/openmetrics-text", "application/javascript",
+		                             "application/yaml", "application/xml" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (media_is(type, names[i]))
+			return true;
+	return type.len > 5 && slice_is_nocase(slice_of(type.at, 5), SLICE("text/"));
+}
+
+enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum http1_framing framing,
+                            enum coding *coding, enum exception *exception)
+{
+	static const char *const lines[] = { "application/x-ndjson", "application/ndjson", "application/jsonl",
+		                             "application/x-jsonlines", "application/jsonlines" };
 	struct slice value = slice_of(head.at + h->content_type.at, h->content_type.len), type = until(value, ';');
 
 	*exception = EXCEPTION_NONE;
@@ -59,7 +73,8 @@ enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum 
 		*exception = EXCEPTION_PARTIAL_CONTENT;
 		return BODY_NONE;
 	}
-	if (h->encoded) {
+	*coding = CODING_NONE;
+	if (h->encoded && !coding_of(slice_of(head.at + h->content_encoding.at, h->content_encoding.len), coding)) {
 		*exception = EXCEPTION_CONTENT_ENCODING;
 		return BODY_NONE;
 	}
@@ -70,10 +85,12 @@ enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum 
 	type = trim(type);
 	if (media_is(type, "text/event-stream"))
 		return BODY_EVENTS;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++)
+		if (media_is(type, lines[i]))
+			return BODY_LINES;
 	if (media_is(type, "application/json") || media_is(type, "text/json") || ends_in(type, SLICE("+json")))
 		return BODY_JSON;
-	if ((type.len > 5 && slice_is_nocase(slice_of(type.at, 5), SLICE("text/"))) ||
-	    media_is(type, "application/javascript"))
+	if (is_text(type))
 		return framing == HTTP1_LENGTH ? BODY_TEXT : BODY_LIVE;
 	*exception = EXCEPTION_CONTENT_TYPE;
 	return BODY_NONE;

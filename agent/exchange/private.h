@@ -10,12 +10,22 @@
 
 /* A place in the answer where it may be cut: all before it is decided. */
 struct point {
-	uint64_t wire;       /* bytes of the answer before it */
+	uint64_t wire;       /* bytes of the answer before it; content without its encoding */
 	uint64_t scanned;    /* of these */
 	uint64_t structural; /* of these; wire = scanned + structural */
 	uint64_t left;       /* bytes still promised by the framing: of the chunk, or of the length */
 	bool in_chunk;       /* a chunk has begun and its closing line break is not behind us */
+	bool line_start;     /* BODY_LINES: a line break, or nothing, is in front of it */
+	uint32_t sequence;   /* number of the next message, where they are numbered */
+	uint64_t packed;     /* encoded content: bytes the server sent that hold no text behind it; 0: wire */
+	uint64_t framed;     /* of these, structural */
 };
+
+/* Bytes the server sent up to there. */
+static inline uint64_t point_wire(const struct point *p)
+{
+	return p->packed ? p->packed : p->wire;
+}
 
 /* The state of a text before a unit touched it. */
 struct mark {
@@ -30,6 +40,15 @@ struct unescape {
 	uint8_t bytes[12];
 };
 
+/* A text that may come whole in each message. As long as each begins with all that was seen, what is new is the text;
+ * what is new and all that came are two readings, until it is clear which of them it is. */
+struct again {
+	struct buf seen;
+	size_t at, before; /* bytes of this message's text compared; of `seen` when it began */
+	uint32_t grown;    /* messages in a row that had all of it and more */
+	bool whole, parts; /* it is clear */
+};
+
 /* One text as the reader will see it. A text in which a backslash occurs has a twin, read without its escapes: it may
  * be JSON, as tool arguments are. */
 struct text {
@@ -40,21 +59,30 @@ struct text {
 	bool is_twin, is_orphan; /* a twin; one whose text is gone */
 	uint32_t twin;           /* place of its twin, 0: none; the first text is never one */
 	struct unescape escapes;
-	bool touched;       /* in this unit */
-	struct mark *marks; /* owned; units that hold a symbol which may be part of a hit, oldest first */
+	struct again *again; /* owned; NULL: not such a text */
+	bool touched;        /* in this unit */
+	struct mark *marks;  /* owned; units that hold a symbol which may be part of a hit, oldest first */
 	uint32_t mark_first, mark_end, mark_room;
 };
 
+#define CHOICE_ID 72
+
+/* A choice, a block of content, an item of output. Wire positions are of the unit that says so. */
 struct choice {
 	uint32_t index;
 	bool finishing; /* in this unit */
 	bool finished;
-	uint64_t finish_at; /* wire position of the unit that finished it */
+	bool opened, shut, part_opened, part_shut, has_id;
+	enum tap what; /* TAP_MESSAGE, TAP_CALL, TAP_REASONING */
+	uint32_t part;
+	uint64_t finish_at, open_at, shut_at, part_open_at, part_shut_at;
+	char id[CHOICE_ID];
 };
 
 enum body_kind {
 	BODY_NONE,
 	BODY_EVENTS, /* server-sent events: unit = event */
+	BODY_LINES,  /* JSON messages one behind the other: unit = message */
 	BODY_JSON,   /* held whole */
 	BODY_TEXT,   /* held whole */
 	BODY_LIVE,   /* text of unknown length: unit = character */
@@ -78,6 +106,13 @@ struct label {
 	uint8_t bytes[LABEL_BYTES];
 };
 
+/* An event on its way to be a template. */
+struct draft {
+	struct slice event; /* the input from its first byte on; empty: it will not be one */
+	struct leaf leaf;   /* its words; string is false until they were met */
+	uint64_t scanned, hits;
+};
+
 enum phase { PHASE_HEAD, PHASE_BODY, PHASE_DONE, PHASE_CUT };
 
 struct exchange {
@@ -91,11 +126,13 @@ struct exchange {
 	enum phase asking;
 	struct http1_reader *reader; /* owned; of the head that is being read, either way */
 	struct http1_body request_body;
-	struct walk *request_walk; /* owned; NULL: nothing to learn from the request */
+	struct walk *request_walk;       /* owned; NULL: nothing to learn from the request */
+	struct decoder *request_decoder; /* owned; NULL: it is not encoded */
 	bool request_seen, begun;
 	bool to_head, http10;
 	size_t model_len; /* of the request's model, so far */
 	uint32_t wanted;  /* choices the request asks for; 0: it does not say */
+	bool wants_usage;
 
 	/* answer */
 	enum phase answering;
@@ -104,13 +141,17 @@ struct exchange {
 	bool started, head_cleared;
 	bool answer_close; /* the server will close after it */
 	struct http1_body body;
+	struct decoder *decoder; /* owned; NULL: the content is not encoded */
+	struct point raw;        /* of encoded content: what was read of what the server sent */
 	enum body_kind kind;
 	struct point here;    /* what was read, with what it was */
 	struct point unit;    /* where the current unit began */
 	struct point edge;    /* the last place between units: where the next one will begin */
 	struct point cleared; /* what was released */
+	struct point gone;    /* cleared, when it was last looked at: it added up */
 	bool unit_open, field_open;
 	struct sse sse;
+	struct ndjson lines;
 	enum payload payload;
 	uint8_t end_mark; /* bytes of "[DONE]" matched */
 	uint8_t lead_len;
@@ -122,9 +163,14 @@ struct exchange {
 	struct label label; /* the name under way; len over LABEL_BYTES: too long to be kept */
 	bool label_known;   /* so far it is the one of labels[]: it was not read again */
 
+	struct template *template; /* owned; NULL: none was made */
+	bool template_good;        /* it is the last event */
+	struct draft draft;
+
 	struct text *texts; /* owned */
 	size_t text_count, text_room, last_text;
 	size_t holding;         /* texts with marks */
+	size_t again_bytes;     /* kept of texts that come again */
 	struct choice *choices; /* owned */
 	size_t choice_count, choice_room;
 	bool finishing; /* some choice is */
@@ -132,12 +178,16 @@ struct exchange {
 	struct finding *findings; /* owned */
 	size_t finding_count, finding_room;
 	uint64_t found_at[FINDINGS_MAX]; /* of each: the step of its last hit */
+	uint64_t hits;                   /* met so far */
 	uint64_t step;                   /* of reading: hits of one step are one place in the text */
 
 	/* what a refusal repeats */
 	char fingerprint_text[128];
-	uint64_t created, usage[3];
-	bool has_usage;
+	char time_text[64];
+	uint64_t created, usage[3], number;
+	bool has_usage, message_begun, message_ended;
+	uint64_t usage_at, begun_at, ended_at; /* wire positions of the units that said so first */
+	bool ids_seen, text_seen;
 	size_t tap_at;
 	bool tap_open; /* a string that is to be repeated is under way */
 };
@@ -150,7 +200,7 @@ static inline bool stopped(const struct exchange *x)
 
 /* ---- reading.c: pieces of text meet the scanner ---- */
 
-#define READINGS_MAX 3
+#define READINGS_MAX 5
 #define UNESCAPE_MAX 12
 
 /* One way to read a text. Borrows both. */
@@ -166,14 +216,27 @@ enum exception reading_end(struct exchange *x, struct reading *r, enum channel c
 /* Takes one byte, gives those that are plain now: escapes as UTF-8, all that is none as it is. */
 size_t unescape_byte(struct unescape *u, uint8_t c, uint8_t out[UNESCAPE_MAX]);
 
+/* ---- tap.c: what a refusal repeats, and which choices there are ---- */
+
+enum exception tap_read(struct exchange *x, const struct leaf *leaf);
+
+/* ---- lines.c: JSON messages one behind the other ---- */
+
+enum exception lines_data(struct exchange *x, struct slice data);
+
 /* ---- text.c: texts and what of them is held ---- */
 
+void text_free(struct text *t);
 /* A piece of a text that goes on over units, or of one by itself (`alone`). 0, or the exception. */
 enum exception text_feed(struct exchange *x, const struct leaf *leaf);
 /* A whole text by itself: a field value, a comment. */
 enum exception text_alone(struct exchange *x, enum channel channel, struct slice bytes, bool begin, bool end);
 /* A choice is named; `finish`: it ends with this unit. */
 enum exception text_choice(struct exchange *x, uint32_t index, bool finish);
+/* All that are known end with this unit. */
+void text_choices_finish(struct exchange *x);
+/* NULL: too many. */
+struct choice *choice_of(struct exchange *x, uint32_t index);
 void unit_begin(struct exchange *x);
 /* The unit that began at x->unit is complete and ends at x->here: decides how far the answer is cleared. */
 enum exception unit_end(struct exchange *x);
@@ -185,13 +248,44 @@ void unit_extend(struct exchange *x);
 /* ---- media.c: what an answer says it is ---- */
 
 enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum http1_framing framing,
-                            enum exception *exception);
+                            enum coding *coding, enum exception *exception);
+
+/* ---- encoded.c: content with an encoding ---- */
+
+/* The body begins at x->here. */
+enum exception encoded_begin(struct exchange *x, enum coding coding);
+/* n bytes of framing were read. */
+void encoded_framing(struct exchange *x, size_t n);
+enum exception encoded_data(struct exchange *x, struct slice data);
+/* The body is complete: so must be its encoding. */
+enum exception encoded_end(struct exchange *x);
+
+/* ---- template.c: an event like the one before it ---- */
+
+void template_free(struct template **at);
+/* An event begins at the first byte of `data`, and goes the long way. */
+void template_begin(struct exchange *x, struct slice data);
+/* What it says. */
+void template_leaf(struct exchange *x, const struct leaf *leaf);
+/* It was read, up to `end`. */
+void template_end(struct exchange *x, const uint8_t *end);
+/* It goes on in another piece of input: it will not be one. */
+void template_leave(struct exchange *x);
+/* Reads an event that begins `data`, if it is all there and like the one before it. False: it is not. */
+bool template_read(struct exchange *x, struct slice data, size_t *used, enum exception *e);
 
 /* ---- body.c: bodies become texts ---- */
 
 void body_begin(struct exchange *x);
 /* Content of the body, framing taken off. */
 enum exception body_data(struct exchange *x, struct slice data);
+/* n bytes of content were read, of which `text` are accounted for by whoever scans them. */
+void body_advance(struct exchange *x, size_t n, size_t text);
+/* One JSON message of the answer. */
+void json_begin(struct exchange *x);
+enum exception json_data(struct exchange *x, struct slice data);
+enum exception json_end(struct exchange *x);
+enum exception unparsable(struct exchange *x, const char *why);
 enum exception body_end(struct exchange *x);
 /* A line that is no data is over, if one is under way. */
 enum exception body_line_end(struct exchange *x);

@@ -30,6 +30,7 @@ static enum exception found(struct exchange *x, const struct scan_hit *hit, enum
 
 	bool decides = rule->action == ACTION_BLOCK && !x->blocked;
 
+	x->hits++;
 	if (decides)
 		x->blocked = rule;
 	for (size_t i = 0; i < x->finding_count; i++) {
@@ -63,7 +64,7 @@ static enum exception found(struct exchange *x, const struct scan_hit *hit, enum
 		.choice = choice,
 		.offset = hit->start,
 		.length = (uint32_t)(hit->end - hit->start),
-		.wire = x->unit.wire,
+		.wire = point_wire(&x->unit),
 		.last_offset = hit->start,
 	};
 	return EXCEPTION_NONE;

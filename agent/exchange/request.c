@@ -78,8 +78,8 @@ static struct slice decoded(struct slice path, uint8_t *to, size_t room)
 	return slice_of(to, n);
 }
 
-/* What the server may encode its answer with is what we can read: nothing yet. In place, from the last field on, so
- * that the places of the fields before stay right. */
+/* The server is not to encode its answer: what comes as it is goes out by the event, and can be ended in words. In
+ * place, from the last field on, so that the places of the fields before stay right. */
 static int narrow_encodings(struct lane *l, struct http1_head *h, struct slice head)
 {
 	static const struct slice only = { (const uint8_t *)"identity", 8 };
@@ -121,6 +121,31 @@ static void identify(struct exchange *x, const struct http1_head *h, struct slic
 	}
 }
 
+/* How an answer is read never hangs on its request; a refusal says less where the request could not be read. */
+static void learn_no_more(struct exchange *x)
+{
+	if (x->request_walk)
+		walk_free(x->request_walk);
+	free(x->request_walk);
+	x->request_walk = NULL;
+}
+
+/* `encoding`: the request's, which may be none that we know. */
+static enum exception learn_begin(struct exchange *x, struct slice encoding)
+{
+	enum coding coding;
+
+	if (!coding_of(encoding, &coding))
+		return EXCEPTION_NONE;
+	if (coding != CODING_NONE && decoder_new(&x->request_decoder, coding))
+		return EXCEPTION_MEMORY;
+	x->request_walk = calloc(1, sizeof(*x->request_walk));
+	if (!x->request_walk)
+		return EXCEPTION_MEMORY;
+	walk_start(x->request_walk, x->report.dialect->request);
+	return EXCEPTION_NONE;
+}
+
 static enum exception head_read(struct exchange *x, struct lane *l, struct slice head)
 {
 	struct http1_head *h = &x->reader->head;
@@ -141,11 +166,11 @@ static enum exception head_read(struct exchange *x, struct lane *l, struct slice
 	x->http10 = !h->minor;
 	x->report.dialect = dialect_of(method, decoded(path, plain, sizeof(plain)));
 	http1_body_start(&x->request_body, framing, h->length);
-	if (x->report.dialect->request && framing != HTTP1_NO_BODY && !h->encoded) {
-		x->request_walk = calloc(1, sizeof(*x->request_walk));
-		if (!x->request_walk)
-			return EXCEPTION_MEMORY;
-		walk_start(x->request_walk, x->report.dialect->request);
+	if (x->report.dialect->request && framing != HTTP1_NO_BODY) {
+		enum exception e = learn_begin(x, slice_of(head.at + h->content_encoding.at, h->content_encoding.len));
+
+		if (e != EXCEPTION_NONE)
+			return e;
 	}
 	if (narrow_encodings(l, h, head))
 		return EXCEPTION_REQUEST_TOO_LARGE;
@@ -198,15 +223,30 @@ static void learn(struct exchange *x, struct slice data)
 			copy_shown(x->report.model + x->model_len, room, leaf.text);
 			x->model_len = strlen(x->report.model);
 		}
+		if (step == STEP_ITEM && leaf.tap == TAP_WANTS_USAGE && !leaf.string)
+			x->wants_usage = slice_is(leaf.text, SLICE("true"));
 		if (step == STEP_ITEM && leaf.tap == TAP_N && !leaf.string)
 			for (size_t i = 0; i < leaf.text.len && x->wanted < CHOICES_MAX; i++)
 				if (leaf.text.at[i] >= '0' && leaf.text.at[i] <= '9')
 					x->wanted = x->wanted * 10 + (leaf.text.at[i] - '0');
 	} while (step == STEP_ITEM);
-	if (step == STEP_BAD) {
-		walk_free(x->request_walk);
-		free(x->request_walk);
-		x->request_walk = NULL;
+	if (step == STEP_BAD)
+		learn_no_more(x);
+}
+
+/* An encoded body: what cannot be decoded tells nothing, either. */
+static void learn_encoded(struct exchange *x, struct slice data)
+{
+	struct slice piece;
+
+	for (size_t i = 0; i < data.len && x->request_walk; i++) {
+		enum step step;
+
+		decoder_give(x->request_decoder, data.at[i]);
+		while ((step = decoder_take(x->request_decoder, &piece)) == STEP_ITEM && x->request_walk)
+			learn(x, piece);
+		if (step == STEP_BAD)
+			learn_no_more(x);
 	}
 }
 
@@ -223,7 +263,9 @@ static enum exception read_body(struct exchange *x, struct lane *l)
 			return EXCEPTION_REQUEST_MALFORMED;
 		}
 		l->parsed += used;
-		if (step == STEP_ITEM && item.kind == HTTP1_DATA && x->request_walk)
+		if (step == STEP_ITEM && item.kind == HTTP1_DATA && x->request_decoder)
+			learn_encoded(x, item.data);
+		else if (step == STEP_ITEM && item.kind == HTTP1_DATA && x->request_walk)
 			learn(x, item.data);
 		/* The end of a body comes by a call of its own. */
 	} while (step == STEP_ITEM ? item.kind != HTTP1_END : used > 0);

@@ -23,7 +23,13 @@ static bool goes_on(enum channel channel)
 /* Generated text of a choice, as the tables know it. */
 static bool is_prose(enum channel channel)
 {
-	return channel >= CHANNEL_CONTENT && channel <= CHANNEL_TOOL_ARGUMENTS;
+	return (channel >= CHANNEL_CONTENT && channel <= CHANNEL_TOOL_ARGUMENTS) || channel == CHANNEL_LOGPROBS;
+}
+
+/* Nobody knows how its strings are put together: each is read by itself, too. */
+static bool is_apart(enum channel channel)
+{
+	return channel == CHANNEL_OTHER || channel == CHANNEL_LOGPROBS;
 }
 
 /* ---- texts ---- */
@@ -33,6 +39,16 @@ static void forget_marks(struct exchange *x, struct text *t)
 	if (t->mark_first != t->mark_end)
 		x->holding--;
 	t->mark_first = t->mark_end = 0;
+}
+
+void text_free(struct text *t)
+{
+	if (t->again)
+		buf_free(&t->again->seen);
+	free(t->again);
+	free(t->marks);
+	t->again = NULL;
+	t->marks = NULL;
 }
 
 static bool is_cut(const struct text *t)
@@ -57,8 +73,7 @@ static bool spent(const struct exchange *x, const struct text *t)
 static void give_up(struct exchange *x, struct text *t)
 {
 	forget_marks(x, t);
-	free(t->marks);
-	t->marks = NULL;
+	text_free(t);
 	if (t->twin && !t->is_twin) {
 		forget_marks(x, &x->texts[t->twin]);
 		x->texts[t->twin].is_orphan = true;
@@ -151,6 +166,7 @@ static bool make_twin(struct exchange *x, size_t at)
 	if (!t)
 		return false;
 	*t = *of;
+	t->again = NULL;
 	t->is_twin = true;
 	t->is_orphan = false;
 	t->mark_first = 0;
@@ -166,7 +182,7 @@ static bool make_twin(struct exchange *x, size_t at)
 	return true;
 }
 
-static struct choice *choice_of(struct exchange *x, uint32_t index)
+struct choice *choice_of(struct exchange *x, uint32_t index)
 {
 	for (size_t i = 0; i < x->choice_count; i++)
 		if (x->choices[i].index == index)
@@ -195,6 +211,13 @@ enum exception text_choice(struct exchange *x, uint32_t index, bool finish)
 	if (finish && !c->finished)
 		x->finishing = c->finishing = true;
 	return EXCEPTION_NONE;
+}
+
+void text_choices_finish(struct exchange *x)
+{
+	for (size_t i = 0; i < x->choice_count; i++)
+		if (!x->choices[i].finished)
+			x->finishing = x->choices[i].finishing = true;
 }
 
 enum exception text_alone(struct exchange *x, enum channel channel, struct slice bytes, bool begin, bool finish)
@@ -242,33 +265,184 @@ static enum exception text_label(struct exchange *x, const struct leaf *leaf)
 	return e;
 }
 
-/* A piece of a text that goes on. Nobody knows how strings of CHANNEL_OTHER are put together: they are read by
- * themselves, too. */
-static enum exception go_on(struct exchange *x, const struct leaf *leaf, struct text *t)
+/* The text at `at` is about to be read: it has a twin from its first backslash on. Texts may move. */
+static enum exception make_ready(struct exchange *x, size_t at, struct slice bytes)
 {
-	struct reading readings[READINGS_MAX] = { { .state = &t->state } };
-	size_t count = 1;
-
-	if (!touch(x, t))
+	if (!touch(x, &x->texts[at]))
 		return EXCEPTION_MEMORY;
-	if (!t->twin && memchr(leaf->text.at, '\\', leaf->text.len)) {
-		size_t at = (size_t)(t - x->texts);
+	if (!x->texts[at].twin && memchr(bytes.at, '\\', bytes.len) && !make_twin(x, at))
+		return EXCEPTION_TOO_MANY_TEXTS;
+	if (x->texts[at].twin && !touch(x, &x->texts[x->texts[at].twin]))
+		return EXCEPTION_MEMORY;
+	return EXCEPTION_NONE;
+}
 
-		if (!make_twin(x, at))
-			return EXCEPTION_TOO_MANY_TEXTS;
-		t = &x->texts[at];
-		readings[0].state = &t->state;
-	}
+/* Its readings, behind those that are there. */
+static size_t add_readings(struct exchange *x, size_t at, struct reading *readings, size_t count)
+{
+	struct text *t = &x->texts[at];
+
+	readings[count++] = (struct reading){ .state = &t->state };
 	if (t->twin) {
 		struct text *twin = &x->texts[t->twin];
 
-		if (!touch(x, twin))
-			return EXCEPTION_MEMORY;
 		readings[count++] = (struct reading){ &twin->state, &twin->escapes };
 	}
-	if (leaf->channel == CHANNEL_OTHER)
+	return count;
+}
+
+/* A piece of a text that goes on. */
+static enum exception go_on(struct exchange *x, const struct leaf *leaf, size_t at)
+{
+	struct reading readings[READINGS_MAX];
+	enum exception e = make_ready(x, at, leaf->text);
+	size_t count;
+
+	if (e != EXCEPTION_NONE)
+		return e;
+	count = add_readings(x, at, readings, 0);
+	if (is_apart(leaf->channel))
 		readings[count++] = (struct reading){ .state = &x->one };
 	return readings_feed(x, readings, count, leaf->text, leaf->channel, leaf->choice);
+}
+
+/* ---- texts that come again ---- */
+
+/* Messages that have all that was seen and more, until a text is taken for one that comes whole in each; bytes that
+ * there must be. Parts that follow each other do not begin with each other so often. */
+#define AGAIN_GROWN 3
+#define AGAIN_BYTES 32
+#define AGAIN_MAX   (4u << 20)
+
+/* What is given up is read by the other reading. */
+static void drop(struct exchange *x, size_t at)
+{
+	struct text *t = &x->texts[at];
+	struct text *twin = t->twin ? &x->texts[t->twin] : NULL;
+
+	forget_marks(x, t);
+	t->touched = false;
+	t->state = (struct scan_state){};
+	t->escapes = (struct unescape){};
+	if (!twin)
+		return;
+	forget_marks(x, twin);
+	twin->touched = false;
+	twin->state = (struct scan_state){};
+	twin->escapes = (struct unescape){};
+}
+
+/* It comes in parts: what was kept for comparison is not needed. */
+static void take_parts(struct exchange *x, size_t at)
+{
+	struct again *a = x->texts[at].again;
+
+	a->parts = true;
+	x->again_bytes -= buf_len(&a->seen);
+	buf_free(&a->seen);
+	drop(x, at);
+}
+
+/* The part of `bytes` that was not seen before. */
+static enum exception fresh(struct exchange *x, size_t at, struct slice bytes, struct slice *new)
+{
+	struct again *a = x->texts[at].again;
+	size_t left, n;
+
+	if (a->parts)
+		return EXCEPTION_NONE;
+	left = buf_len(&a->seen) - a->at;
+	n = left < bytes.len ? left : bytes.len;
+	if (n && memcmp(buf_slice(&a->seen).at + a->at, bytes.at, n)) {
+		if (a->whole)
+			return EXCEPTION_TEXT_CHANGED;
+		take_parts(x, at);
+		return EXCEPTION_NONE;
+	}
+	*new = slice_from(bytes, n);
+	if (x->again_bytes + new->len > AGAIN_MAX)
+		return EXCEPTION_EVENT_TOO_LARGE;
+	if (buf_add(&a->seen, *new))
+		return EXCEPTION_MEMORY;
+	x->again_bytes += new->len;
+	a->at += bytes.len;
+	return EXCEPTION_NONE;
+}
+
+/* The text of this message is over: had it all that was seen, and more? */
+static void again_end(struct exchange *x, size_t at, size_t joined)
+{
+	struct again *a = x->texts[at].again;
+
+	if (a->parts || a->whole)
+		return;
+	if (a->at < a->before) {
+		take_parts(x, at);
+		return;
+	}
+	a->grown = a->before >= AGAIN_BYTES && a->at > a->before ? a->grown + 1 : 0;
+	a->whole = a->grown >= AGAIN_GROWN;
+	if (a->whole)
+		drop(x, joined);
+}
+
+/* What the text is compared by, made when it begins. */
+static struct again *again_of(struct exchange *x, size_t at, bool begin)
+{
+	struct again *a = x->texts[at].again;
+
+	if (!a) {
+		a = x->texts[at].again = calloc(1, sizeof(*a));
+		if (!a)
+			return NULL;
+		a->seen = BUF(AGAIN_MAX);
+	}
+	if (begin) {
+		a->at = 0;
+		a->before = buf_len(&a->seen);
+	}
+	return a;
+}
+
+/* Two readings of a piece, side by side: what is new in it, and all of it as the next part. */
+static enum exception text_again(struct exchange *x, const struct leaf *leaf)
+{
+	struct leaf part = *leaf;
+	struct reading readings[READINGS_MAX];
+	struct slice new = leaf->text;
+	size_t at, joined, count = 0;
+	enum exception e;
+	struct again *a;
+	struct text *t = text_of(x, leaf);
+
+	if (!t)
+		return EXCEPTION_TOO_MANY_TEXTS;
+	at = (size_t)(t - x->texts);
+	part.path |= (uint64_t)1 << 40;
+	t = text_of(x, &part);
+	if (!t)
+		return EXCEPTION_TOO_MANY_TEXTS;
+	joined = (size_t)(t - x->texts);
+	a = again_of(x, at, leaf->begin);
+	if (!a)
+		return EXCEPTION_MEMORY;
+	e = fresh(x, at, leaf->text, &new);
+	part.text = slice_of(leaf->text.at, leaf->text.len - new.len);
+	if (e == EXCEPTION_NONE && part.text.len && !a->whole)
+		e = go_on(x, &part, joined);
+	if (e == EXCEPTION_NONE && new.len && !a->parts)
+		e = make_ready(x, at, new);
+	if (e == EXCEPTION_NONE && new.len && !a->whole)
+		e = make_ready(x, joined, new);
+	if (e == EXCEPTION_NONE && new.len && !a->parts)
+		count = add_readings(x, at, readings, count);
+	if (e == EXCEPTION_NONE && new.len && !a->whole)
+		count = add_readings(x, joined, readings, count);
+	if (e == EXCEPTION_NONE && count && !stopped(x))
+		e = readings_feed(x, readings, count, new, leaf->channel, leaf->choice);
+	if (e == EXCEPTION_NONE && leaf->end && !stopped(x))
+		again_end(x, at, joined);
+	return e;
 }
 
 enum exception text_feed(struct exchange *x, const struct leaf *leaf)
@@ -287,14 +461,17 @@ enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 			return EXCEPTION_TOO_MANY_TEXTS;
 		if (c->finished && leaf->text.len)
 			return EXCEPTION_TEXT_AFTER_FINISH;
-	} else if (leaf->channel == CHANNEL_OTHER && leaf->begin) {
+		x->text_seen |= leaf->channel != CHANNEL_LOGPROBS;
+	}
+	if (is_apart(leaf->channel) && leaf->begin)
 		x->one = (struct scan_state){};
-	}
-	if (leaf->text.len) {
+	if (leaf->again) {
+		e = text_again(x, leaf);
+	} else if (leaf->text.len) {
 		t = text_of(x, leaf);
-		e = t ? go_on(x, leaf, t) : EXCEPTION_TOO_MANY_TEXTS;
+		e = t ? go_on(x, leaf, (size_t)(t - x->texts)) : EXCEPTION_TOO_MANY_TEXTS;
 	}
-	if (e == EXCEPTION_NONE && leaf->channel == CHANNEL_OTHER && leaf->end && !stopped(x))
+	if (e == EXCEPTION_NONE && is_apart(leaf->channel) && leaf->end && !stopped(x))
 		e = reading_end(x, &(struct reading){ .state = &x->one }, leaf->channel, leaf->choice);
 	return e;
 }

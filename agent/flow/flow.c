@@ -185,6 +185,18 @@ void flow_exchange_over(struct flow *f)
 	struct worker *w = f->worker;
 	const struct exchange_report *r = exchange_report(f->x);
 
+	if (!coverage_holds(&r->coverage)) {
+		exchange_except(f->x, EXCEPTION_COVERAGE, "at the end");
+		r = exchange_report(f->x);
+	}
+	if (r->exception == EXCEPTION_COVERAGE) {
+		count(&w->stats.coverage_mismatches, 1);
+		log_error("coverage: bytes of an answer do not add up: service=%s in=%llu scanned=%llu structural=%llu "
+		          "withheld=%llu",
+		          w->o.services[f->service], (unsigned long long)r->coverage.in,
+		          (unsigned long long)r->coverage.scanned, (unsigned long long)r->coverage.structural,
+		          (unsigned long long)r->coverage.withheld);
+	}
 	count(&w->stats.exchanges, 1);
 	count(&w->stats.events, r->events);
 	count(&w->stats.bytes_in, r->coverage.in);

@@ -35,6 +35,7 @@ struct worker_stats {
 	uint64_t exceptions[EXCEPTION_COUNT];
 	uint64_t stopped, stop_confirmed, stop_not_confirmed;
 	uint64_t records_lost;
+	uint64_t coverage_mismatches; /* exchanges whose bytes did not add up: always 0 */
 };
 
 /* Makes the worker of loop `index` and takes its listeners into `l`. Shares the ruleset. Errors: -errno. */

@@ -8,7 +8,8 @@
 
 #include "base/own.h"
 
-_Static_assert((int)CHANNEL__CONTENT == (int)CHANNEL_CONTENT && (int)CHANNEL__HEADER == (int)CHANNEL_HEADER,
+_Static_assert((int)CHANNEL__CONTENT == (int)CHANNEL_CONTENT && (int)CHANNEL__HEADER == (int)CHANNEL_HEADER &&
+                       (int)CHANNEL__LOGPROBS == (int)CHANNEL_LOGPROBS,
                "channels are numbered alike in stream and in the record");
 
 void note_new_id(struct flow *f)

@@ -11,7 +11,7 @@
 
 #include "base/own.h"
 
-#define SLOTS_MAX    (1u << 28) /* 4 GiB of nodes */
+#define SLOTS_MAX    (1u << 28) /* 2 GiB of nodes; bases leave room for four flags */
 #define SIZE_CLASSES 24
 #define RUN_MAX      16 /* nodes of an unbranched end of a word that are put side by side */
 #define CHECK_FREE   UINT32_MAX
@@ -42,6 +42,9 @@ struct builder {
 	uint32_t used;       /* slots in use end here */
 	uint32_t base_max;
 	size_t output_room;
+	const bool *letter;
+	uint8_t *edged; /* owned: by slot, the node or one of its fail chain begins with an edge */
+	bool waits;
 	struct level now, next;
 	uint16_t *set;  /* owned: symbols of the children of the node at hand */
 	uint32_t *from; /* owned: where their ranges begin, one more than symbols */
@@ -54,6 +57,7 @@ static void builder_free(struct builder *b)
 	free(b->taken);
 	free(b->set);
 	free(b->from);
+	free(b->edged);
 }
 
 static void take(struct builder *b, uint32_t slot)
@@ -71,15 +75,25 @@ static uint64_t taken64(const struct builder *b, uint32_t at)
 	return at & 63 ? w[0] >> (at & 63) | w[1] << (64 - (at & 63)) : w[0];
 }
 
+/* *at, an array of slots, gets `slots` of them; those new are zero. */
+static int grow_array(void *at, size_t size, size_t old, size_t slots)
+{
+	void *now;
+
+	memcpy(&now, at, sizeof(now));
+	now = realloc(now, slots * size);
+	if (!now)
+		return -ENOMEM;
+	memset((uint8_t *)now + old * size, 0, (slots - old) * size);
+	memcpy(at, &now, sizeof(now));
+	return 0;
+}
+
 /* All per-slot arrays for slots below `want`. New slots are free. */
 static int grow(struct builder *b, size_t want)
 {
 	struct automaton *a = b->a;
-	size_t slots = a->slots ? a->slots : 256;
-	struct node *nodes;
-	uint64_t *taken;
-	uint16_t *hold;
-	uint32_t *out;
+	size_t slots = a->slots ? a->slots : 256, old = a->slots, words;
 
 	if (want <= a->slots)
 		return 0;
@@ -87,36 +101,16 @@ static int grow(struct builder *b, size_t want)
 		return -E2BIG;
 	while (slots < want)
 		slots += slots / 2;
-	nodes = realloc(a->nodes, slots * sizeof(*nodes));
-	if (!nodes)
+	words = slots / 64 + 3;
+	if (grow_array(&a->nodes, sizeof(*a->nodes), old, slots) || grow_array(&a->fail, sizeof(*a->fail), old, slots) ||
+	    grow_array(&a->out, sizeof(*a->out), old, slots) || grow_array(&a->hold, sizeof(*a->hold), old, slots) ||
+	    (b->waits && grow_array(&a->wait, sizeof(*a->wait), old, slots)) ||
+	    (b->edge && grow_array(&b->edged, sizeof(*b->edged), old, slots)) ||
+	    grow_array(&b->taken, sizeof(*b->taken), b->taken_words, words))
 		return -ENOMEM;
-	a->nodes = nodes;
-	hold = realloc(a->hold, slots * sizeof(*hold));
-	if (!hold)
-		return -ENOMEM;
-	a->hold = hold;
-	memset(hold + a->slots, 0, (slots - a->slots) * sizeof(*hold));
-	out = realloc(a->out, slots * sizeof(*out));
-	if (!out)
-		return -ENOMEM;
-	a->out = out;
-	memset(out + a->slots, 0, (slots - a->slots) * sizeof(*out));
-	if (b->edge) {
-		uint32_t *edge = realloc(a->edge, slots * sizeof(*edge));
-
-		if (!edge)
-			return -ENOMEM;
-		a->edge = edge;
-		memset(edge + a->slots, 0, (slots - a->slots) * sizeof(*edge));
-	}
-	taken = realloc(b->taken, (slots / 64 + 3) * sizeof(*taken));
-	if (!taken)
-		return -ENOMEM;
-	b->taken = taken;
-	memset(taken + b->taken_words, 0, (slots / 64 + 3 - b->taken_words) * sizeof(*taken));
-	b->taken_words = slots / 64 + 3;
+	b->taken_words = words;
 	for (; a->slots < slots; a->slots++)
-		a->nodes[a->slots] = (struct node){ .check = CHECK_FREE };
+		a->nodes[a->slots].check = CHECK_FREE;
 	return 0;
 }
 
@@ -198,8 +192,8 @@ static int push(struct level *l, struct range r)
 	return 0;
 }
 
-/* The needles words[low..low+count) end at `node`. */
-static int add_output(struct builder *b, uint32_t node, uint32_t low, uint32_t count, uint16_t real)
+/* The needles words[low..low+count) end at a node: *head is the output of its next shorter suffix, and becomes theirs. */
+static int add_output(struct builder *b, uint32_t *head, uint32_t low, uint32_t count, uint16_t real)
 {
 	struct automaton *a = b->a;
 
@@ -214,15 +208,9 @@ static int add_output(struct builder *b, uint32_t node, uint32_t low, uint32_t c
 		if (!a->output_count)
 			a->outputs[a->output_count++] = (struct output){ 0 };
 	}
-	a->outputs[a->output_count] = (struct output){ low, count, a->out[node], real };
-	a->out[node] = (uint32_t)a->output_count++;
-	a->nodes[node].fail |= NODE_OUT;
+	a->outputs[a->output_count] = (struct output){ low, count, *head, real };
+	*head = (uint32_t)a->output_count++;
 	return 0;
-}
-
-static uint32_t rest(const struct automaton *a, uint32_t node)
-{
-	return a->nodes[node].base == NODE_LEAF ? a->nodes[node].fail & ~NODE_OUT : node;
 }
 
 static uint16_t symbol_at(const struct builder *b, uint32_t word, size_t depth)
@@ -230,34 +218,69 @@ static uint16_t symbol_at(const struct builder *b, uint32_t word, size_t depth)
 	return b->pool[b->words[word].start + depth];
 }
 
+/* Whether a word of a text begins with r's child by `symbol`, as far as the words know. */
+static bool begins(const struct builder *b, const struct range *r, uint16_t symbol, size_t depth)
+{
+	uint16_t before = depth > 1 ? symbol_at(b, r->low, depth - 2) : 0;
+
+	return before && before != b->edge && b->letter[symbol] && !b->letter[before];
+}
+
+/* Flags of the new node `slot` that come from its fail node. */
+static uint32_t inherit(struct builder *b, const struct range *r, uint32_t slot, uint32_t fail)
+{
+	struct automaton *a = b->a;
+	uint32_t rest = automaton_rest(a, fail), flags = 0;
+
+	a->fail[slot] = rest;
+	a->out[slot] = a->out[fail];
+	if (b->waits)
+		a->wait[slot] = a->wait[fail];
+	if (b->edge) {
+		if (b->edged[rest])
+			flags = NODE_DEEP;
+		b->edged[slot] = b->edged[rest] || b->edged[r->node] || r->node == AT_SLOT(a->root[b->edge][0]);
+	}
+	return a->hold[rest] > NODE_SHALLOW ? NODE_DEEP : flags;
+}
+
 /* Makes the child of r by set[i]; it is at `depth`, and its place is free. */
 static int add_child(struct builder *b, const struct range *r, size_t i, size_t depth, uint16_t run)
 {
 	struct automaton *a = b->a;
 	uint16_t symbol = b->set[i], real = r->real + (symbol != b->edge);
-	uint32_t low = b->from[i], high = b->from[i + 1], ends = low, slot = a->nodes[r->node].base + symbol, fail;
+	uint32_t low = b->from[i], high = b->from[i + 1], now = low, ends, fail = NODE_ROOT, flags;
+	uint32_t slot = (a->nodes[r->node].base & NODE_BASE) + symbol;
+	int error = 0;
 
-	while (ends < high && b->words[ends].len == depth)
+	while (now < high && b->words[now].len == depth && !b->words[now].wait)
+		now++;
+	for (ends = now; ends < high && b->words[ends].len == depth;)
 		ends++;
-	if (r->node == NODE_ROOT) {
-		fail = NODE_ROOT;
-		a->root[symbol] = slot;
-	} else {
-		fail = automaton_step(a->nodes, a->root, a->nodes[r->node].fail & ~NODE_OUT, symbol);
-	}
+	if (r->node == NODE_ROOT)
+		a->root[symbol][0] = AT(slot, 0);
+	else
+		fail = automaton_step(a, a->fail[r->node], symbol, begins(b, r, symbol, depth));
+	if (r->node == NODE_ROOT ? !a->root[symbol][1] : b->edge && r->node == AT_SLOT(a->root[b->edge][0]))
+		a->root[symbol][1] = AT(slot, 0);
 	take(b, slot);
 	a->states++;
-	a->nodes[slot] = (struct node){ ends == high ? NODE_LEAF : 0, r->node, rest(a, fail), 0 };
-	a->nodes[r->node].some |= 1u << (symbol & 31);
-	a->out[slot] = a->out[fail];
+	flags = inherit(b, r, slot, fail);
+	a->hold[slot] = real;
+	if (now > low)
+		error = add_output(b, &a->out[slot], low, now - low, real);
+	if (!error && ends > now)
+		error = add_output(b, &a->wait[slot], now, ends - now, real);
+	if (error)
+		return error;
 	if (a->out[slot])
-		a->nodes[slot].fail |= NODE_OUT;
-	if (ends > low) {
-		int error = add_output(b, slot, low, ends - low, real);
-
-		if (error)
-			return error;
-	}
+		flags |= NODE_OUT;
+	if (b->waits && a->wait[slot])
+		flags |= NODE_WAIT;
+	if (now == high)
+		flags |= NODE_LEAF;
+	/* Root has its own table; a probe from it must miss. */
+	a->nodes[slot] = (struct node){ flags, r->node == NODE_ROOT ? CHECK_ROOT : r->node };
 	return ends == high ? 0 : push(&b->next, (struct range){ ends, high, slot, real, run });
 }
 
@@ -311,19 +334,10 @@ static int expand(struct builder *b, const struct range *r, size_t depth)
 		return error;
 	if (base > b->base_max)
 		b->base_max = base;
-	a->nodes[r->node].base = base;
-	a->hold[r->node] = r->real;
+	a->nodes[r->node].base |= base;
 	for (size_t i = 0; i < n && !error; i++)
 		error = add_child(b, r, i, depth + 1, run);
-	if (error || !b->edge)
-		return error;
-	for (size_t i = 0; i < n; i++)
-		if (b->set[i] == b->edge) {
-			a->edge[r->node] = base + b->edge;
-			return 0;
-		}
-	a->edge[r->node] = r->node == NODE_ROOT ? NODE_ROOT : a->edge[a->nodes[r->node].fail & ~NODE_OUT];
-	return 0;
+	return error;
 }
 
 static int compare(const void *x, const void *y, void *pool)
@@ -339,6 +353,8 @@ static int compare(const void *x, const void *y, void *pool)
 			return p[i] < q[i] ? -1 : 1;
 	if (a->len != b->len)
 		return a->len < b->len ? -1 : 1;
+	if (a->wait != b->wait)
+		return a->wait ? 1 : -1;
 	/* The place in the pool is the place in the caller's list: ids of one text keep their order. */
 	return a->start < b->start ? -1 : a->start > b->start;
 }
@@ -352,6 +368,7 @@ static int start(struct builder *b, const struct word *words, size_t count)
 	a->ids = malloc((count ? count : 1) * sizeof(*a->ids));
 	b->set = malloc((a->symbols + 1) * sizeof(*b->set));
 	b->from = malloc((a->symbols + 2) * sizeof(*b->from));
+	a->edges = b->edge || b->waits;
 	if (!a->root || !a->ids || !b->set || !b->from)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++)
@@ -361,40 +378,55 @@ static int start(struct builder *b, const struct word *words, size_t count)
 	if (error)
 		return error;
 	take(b, NODE_ROOT);
-	a->nodes[NODE_ROOT] = (struct node){ .check = CHECK_ROOT };
 	a->states = 1;
 	return count ? push(&b->now, (struct range){ 0, (uint32_t)count, NODE_ROOT, 0, 0 }) : 0;
 }
 
-/* Gives back what the doubling took too much. */
+static void trim_array(void *at, size_t size, size_t slots)
+{
+	void *now;
+
+	memcpy(&now, at, sizeof(now));
+	now = now ? realloc(now, slots * size) : NULL;
+	if (now)
+		memcpy(at, &now, sizeof(now));
+}
+
+/* Gives back what the doubling took too much. No probe leaves the array. */
 static void trim(struct builder *b)
 {
 	struct automaton *a = b->a;
 	size_t slots = (size_t)b->base_max + a->symbols + 1;
-	void *at;
 
 	if (slots < b->used)
 		slots = b->used;
-	if ((at = realloc(a->nodes, slots * sizeof(*a->nodes))))
-		a->nodes = at;
-	if ((at = realloc(a->hold, slots * sizeof(*a->hold))))
-		a->hold = at;
-	if ((at = realloc(a->out, slots * sizeof(*a->out))))
-		a->out = at;
-	if (a->edge && (at = realloc(a->edge, slots * sizeof(*a->edge))))
-		a->edge = at;
-	if (a->outputs && (at = realloc(a->outputs, a->output_count * sizeof(*a->outputs))))
-		a->outputs = at;
+	trim_array(&a->nodes, sizeof(*a->nodes), slots);
+	trim_array(&a->fail, sizeof(*a->fail), slots);
+	trim_array(&a->hold, sizeof(*a->hold), slots);
+	trim_array(&a->out, sizeof(*a->out), slots);
+	trim_array(&a->wait, sizeof(*a->wait), slots);
+	trim_array(&a->outputs, sizeof(*a->outputs), a->output_count);
 	a->slots = slots;
 }
 
-int automaton_build(struct automaton *a, struct word *words, size_t count, const uint16_t *pool, size_t symbols,
-                    uint16_t edge)
+/* Bases of the first nodes are known at the end only. */
+static void finish_roots(struct automaton *a)
 {
-	owned(builder_free) struct builder b = { .a = a, .words = words, .pool = pool, .edge = edge };
+	for (size_t c = 0; c <= a->symbols; c++)
+		for (size_t k = 0; k < 2; k++)
+			a->root[c][k] = AT(AT_SLOT(a->root[c][k]), a->nodes[AT_SLOT(a->root[c][k])].base);
+}
+
+int automaton_build(struct automaton *a, struct word *words, size_t count, const uint16_t *pool, size_t symbols,
+                    uint16_t edge, const bool *letter)
+{
+	owned(builder_free) struct builder b = {
+		.a = a, .words = words, .pool = pool, .edge = edge, .letter = letter
+	};
 	int error;
 
 	for (size_t i = 0; i < count; i++) {
+		b.waits |= words[i].wait;
 		words[i].key = 0;
 		for (size_t k = 0; k < 4; k++)
 			words[i].key = words[i].key << 16 | (k < words[i].len ? pool[words[i].start + k] : 0);
@@ -411,8 +443,10 @@ int automaton_build(struct automaton *a, struct word *words, size_t count, const
 		b.next = swap;
 		b.next.len = 0;
 	}
-	if (!error)
+	if (!error) {
 		trim(&b);
+		finish_roots(a);
+	}
 	return error;
 }
 
@@ -420,8 +454,9 @@ void automaton_free(struct automaton *a)
 {
 	free(a->nodes);
 	free(a->root);
-	free(a->edge);
+	free(a->fail);
 	free(a->out);
+	free(a->wait);
 	free(a->hold);
 	free(a->outputs);
 	free(a->ids);

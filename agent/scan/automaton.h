@@ -3,8 +3,13 @@
  * automaton.h - Aho-Corasick over symbols, as a double array.
  *
  * The child of node n by symbol c is at base(n) + c if check there says n. A leaf (a needle's end that begins no other)
- * is never a state between characters: its hits are delivered and the walk goes on at its fail node, which saves a
+ * is never a state between characters: its hits are delivered and the walk goes on at its fail node, which spares a
  * probe that must miss and makes the hold of a leaf that of its fail chain.
+ *
+ * What ordinary text costs is not instructions but branches that nobody can predict: is there a child, how far down
+ * does the fail chain lead? So a step has none. Beside the state walks the state of the last symbol alone; with one probe
+ * it gives the answer for every state whose fail node is no deeper than one, and the probes of a symbol do not wait for
+ * each other. Other nodes are marked NODE_DEEP, and their misses follow the chain.
  */
 #pragma once
 
@@ -13,16 +18,19 @@
 #include <stdint.h>
 
 #define NODE_ROOT 0u
-#define NODE_LEAF UINT32_MAX /* as base */
 
-#define NODE_OUT (1u << 31) /* in fail: something ends here */
+/* Beside the base. */
+#define NODE_OUT  (1u << 31) /* a needle ends here, or at a suffix */
+#define NODE_WAIT (1u << 30) /* so does one that waits for the end of the word */
+#define NODE_DEEP (1u << 29) /* a miss must follow the fail chain */
+#define NODE_LEAF (1u << 28)
+#define NODE_BASE (NODE_LEAF - 1)
+
+#define NODE_SHALLOW 1 /* fail nodes up to this depth are answered without the chain */
 
 struct node {
-	uint32_t base;
+	uint32_t base; /* and flags */
 	uint32_t check; /* parent */
-	uint32_t fail;  /* longest proper suffix that is a node, leaves passed over; and NODE_OUT */
-	uint32_t some;  /* bit c % 32 is set if there may be a child by symbol c. Most steps miss, and this bit spares
-	                 * them  the slot of a stranger, which is a cache line */
 };
 
 /* Needles that end at one node, and the output of the next shorter suffix. */
@@ -32,15 +40,22 @@ struct output {
 	uint32_t length; /* symbols without edges */
 };
 
+/* A node with its base and flags: what a step needs of it without a load. */
+#define AT(slot, base) ((uint64_t)(slot) << 32 | (base))
+#define AT_SLOT(at)    ((uint32_t)((at) >> 32))
+#define AT_BASE(at)    ((uint32_t)(at))
+
 struct automaton {
-	struct node *nodes; /* owned, as all below */
-	uint32_t *root;     /* root's children by symbol; one load instead of a probe, the most frequent step of all */
-	uint32_t *edge;     /* where a word edge leads, fails followed; NULL if no needle has an edge */
-	uint32_t *out;      /* outputs that end at the node, 0: none */
-	uint16_t *hold;     /* symbols of the node, edges not counted */
+	struct node *nodes;    /* owned, as all below */
+	uint64_t (*root)[2];   /* root's children by symbol, AT(); second: where a word begins */
+	uint32_t *fail;        /* longest proper suffix that is a node, leaves passed over */
+	uint32_t *out;         /* outputs that end at the node, 0: none */
+	uint32_t *wait;        /* those that wait for the end of the word; NULL if there are none */
+	uint16_t *hold;        /* symbols of the node, edges not counted */
 	struct output *outputs;
 	uint32_t *ids;
 	size_t slots, states, output_count, id_count, symbols;
+	bool edges; /* some needle begins or ends with an edge */
 };
 
 /* One needle as symbols. */
@@ -48,29 +63,31 @@ struct word {
 	uint64_t key; /* its first four symbols: most comparisons end there */
 	uint32_t start, id;
 	uint16_t len;
+	bool wait; /* its last symbol must end a word */
 };
 
 /* Builds *a from words[0..count), which it sorts; pool holds their symbols, all in 1..symbols. `edge` is the symbol of
- * word edges or 0. Errors: -ENOMEM; -E2BIG if there would be too many nodes. The caller frees in each case. */
+ * a word edge, with which words may begin, or 0; letter[symbol]: of a script that separates words. Errors: -ENOMEM;
+ * -E2BIG if there would be too many nodes. The caller frees in each case. */
 int automaton_build(struct automaton *a, struct word *words, size_t count, const uint16_t *pool, size_t symbols,
-                    uint16_t edge);
+                    uint16_t edge, const bool *letter);
 void automaton_free(struct automaton *a);
 
-/* One symbol on. */
-static inline uint32_t automaton_step(const struct node *nodes, const uint32_t *root, uint32_t node, uint32_t symbol)
+/* One symbol on, by the chain: the node, a leaf too. */
+static inline uint32_t automaton_step(const struct automaton *a, uint32_t node, uint32_t symbol, bool begins)
 {
-	if (!symbol)
-		return NODE_ROOT;
 	while (node != NODE_ROOT) {
-		const struct node *n = &nodes[node];
+		uint32_t to = (a->nodes[node].base & NODE_BASE) + symbol;
 
-		if (n->some >> (symbol & 31) & 1) {
-			uint32_t to = n->base + symbol;
-
-			if (nodes[to].check == node)
-				return to;
-		}
-		node = n->fail & ~NODE_OUT;
+		if (a->nodes[to].check == node)
+			return to;
+		node = a->fail[node];
 	}
-	return root[symbol];
+	return AT_SLOT(a->root[symbol][begins]);
+}
+
+/* The node where the walk goes on after the hits of this one. */
+static inline uint32_t automaton_rest(const struct automaton *a, uint32_t node)
+{
+	return a->nodes[node].base & NODE_LEAF ? a->fail[node] : node;
 }

@@ -4,11 +4,13 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/own.h"
 #include "scan/scanner.h"
 
 #define SYMBOLS_MAX UINT16_MAX
+#define HUGE_PAGE   ((size_t)2 << 20)
 
 const char *const scan_fault_text[SCAN_FAULT_COUNT] = {
 	[SCAN_FINE] = "fine",
@@ -32,6 +34,7 @@ struct compile {
 	uint32_t *number;   /* by folded code point: first its count, then its symbol */
 	struct used *used;
 	uint32_t *used_cp;
+	bool *letter; /* by symbol */
 	size_t used_count, longest;
 };
 
@@ -42,17 +45,19 @@ static void compile_free(struct compile *c)
 	free(c->number);
 	free(c->used);
 	free(c->used_cp);
+	free(c->letter);
 }
 
 static int fold_all(struct compile *c, const struct needle *needles, size_t count, enum scan_fault *fault,
                     size_t *which)
 {
 	for (size_t i = 0; i < count; i++) {
-		size_t start = c->pool.len, real;
+		struct scan_look look = { 0 };
+		size_t start = c->pool.len;
 		enum scan_fault f;
 		int error;
 
-		f = fold_needle(&c->pool, &needles[i], &real, &error);
+		f = fold_needle(&c->pool, &needles[i], &look, &error);
 		if (error)
 			return error;
 		if (f == SCAN_FINE && c->pool.len > UINT32_MAX)
@@ -64,9 +69,10 @@ static int fold_all(struct compile *c, const struct needle *needles, size_t coun
 		}
 		c->words[i] = (struct word){ .start = (uint32_t)start,
 			                     .id = needles[i].id,
-			                     .len = (uint16_t)(c->pool.len - start) };
-		if (real > c->longest)
-			c->longest = real;
+			                     .len = (uint16_t)(c->pool.len - start),
+			                     .wait = needles[i].edge_after && look.word_last };
+		if (look.symbols > c->longest)
+			c->longest = look.symbols;
 	}
 	return 0;
 }
@@ -75,12 +81,15 @@ static int by_count(const void *x, const void *y)
 {
 	const struct used *a = x, *b = y;
 
+	if (a->cp == FOLD_EDGE || b->cp == FOLD_EDGE)
+		return a->cp == FOLD_EDGE ? -1 : 1;
 	if (a->count != b->count)
 		return a->count > b->count ? -1 : 1;
 	return a->cp < b->cp ? -1 : a->cp > b->cp;
 }
 
-/* The frequent get small numbers: the children of busy nodes then lie close together. */
+/* The frequent get small numbers: the children of busy nodes then lie close together. The edge comes first of all,
+ * because fail nodes may be those behind it, of the same level. */
 static int number_symbols(struct compile *c)
 {
 	size_t n = 0;
@@ -90,7 +99,8 @@ static int number_symbols(struct compile *c)
 			c->used_count++;
 	c->used = malloc((c->used_count + 1) * sizeof(*c->used));
 	c->used_cp = malloc((c->used_count + 1) * sizeof(*c->used_cp));
-	if (!c->used || !c->used_cp)
+	c->letter = calloc(c->used_count + 1, sizeof(*c->letter));
+	if (!c->used || !c->used_cp || !c->letter)
 		return -ENOMEM;
 	if (c->used_count > SYMBOLS_MAX)
 		return -E2BIG;
@@ -106,6 +116,7 @@ static int number_symbols(struct compile *c)
 	for (size_t i = 0; i < n; i++) {
 		c->used_cp[i] = c->used[i].cp;
 		c->number[c->used[i].cp] = (uint32_t)i + 1;
+		c->letter[i + 1] = c->used[i].cp != FOLD_EDGE && fold_is_letter(c->used[i].cp);
 	}
 	return 0;
 }
@@ -126,13 +137,42 @@ static const uint16_t *narrow(struct compile *c)
 	return to;
 }
 
+/* `from` moves to *to, which goes on behind it. */
+static void *move(uint8_t **to, void *from, size_t len)
+{
+	void *at = memcpy(*to, from, len);
+
+	*to += (len + 63) & ~(size_t)63;
+	free(from);
+	return at;
+}
+
+/* Puts what every character reads side by side and asks for huge pages: text jumps about in it, and with small pages
+ * half of its time goes into finding them. That the kernel grants none is no error. */
+static int pack(struct scanner *s)
+{
+	struct automaton *a = &s->automaton;
+	size_t low = FOLD_LOW * sizeof(*s->table.low), root = (a->symbols + 1) * sizeof(*a->root);
+	size_t nodes = a->slots * sizeof(*a->nodes), len = (low + root + nodes + 192 + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	uint8_t *at = aligned_alloc(HUGE_PAGE, len);
+
+	if (!at)
+		return -ENOMEM;
+	madvise(at, len, MADV_HUGEPAGE);
+	s->hot = at;
+	s->table.low = move(&at, s->table.low, low);
+	a->root = move(&at, a->root, root);
+	a->nodes = move(&at, a->nodes, nodes);
+	return 0;
+}
+
 static int compile(struct compile *c, struct scanner *s, const struct needle *needles, size_t count,
                    enum scan_fault *fault, size_t *which)
 {
 	int error;
 
 	c->words = malloc((count + 1) * sizeof(*c->words));
-	c->number = calloc(FOLD_POINTS + 1, sizeof(*c->number));
+	c->number = calloc(FOLD_EDGE + 1, sizeof(*c->number));
 	if (!c->words || !c->number)
 		return -ENOMEM;
 	error = fold_all(c, needles, count, fault, which);
@@ -142,7 +182,9 @@ static int compile(struct compile *c, struct scanner *s, const struct needle *ne
 		error = fold_table_build(&s->table, c->number, c->used_cp, c->used_count);
 	if (!error)
 		error = automaton_build(&s->automaton, c->words, count, narrow(c), c->used_count,
-		                        (uint16_t)c->number[FOLD_EDGE]);
+		                        (uint16_t)c->number[FOLD_EDGE], c->letter);
+	if (!error)
+		error = pack(s);
 	if (error == -E2BIG) {
 		*fault = SCAN_TOO_MANY;
 		*which = count ? count - 1 : 0;
@@ -173,6 +215,12 @@ void scanner_free(struct scanner **at)
 {
 	if (!*at)
 		return;
+	if ((*at)->hot) {
+		(*at)->automaton.nodes = NULL;
+		(*at)->automaton.root = NULL;
+		(*at)->table.low = NULL;
+		free((*at)->hot);
+	}
 	automaton_free(&(*at)->automaton);
 	fold_table_free(&(*at)->table);
 	free(*at);
@@ -188,9 +236,12 @@ void scanner_stats(const struct scanner *s, struct scanner_stats *out)
 		.states = a->states,
 		.symbols = a->symbols,
 		.longest = s->longest,
-		.bytes = sizeof(*s) + a->slots * (sizeof(*a->nodes) + sizeof(*a->out) + sizeof(*a->hold)) +
-		         (a->edge ? a->slots * sizeof(*a->edge) : 0) + (a->symbols + 1) * sizeof(*a->root) +
+		.bytes = sizeof(*s) +
+		         a->slots * (sizeof(*a->nodes) + sizeof(*a->fail) + sizeof(*a->out) + sizeof(*a->hold)) +
+		         (a->wait ? a->slots * sizeof(*a->wait) : 0) +
+		         (a->symbols + 1) * sizeof(*a->root) +
 		         a->output_count * sizeof(*a->outputs) + a->id_count * sizeof(*a->ids) +
-		         s->table.block_count * sizeof(*s->table.blocks) + fold_multi_count * sizeof(*s->table.multi),
+		         s->table.block_count * sizeof(*s->table.blocks) + fold_multi_count * sizeof(*s->table.multi) +
+		         FOLD_LOW * sizeof(*s->table.low),
 	};
 }

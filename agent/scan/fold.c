@@ -98,35 +98,28 @@ enum scan_fault scan_look(struct slice text, struct scan_look *out)
 
 struct needle_pool {
 	struct fold_pool *pool;
-	bool any, in_word;
 	bool edge_before;
-	size_t real;
+	struct scan_look look;
 };
 
 static bool visit_needle(void *to, uint32_t folded)
 {
 	struct needle_pool *np = to;
-	bool word = folded & FOLD_WORD;
 	struct fold_pool *p = np->pool;
 
-	/* Inside the needle edges are put in as in a text; in front only if asked, and only before a letter: a text
-	 * has none before a needle that begins with anything else. */
-	if (np->any ? word != np->in_word : np->edge_before && word)
+	if (!np->look.symbols && np->edge_before && folded & FOLD_WORD)
 		p->at[p->len++] = FOLD_EDGE;
 	p->at[p->len++] = FOLD_VALUE(folded);
-	np->any = true;
-	np->in_word = word;
-	np->real++;
-	return true;
+	return visit_look(&np->look, folded);
 }
 
-enum scan_fault fold_needle(struct fold_pool *p, const struct needle *n, size_t *real, int *error)
+enum scan_fault fold_needle(struct fold_pool *p, const struct needle *n, struct scan_look *look, int *error)
 {
 	struct needle_pool np = { .pool = p, .edge_before = n->edge_before };
 	size_t before = p->len;
 	enum scan_fault fault;
 
-	*error = reserve(p, 2 * SCAN_NEEDLE_MAX + 2);
+	*error = reserve(p, SCAN_NEEDLE_MAX + 1);
 	if (*error)
 		return SCAN_FINE;
 	fault = walk(n->text, visit_needle, &np);
@@ -134,10 +127,13 @@ enum scan_fault fold_needle(struct fold_pool *p, const struct needle *n, size_t 
 		p->len = before;
 		return fault;
 	}
-	if (n->edge_after && np.in_word)
-		p->at[p->len++] = FOLD_EDGE;
-	*real = np.real;
+	*look = np.look;
 	return SCAN_FINE;
+}
+
+bool fold_is_letter(uint32_t folded)
+{
+	return fold_blocks[fold_index[folded >> FOLD_SHIFT]][folded & (FOLD_BLOCK - 1)] & FOLD_WORD;
 }
 
 static uint32_t text_entry(uint32_t folded, const uint32_t *number)
@@ -168,7 +164,8 @@ int fold_table_build(struct fold_table *t, const uint32_t *number, const uint32_
 	/* Shared blocks first, then one of its own for each block that has a symbol: at most as many as the index. */
 	t->blocks = malloc((blocks + (count < FOLD_INDEX ? count : FOLD_INDEX)) * sizeof(*t->blocks));
 	t->multi = malloc(fold_multi_count * sizeof(*t->multi));
-	if (!t->blocks || !t->multi)
+	t->low = malloc(FOLD_LOW * sizeof(*t->low));
+	if (!t->blocks || !t->multi || !t->low)
 		return -ENOMEM;
 	for (uint32_t b = 0; b < fold_block_count; b++)
 		for (uint32_t k = 0; k < FOLD_BLOCK; k++)
@@ -194,6 +191,8 @@ int fold_table_build(struct fold_table *t, const uint32_t *number, const uint32_
 		*e = (*e & TEXT_WORD) | number[used[i]];
 	}
 	t->block_count = blocks;
+	for (uint32_t cp = 0; cp < FOLD_LOW; cp++)
+		t->low[cp] = t->blocks[t->index[cp >> FOLD_SHIFT]][cp & (FOLD_BLOCK - 1)];
 	return 0;
 }
 
@@ -201,6 +200,8 @@ void fold_table_free(struct fold_table *t)
 {
 	free(t->blocks);
 	free(t->multi);
+	free(t->low);
 	t->blocks = NULL;
 	t->multi = NULL;
+	t->low = NULL;
 }

@@ -21,9 +21,13 @@ struct fold_pool {
 
 void fold_pool_free(struct fold_pool *p);
 
-/* Adds the needle's code points and edges behind the pool. *real: how many are not edges. Returns a fault, with nothing
- * added; *error is -ENOMEM (and SCAN_FINE returned) if memory is short. */
-enum scan_fault fold_needle(struct fold_pool *p, const struct needle *n, size_t *real, int *error);
+/* Adds the needle's code points behind the pool, after an edge if a word must begin there. Edges inside need no symbol:
+ * what stands on both sides tells. *look: what was added. Returns a fault, with nothing added; *error is -ENOMEM (and
+ * SCAN_FINE returned) if memory is short. */
+enum scan_fault fold_needle(struct fold_pool *p, const struct needle *n, struct scan_look *look, int *error);
+
+/* Whether a folded code point is a letter or digit of a script that separates words. */
+bool fold_is_letter(uint32_t folded);
 
 /* An entry of a text table: a symbol in the low 16 bits and TEXT_WORD, or with TEXT_SPECIAL a character that gives none
  * (TEXT_DROP) or several (place in `multi`: a count, then entries). */
@@ -32,10 +36,13 @@ enum scan_fault fold_needle(struct fold_pool *p, const struct needle *n, size_t 
 #define TEXT_DROP      (1u << 30)
 #define TEXT_SPECIAL   (1u << 31)
 
+#define FOLD_LOW 0x10000u
+
 struct fold_table {
 	uint16_t index[FOLD_INDEX];
 	uint32_t (*blocks)[FOLD_BLOCK]; /* owned */
 	uint32_t *multi;                /* owned */
+	uint32_t *low;                  /* owned: the first 0x10000 code points, in one step */
 	size_t block_count;
 };
 
@@ -46,5 +53,5 @@ void fold_table_free(struct fold_table *t);
 
 static inline uint32_t fold_text(const struct fold_table *t, uint32_t cp)
 {
-	return t->blocks[t->index[cp >> FOLD_SHIFT]][cp & (FOLD_BLOCK - 1)];
+	return cp < FOLD_LOW ? t->low[cp] : t->blocks[t->index[cp >> FOLD_SHIFT]][cp & (FOLD_BLOCK - 1)];
 }

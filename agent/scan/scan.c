@@ -20,7 +20,7 @@
 /* Between two characters. */
 struct place {
 	uint64_t symbols;
-	uint32_t node;
+	uint32_t node, one;
 	bool in_word;
 };
 
@@ -32,10 +32,15 @@ struct sink {
 	uint32_t seen; /* hits of it so far */
 };
 
-/* Delivers what ends at the place, then leaves a leaf. False: no room. */
-static bool deliver(const struct automaton *a, struct sink *k, struct place *p)
+static struct place place_of(const struct scan_state *st)
 {
-	for (uint32_t o = a->out[p->node]; o; o = a->outputs[o].next) {
+	return (struct place){ st->symbols, st->node, st->one, st->in_word };
+}
+
+/* Delivers a list of outputs at the place. False: no room. */
+static bool deliver(const struct automaton *a, struct sink *k, const struct place *p, uint32_t head)
+{
+	for (uint32_t o = head; o; o = a->outputs[o].next) {
 		const struct output *out = &a->outputs[o];
 
 		for (uint32_t i = 0; i < out->count; i++, k->seen++) {
@@ -49,20 +54,34 @@ static bool deliver(const struct automaton *a, struct sink *k, struct place *p)
 				(struct scan_hit){ a->ids[out->first + i], p->symbols - out->length, p->symbols };
 		}
 	}
-	if (a->nodes[p->node].base == NODE_LEAF)
-		p->node = a->nodes[p->node].fail & ~NODE_OUT;
 	return true;
 }
 
-static bool cross_edge(const struct automaton *a, struct sink *k, struct place *p)
+/* The word ends here: what waited for that is a hit. */
+static bool end_word(const struct automaton *a, struct sink *k, const struct place *p)
 {
-	p->node = a->edge[p->node];
-	return deliver(a, k, p);
+	return !a->wait || deliver(a, k, p, a->wait[p->node]);
+}
+
+static bool step(const struct automaton *a, struct sink *k, struct place *p, uint32_t entry)
+{
+	uint32_t symbol = TEXT_SYMBOL(entry), one = automaton_rest(a, AT_SLOT(a->root[symbol][0])), node;
+	bool word = entry & TEXT_WORD;
+
+	if (p->in_word && !word && !end_word(a, k, p))
+		return false;
+	node = automaton_step(a, p->node, symbol, word && !p->in_word);
+	p->one = one;
+	p->in_word = word;
+	p->symbols++;
+	if (!deliver(a, k, p, a->out[node]))
+		return false;
+	p->node = automaton_rest(a, node);
+	return true;
 }
 
 static NEVER_INLINE bool careful(const struct scanner *s, struct sink *k, struct place *at, uint32_t entry)
 {
-	const struct automaton *a = &s->automaton;
 	const uint32_t *seq = &entry;
 	struct place p = *at;
 	uint32_t n = 1;
@@ -74,19 +93,9 @@ static NEVER_INLINE bool careful(const struct scanner *s, struct sink *k, struct
 		n = seq[-1];
 	}
 	k->seen = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		bool word = seq[i] & TEXT_WORD;
-
-		if (word != p.in_word) {
-			if (a->edge && !cross_edge(a, k, &p))
-				return false;
-			p.in_word = word;
-		}
-		p.node = automaton_step(a->nodes, a->root, p.node, TEXT_SYMBOL(seq[i]));
-		p.symbols++;
-		if (!deliver(a, k, &p))
+	for (uint32_t i = 0; i < n; i++)
+		if (!step(&s->automaton, k, &p, seq[i]))
 			return false;
-	}
 	*at = p;
 	k->done = 0;
 	return true;
@@ -111,93 +120,154 @@ static size_t finish_tail(struct scan_state *st, struct slice bytes, uint32_t *c
 	return more;
 }
 
+/* If a is b, *x = xx and *y = yy. Nobody can predict it, and compilers cannot be made to leave the branch out. */
+static always_inline void choose(uint32_t a, uint32_t b, uint32_t *x, uint32_t xx, uint32_t *y, uint32_t yy)
+{
+#ifdef __x86_64__
+	__asm__("cmpl %4, %5\n\tcmovel %2, %0\n\tcmovel %3, %1"
+	        : "+r"(*x), "+r"(*y)
+	        : "r"(xx), "rm"(yy), "r"(a), "rm"(b)
+	        : "cc");
+#else
+	uint32_t mask = -(uint32_t)(a == b);
+
+	*x ^= (*x ^ xx) & mask;
+	*y ^= (*y ^ yy) & mask;
+#endif
+}
+
+/* The entry of the character at p; *took is 0 if it is cut. */
+static always_inline uint32_t next_entry(const struct fold_table *t, const uint8_t *p, const uint8_t *end, size_t *took)
+{
+	uint32_t cp;
+
+	if (likely(*p < 0x80)) {
+		*took = 1;
+		return t->low[*p];
+	}
+	*took = utf8_decode(p, (size_t)(end - p), &cp);
+	return *took ? fold_text(t, cp) : 0;
+}
+
+/* The hot loop's own state. */
+struct walk {
+	const uint8_t *p, *end;
+	uint64_t symbols;
+	uint32_t node, one, in_word;
+	bool have; /* `entry` is looked at first, of `took` bytes at p */
+	uint32_t entry;
+	size_t took;
+};
+
+enum stop { STOP_END, STOP_CUT, STOP_CAREFUL };
+
+/* Takes characters as long as each gives one symbol and ends nothing. STOP_CAREFUL: `entry` is not taken. */
+static always_inline enum stop walk(const struct scanner *s, struct walk *w, const bool edges)
+{
+	const struct automaton *a = &s->automaton;
+	const struct node *nodes = a->nodes;
+	const uint64_t (*root)[2] = (const uint64_t (*)[2])a->root;
+	const uint8_t *p = w->p, *end = w->end;
+	uint32_t node = w->node, base = nodes[node].base, in_word = w->in_word, entry = w->entry;
+	uint64_t one = AT(w->one, nodes[w->one].base), symbols = w->symbols;
+	enum stop why = STOP_END;
+	size_t took = w->took;
+
+	if (w->have)
+		goto have;
+	while (p < end) {
+		entry = next_entry(&s->table, p, end, &took);
+		if (unlikely(!took)) {
+			why = STOP_CUT;
+			break;
+		}
+have:
+		if (unlikely(entry & TEXT_SPECIAL)) {
+			why = STOP_CAREFUL;
+			break;
+		}
+		uint32_t symbol = TEXT_SYMBOL(entry), word = entry >> 16;
+		uint32_t to = (base & NODE_BASE) + symbol, one_to = (AT_BASE(one) & NODE_BASE) + symbol;
+		uint64_t first = root[symbol][0], begin = edges ? root[symbol][word & ~in_word] : first;
+		uint32_t next = AT_SLOT(begin), next_base = AT_BASE(begin);
+
+		choose(AT_SLOT(one), nodes[one_to].check, &next, one_to, &next_base, nodes[one_to].base);
+		next_base |= base << 2 & NODE_OUT; /* NODE_DEEP */
+		choose(node, nodes[to].check, &next, to, &next_base, nodes[to].base);
+		if (edges)
+			next_base |= base << 1 & NODE_OUT; /* NODE_WAIT */
+		if (unlikely(next_base & NODE_OUT)) {
+			if (base & NODE_WAIT || nodes[to].check == node) {
+				why = STOP_CAREFUL;
+				break;
+			}
+			next = automaton_step(a, node, symbol, edges && word & ~in_word);
+			next_base = nodes[next].base;
+			if (next_base & NODE_OUT) {
+				why = STOP_CAREFUL;
+				break;
+			}
+		}
+		one = first;
+		node = next;
+		base = next_base;
+		symbols++;
+		in_word = word;
+		p += took;
+	}
+	*w = (struct walk){ p, end, symbols, node, AT_SLOT(one), in_word, false, entry, took };
+	return why;
+}
+
 static always_inline size_t feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
                                  struct scan_hit *hits, size_t most, const bool edges)
 {
-	const struct node *nodes = s->automaton.nodes;
-	const uint32_t *root = s->automaton.root, *edge = s->automaton.edge;
-	const uint32_t *ascii = s->table.blocks[s->table.index[0]];
-	const uint8_t *p = bytes.at, *end = bytes.at + bytes.len;
+	struct walk w = { bytes.at, bytes.at + bytes.len, st->symbols, st->node, st->one, st->in_word, false, 0, 0 };
 	struct sink k = { hits, most, .done = st->done };
-	uint64_t symbols = st->symbols;
-	uint32_t node = st->node, in_word = st->in_word;
+	enum stop why;
 
-	if (unlikely(st->tail_len) && bytes.len) {
-		struct place at = { symbols, node, in_word };
+	*used = bytes.len;
+	if (!bytes.len)
+		return 0;
+	if (st->tail_len) {
 		uint32_t cp;
-		size_t took = finish_tail(st, bytes, &cp);
 
-		if (cp != UTF8_CUT) {
-			if (!careful(s, &k, &at, fold_text(&s->table, cp))) {
-				end = p;
-			} else {
-				st->tail_len = 0;
-				symbols = at.symbols;
-				node = at.node;
-				in_word = at.in_word;
-			}
-		}
-		if (p != end)
-			p += took;
+		w.took = finish_tail(st, bytes, &cp);
+		if (cp == UTF8_CUT)
+			return 0;
+		w.entry = fold_text(&s->table, cp);
+		w.have = true;
 	}
-	while (p < end) {
-		const uint8_t *from = p;
-		uint32_t entry;
+	while ((why = walk(s, &w, edges)) == STOP_CAREFUL) {
+		struct place at = { w.symbols, w.node, w.one, w.in_word };
 
-		if (*p < 0x80) {
-			entry = ascii[*p++];
-		} else {
-			uint32_t cp;
-			size_t took = utf8_decode(p, (size_t)(end - p), &cp);
-
-			if (unlikely(!took)) {
-				st->tail_len = (uint8_t)(end - p);
-				memcpy(st->tail, p, st->tail_len);
-				p = end;
-				break;
-			}
-			p += took;
-			entry = fold_text(&s->table, cp);
-		}
-		if (likely(!(entry & TEXT_SPECIAL))) {
-			uint32_t word = entry >> 16, to = node, waited = 0;
-
-			if (edges && word != in_word) {
-				to = edge[node];
-				waited = nodes[to].fail & NODE_OUT;
-			}
-			/* A leaf must be left before the next step; only the careful path does that. */
-			if (!edges || likely(!waited)) {
-				to = automaton_step(nodes, root, to, TEXT_SYMBOL(entry));
-				if (likely(!(nodes[to].fail & NODE_OUT))) {
-					node = to;
-					symbols++;
-					in_word = word;
-					continue;
-				}
-			}
-		}
-		struct place at = { symbols, node, in_word };
-		if (!careful(s, &k, &at, entry)) {
-			p = from;
+		if (w.symbols != st->symbols)
+			st->tail_len = 0;
+		if (!careful(s, &k, &at, w.entry))
 			break;
-		}
-		symbols = at.symbols;
-		node = at.node;
-		in_word = at.in_word;
+		st->tail_len = 0;
+		w = (struct walk){ w.p + w.took, w.end, at.symbols, at.node, at.one, at.in_word, false, 0, 0 };
 	}
-	st->symbols = symbols;
-	st->node = node;
-	st->in_word = (uint8_t)in_word;
+	if (why != STOP_CAREFUL)
+		st->tail_len = 0;
+	if (why == STOP_CUT) {
+		st->tail_len = (uint8_t)(w.end - w.p);
+		memcpy(st->tail, w.p, st->tail_len);
+		w.p = w.end;
+	}
+	st->symbols = w.symbols;
+	st->node = w.node;
+	st->one = w.one;
+	st->in_word = (uint8_t)w.in_word;
 	st->done = k.done;
-	*used = (size_t)(p - bytes.at);
+	*used = (size_t)(w.p - bytes.at);
 	return k.n;
 }
 
 size_t scan_feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
                  struct scan_hit *hits, size_t most)
 {
-	if (s->automaton.edge)
+	if (s->automaton.edges)
 		return feed(s, st, bytes, used, hits, most, true);
 	return feed(s, st, bytes, used, hits, most, false);
 }
@@ -205,17 +275,19 @@ size_t scan_feed(const struct scanner *s, struct scan_state *st, struct slice by
 size_t scan_end(const struct scanner *s, struct scan_state *st, struct scan_hit *hits, size_t most)
 {
 	struct sink k = { hits, most, .done = st->done };
-	struct place at = { st->symbols, st->node, st->in_word };
+	struct place at = place_of(st);
 
 	if (st->tail_len) {
 		if (!careful(s, &k, &at, fold_text(&s->table, UTF8_REPLACEMENT))) {
 			st->done = k.done;
 			return k.n;
 		}
-		*st = (struct scan_state){ .symbols = at.symbols, .node = at.node, .in_word = at.in_word };
+		*st = (struct scan_state){
+			.symbols = at.symbols, .node = at.node, .one = at.one, .in_word = at.in_word
+		};
 	}
 	k.seen = 0;
-	if (at.in_word && s->automaton.edge && !cross_edge(&s->automaton, &k, &at)) {
+	if (at.in_word && !end_word(&s->automaton, &k, &at)) {
 		st->done = k.done;
 		return k.n;
 	}

@@ -62,10 +62,11 @@ void scanner_stats(const struct scanner *s, struct scanner_stats *out);
 struct scan_state {
 	uint64_t symbols; /* so far, edges not counted */
 	uint32_t node;
-	uint32_t done;    /* hits of the next character that a full array has already taken */
-	uint8_t in_word;  /* the last character was a letter or digit of a separating script */
-	uint8_t tail_len; /* bytes of a cut UTF-8 character */
-	uint8_t tail[4];
+	uint32_t one;      /* what the last symbol comes to by itself */
+	uint32_t done;     /* hits of the next character that a full array has already taken */
+	uint8_t in_word;   /* the last character was a letter or digit of a separating script */
+	uint8_t tail_len;  /* bytes of a cut UTF-8 character */
+	uint8_t tail[3];
 };
 
 struct scan_hit {

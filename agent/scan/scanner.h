@@ -6,6 +6,8 @@
 #include "scan/fold.h"
 
 struct scanner {
+	void *hot; /* owned: what every character reads, on huge pages; the automaton's nodes and roots and the table's
+	            * `low` point into it */
 	struct automaton automaton;
 	struct fold_table table;
 	size_t needles, longest;

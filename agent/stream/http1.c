@@ -211,23 +211,27 @@ static const struct {
 	enum http1_fault (*read)(struct http1_reader *r, struct slice value);
 	enum http1_fault again; /* HTTP1_FINE: may be repeated */
 	const char *why;
+	bool frames;
 } known[] = {
-	{ SLICE("host"), read_host, HTTP1_MALFORMED, "more than one Host" },
-	{ SLICE("content-length"), read_length, HTTP1_MALFORMED, "more than one Content-Length" },
-	{ SLICE("transfer-encoding"), read_coding, HTTP1_CODING, "more than one Transfer-Encoding" },
-	{ SLICE("content-type"), read_type, HTTP1_MALFORMED, "more than one Content-Type" },
-	{ SLICE("content-encoding"), read_encoding, HTTP1_MALFORMED, "more than one Content-Encoding" },
-	{ SLICE("connection"), read_connection, HTTP1_FINE, NULL },
-	{ SLICE("upgrade"), read_upgrade, HTTP1_FINE, NULL },
-	{ SLICE("expect"), read_expect, HTTP1_FINE, NULL },
+	{ SLICE("host"), read_host, HTTP1_MALFORMED, "more than one Host", false },
+	{ SLICE("content-length"), read_length, HTTP1_MALFORMED, "more than one Content-Length", true },
+	{ SLICE("transfer-encoding"), read_coding, HTTP1_CODING, "more than one Transfer-Encoding", true },
+	{ SLICE("content-type"), read_type, HTTP1_MALFORMED, "more than one Content-Type", false },
+	{ SLICE("content-encoding"), read_encoding, HTTP1_MALFORMED, "more than one Content-Encoding", false },
+	{ SLICE("connection"), read_connection, HTTP1_FINE, NULL, false },
+	{ SLICE("upgrade"), read_upgrade, HTTP1_FINE, NULL, false },
+	{ SLICE("expect"), read_expect, HTTP1_FINE, NULL, false },
 };
 #define KNOWN_HOST 1u /* bit of the first row */
 
-/* The line of fields[field_count] is complete. */
+/* The line of fields[field_count] is complete. llhttp takes a tab behind "chunked" for a part of it, and reads on until
+ * the connection closes. */
 static enum http1_fault field_complete(struct http1_reader *r, struct slice s)
 {
 	struct http1_head *h = &r->head;
 	struct slice name = at_span(s, h->fields[h->field_count].name);
+	struct span value = h->fields[h->field_count].value;
+	bool tab = memchr(s.at + value.at + value.len, '\t', r->seen - value.at - value.len);
 	enum http1_fault fault = HTTP1_FINE;
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
@@ -235,8 +239,10 @@ static enum http1_fault field_complete(struct http1_reader *r, struct slice s)
 			continue;
 		if (r->known & (1u << i) && known[i].again)
 			return refuse(r, known[i].again, known[i].why);
+		if (known[i].frames && tab)
+			return refuse(r, HTTP1_MALFORMED, "a tab behind what frames the body");
 		r->known |= 1u << i;
-		fault = known[i].read(r, at_span(s, h->fields[h->field_count].value));
+		fault = known[i].read(r, at_span(s, value));
 		break;
 	}
 	h->field_count++;
@@ -418,6 +424,9 @@ static enum http1_fault part_end_lf(struct http1_reader *r, struct slice s)
 		return refuse(r, HTTP1_MALFORMED, "bare CR");
 	if (!r->response && r->head.minor == 1 && !(r->known & KNOWN_HOST))
 		return refuse(r, HTTP1_MALFORMED, "no Host");
+	/* RFC 9110 8.6, RFC 9112 6.1: http-parser would wait for the body. */
+	if (r->response && (r->head.status < 200 || r->head.status == 204) && (r->head.chunked || r->head.length))
+		return refuse(r, HTTP1_MALFORMED, "a body where there can be none");
 	go(r, COMPLETE);
 	r->head.len = r->seen;
 	return HTTP1_FINE;

@@ -84,8 +84,9 @@ void http1_start(struct http1_reader *r, bool response);
  * looked at. STEP_ITEM: r->head is complete. STEP_BAD: *fault says which kind (otherwise it is HTTP1_FINE), found at
  * the first byte that no head can have there, or at the end of the field line whose meaning is refused. Never looks at
  * bytes beyond the head. Empty lines before a request line are not skipped: they are malformed (RFC 9112 2.2 allows
- * it). Refused as well, because recipients differ: more than one Content-Type or Content-Encoding line, and a Host that
- * is none. The form of the target is left to the caller. */
+ * it). Refused as well, because recipients differ: more than one Content-Type or Content-Encoding line, a Host that
+ * is none, a tab behind the value of what frames the body, and a body announced with a 1xx or a 204. The form of the
+ * target is left to the caller. */
 enum step http1_read(struct http1_reader *r, struct slice head, enum http1_fault *fault);
 
 /* What may stand in a field name or method (RFC 9110 5.6.2), and in a field value. */
@@ -139,6 +140,47 @@ void http1_body_start(struct http1_body *b, enum http1_framing framing, uint64_t
  * nothing is kept. HTTP1_END comes by a call of its own, which may be given nothing: feed until it. HTTP1_UNTIL_CLOSE
  * never ends by itself. */
 enum step http1_body_feed(struct http1_body *b, struct slice in, size_t *used, struct http1_body_item *item);
+
+/* ---- content codings (RFC 9110 8.4.1): gzip, deflate, br, zstd ---- */
+
+enum coding { CODING_NONE, CODING_GZIP, CODING_DEFLATE, CODING_BROTLI, CODING_ZSTD, CODING_COUNT };
+
+/* The coding that a Content-Encoding value names; none for an empty value and for "identity". False: an unknown one, or
+ * more than one. */
+bool coding_of(struct slice value, enum coding *out);
+
+enum decoder_fault {
+	DECODER_FINE,
+	DECODER_CORRUPT, /* not of that coding, or its readers differ on it */
+	DECODER_BOMB,    /* more text, memory or silence than an answer has use for */
+	DECODER_MEMORY,
+};
+
+#define DECODER_RATIO_MAX 256        /* decoded bytes for each byte, on the whole, */
+#define DECODER_SLACK     (1u << 20) /* beyond as many to begin with */
+#define DECODER_QUIET_MAX (1u << 18) /* bytes in a row of which nothing can be read */
+
+/* Takes one coding off. Memory is bounded: windows over 8 MiB are refused. Refused as well: gzip headers with a name, a
+ * comment or an extra field, zstd frames to be skipped, preset dictionaries, bytes behind the end. Members of gzip and
+ * frames of zstd may follow each other. Metadata of brotli is skipped: the library does not show it. */
+struct decoder;
+
+/* -ENOMEM. The decoder is the caller's: decoder_free(). `coding` is not CODING_NONE. */
+int decoder_new(struct decoder **out, enum coding coding);
+void decoder_free(struct decoder **at);
+
+/* Gives one encoded byte, after decoder_take() said STEP_MORE. */
+void decoder_give(struct decoder *d, uint8_t byte);
+/* STEP_ITEM: *piece is the next text that can be read of the bytes given so far, good until the next call. STEP_MORE:
+ * no more can. STEP_BAD: decoder_fault() says why, and it is for good. */
+enum step decoder_take(struct decoder *d, struct slice *piece);
+
+/* All text that any reader could have of the bytes given so far was taken: zstd's blocks are readable in part before
+ * the library reads them whole. */
+bool decoder_settled(const struct decoder *d);
+/* The encoding may end here: behind its end, or before its first byte. */
+bool decoder_complete(const struct decoder *d);
+enum decoder_fault decoder_fault(const struct decoder *d, const char **why);
 
 /* ---- server-sent events (WHATWG HTML, 9.2.6) ---- */
 
@@ -233,6 +275,31 @@ bool json_done(const struct json *j);
 /* Nothing but white space so far. */
 bool json_blank(const struct json *j);
 
+/* ---- JSON messages one behind the other, each on a line by custom (NDJSON) ---- */
+
+enum ndjson_kind {
+	NDJSON_DATA,  /* `text`: next bytes of a message */
+	NDJSON_END,   /* the message is complete; no byte was used */
+	NDJSON_BLANK, /* `text`: white space between messages */
+};
+
+struct ndjson_item {
+	enum ndjson_kind kind;
+	struct slice text;
+	const char *why; /* STEP_BAD */
+};
+
+struct ndjson {
+	uint8_t state;
+	bool in_string, escaped;
+	uint32_t depth;
+};
+
+void ndjson_start(struct ndjson *n);
+/* Finds where messages begin and end: by their brackets, not by line breaks, which may stand inside one. Whether they
+ * are JSON is for walk_feed() to say. A message that is neither an object nor an array is STEP_BAD. */
+enum step ndjson_feed(struct ndjson *n, struct slice in, size_t *used, struct ndjson_item *item);
+
 /* ---- dialects: which value of a JSON message is which text (agent/stream/dialect.c has the tables) ---- */
 
 /* One text as the reader will see it is (exchange, choice, sub, kind). */
@@ -243,11 +310,12 @@ enum channel {
 	CHANNEL_REFUSAL,
 	CHANNEL_TOOL_NAME,
 	CHANNEL_TOOL_ARGUMENTS,
-	CHANNEL_TEXT,   /* a body that is text as a whole */
-	CHANNEL_LABEL,  /* names, ids, reasons: each value is a text of its own */
-	CHANNEL_OTHER,  /* any string no table knows: read as one text from message to message, and each by itself */
-	CHANNEL_KEY,    /* an object key no table knows */
-	CHANNEL_HEADER, /* an HTTP field value */
+	CHANNEL_TEXT,     /* a body that is text as a whole */
+	CHANNEL_LABEL,    /* names, ids, reasons: each value is a text of its own */
+	CHANNEL_OTHER,    /* any string no table knows: read as one text from message to message, and each by itself */
+	CHANNEL_KEY,      /* an object key no table knows */
+	CHANNEL_HEADER,   /* an HTTP field value */
+	CHANNEL_LOGPROBS, /* tokens beside the text they are of: read as one text, and each by itself */
 	CHANNEL_COUNT
 };
 
@@ -263,34 +331,73 @@ enum tap {
 	TAP_PROMPT_TOKENS,
 	TAP_COMPLETION_TOKENS,
 	TAP_TOTAL_TOKENS,
-	TAP_FINISH, /* of a choice */
-	TAP_N,      /* choices that a request asks for */
+	TAP_FINISH,    /* of a choice: a string that is not empty */
+	TAP_STOP,      /* likewise, of all choices */
+	TAP_DONE,      /* true: of all choices */
+	TAP_END,       /* the name of a message that ends all choices */
+	TAP_BEGIN,     /* the name of the message that an answer begins with */
+	TAP_OPEN,      /* of one that opens a choice */
+	TAP_CLOSE,     /* that closes a choice, of which no more text comes */
+	TAP_SHUT,      /* that closes a choice whose text comes once more in full */
+	TAP_PART_OPEN, /* a part of a choice, and its end */
+	TAP_PART_SHUT,
+	TAP_SEQUENCE,     /* number of the message */
+	TAP_CHOICE_ID,    /* id of the choice */
+	TAP_MESSAGE,      /* what the choice is: a message */
+	TAP_CALL,         /* a function call */
+	TAP_REASONING,    /* reasoning */
+	TAP_TIME,         /* when, as a string */
+	TAP_INPUT_TOKENS, /* of APIs that have no total */
+	TAP_OUTPUT_TOKENS,
+	TAP_IDS,         /* token ids: not a value, but that there are some */
+	TAP_N,           /* choices that a request asks for */
+	TAP_WANTS_USAGE, /* the request asks for an event with usage */
 	TAP_COUNT
 };
 
 struct field; /* a row: key, what it is, what is below it */
 
 /* How an API ends an answer that was cut; the wording is enforce's. */
-enum ending { ENDING_GENERIC, ENDING_OPENAI_CHAT };
+enum ending {
+	ENDING_GENERIC,
+	ENDING_OPENAI_CHAT,
+	ENDING_COMPLETIONS,
+	ENDING_RESPONSES,
+	ENDING_ANTHROPIC,
+	ENDING_OLLAMA_CHAT,
+	ENDING_OLLAMA_GENERATE,
+	ENDING_GENERATE, /* TGI's, or SGLang's: they share a path */
+	ENDING_LLAMA,
+	ENDING_TRITON,
+	ENDING_COUNT
+};
+
+enum method { METHOD_POST, METHOD_GET, METHOD_ANY };
 
 struct dialect {
 	const char *name;
-	const char *path; /* a request path that ends in this is ours; NULL: any */
+	enum method method;
+	const char
+		*path; /* a request path that ends in this is ours, '*' being any segment; with '^' in front: is this */
 	enum ending ending;
+	bool lines;                  /* its JSON answers may be one message behind the other */
 	const struct field *request; /* NULL: nothing to learn from it */
 	const struct field *message; /* one event of a stream */
 	const struct field *whole;   /* an answer that is not streamed */
 };
 
-/* The dialect of a request, never NULL: "generic" knows no field and takes every string for text. */
+/* The dialect of a request, never NULL: "generic" knows no field and takes every string for text. A slash at the end of
+ * the path does not count: routers differ on it. */
 const struct dialect *dialect_of(struct slice method, struct slice path);
 
 /* A piece of a leaf. Strings come in pieces, the first with `begin`, the last with `end` (perhaps empty); numbers and
- * literals only if tapped, as their bytes. */
+ * literals only if tapped, as their bytes. An array of numbers from 0 to 255 comes as a string: the bytes that they
+ * are, as far as they go. */
 struct leaf {
 	enum channel channel;
 	enum tap tap;
 	bool string, begin, end;
+	bool again;              /* may hold all that came before it in its text */
 	uint32_t choice, sub;    /* of the choice and the tool call; 0 if there is none */
 	uint64_t path;           /* CHANNEL_OTHER: which string, as a hash without the inner array positions; of a text
 	                          * that a table knows: which of the keys that carry such text */
@@ -301,14 +408,24 @@ struct leaf {
 
 #define WALK_LATE_MAX  (1u << 20)
 #define WALK_TOOLS_MAX 32
+#define WALK_RUN       64
+#define WALK_KIND_MAX  64
 
 struct walk_level {
 	const struct field *rows; /* an object's fields; NULL: unknown territory */
-	const struct field *row;  /* an array's own row, which its items share */
+	const struct field *row;  /* an array's own row, which its items share; of an object, the row it is below of */
 	uint64_t path;
 	uint64_t seen;     /* bit i: the i-th field of an object's table was there */
 	uint32_t position; /* of the next item of an array */
 	bool array, in_array, outermost;
+	bool no_bytes; /* an array of something else */
+};
+
+/* Which choice, or which part of it, an object is about. */
+struct walk_place {
+	uint32_t index;
+	uint16_t depth; /* level of the object; 0: not in one */
+	bool known, placed;
 };
 
 /* Walks one JSON message along a table. Text whose choice is not known yet (its "index" comes later in the object)
@@ -331,10 +448,21 @@ struct walk {
 	bool key_begun;
 	struct slice key_rest;
 
-	uint32_t choice, sub;
-	uint16_t choice_depth, sub_depth; /* level of the object; 0: not in one */
-	bool choice_known, sub_known, choice_placed, sub_placed;
+	struct walk_place choice, sub;             /* of the object we are in */
+	struct walk_place outer_choice, outer_sub; /* of one around it */
+	uint32_t late_choice;                      /* of what waited */
 	uint32_t sub_of[WALK_TOOLS_MAX]; /* index, + 1, of the tool call at each place of this choice; 0: none given */
+
+	const struct kind *kind; /* of the message; NULL: none we know, or not known yet */
+	bool kind_known;
+	uint8_t name[WALK_KIND_MAX]; /* a kind's name under way */
+	uint32_t name_len;
+
+	uint8_t run[WALK_RUN]; /* numbers that are bytes */
+	uint32_t run_len, run_raw, digits;
+	bool run_open, run_begun, unfit;
+	struct json_item again; /* what ended them: to be taken again */
+	bool has_again;
 
 	struct late *late;   /* owned */
 	uint64_t structural; /* bytes of this message that are in no leaf's `raw`; exact when the message has ended */

@@ -16,7 +16,8 @@
 struct late_piece {
 	struct leaf leaf;
 	uint32_t place; /* of the tool call in this choice, if sub is not known */
-	bool sub_known;
+	bool choice_known, sub_known, by_kind;
+	uint8_t variant; /* by_kind: what says the text if a channel is found */
 };
 
 struct late {
@@ -54,9 +55,10 @@ void walk_start(struct walk *w, const struct field *rows)
 	w->begun = w->in_string = w->in_number = w->key_begun = w->telling = false;
 	w->key_rest.len = 0;
 	w->key_len = w->key_raw = 0;
-	w->choice = w->sub = 0;
-	w->choice_depth = w->sub_depth = 0;
-	w->choice_known = w->sub_known = false;
+	w->choice = w->sub = w->outer_choice = w->outer_sub = (struct walk_place){};
+	w->kind = NULL;
+	w->kind_known = false;
+	w->run_open = w->has_again = false;
 	w->structural = 0;
 	w->why = NULL;
 	if (w->late) {
@@ -76,9 +78,17 @@ static enum step bad(struct walk *w, const char *why)
 static const struct field *row_of(const struct field *rows, const uint8_t *key, size_t len)
 {
 	for (; rows && rows->key; rows++)
-		if (rows->key[0] == (char)key[0] && strlen(rows->key) == len && !memcmp(rows->key, key, len))
+		if (rows->len == len && rows->key[0] == (char)key[0] && !memcmp(rows->key, key, len))
 			return rows;
 	return NULL;
+}
+
+static bool has_choices(const struct field *rows)
+{
+	for (; rows && rows->key; rows++)
+		if (rows->items == ITEMS_CHOICES || rows->items == ITEMS_CHOICES_PLACED)
+			return true;
+	return false;
 }
 
 /* A value begins: in an array its row is that of the array, in an object the key has set it. */
@@ -96,6 +106,30 @@ static void enter_value(struct walk *w)
 	l->position++;
 }
 
+static void open_choice(struct walk *w, uint32_t index, bool placed)
+{
+	w->outer_choice = w->choice;
+	w->choice = (struct walk_place){ .index = index, .depth = w->depth, .known = placed, .placed = placed };
+	memset(w->sub_of, 0, sizeof(w->sub_of));
+}
+
+static void open_sub(struct walk *w, uint32_t index, bool placed)
+{
+	w->outer_sub = w->sub;
+	w->sub = (struct walk_place){ .index = index, .depth = w->depth, .known = placed, .placed = placed };
+}
+
+/* The object that is the message: a table whose first row is an index is about one choice as a whole. */
+static void open_message(struct walk *w, struct walk_level *l)
+{
+	l->rows = w->rows;
+	if (!l->rows || l->rows->role != ROLE_CHOICE)
+		return;
+	open_choice(w, 0, false);
+	if (l->rows[1].role == ROLE_TOOL)
+		open_sub(w, 0, false);
+}
+
 static void open_container(struct walk *w, bool array)
 {
 	const struct field *row = w->depth ? w->row : NULL;
@@ -105,33 +139,48 @@ static void open_container(struct walk *w, bool array)
 	l->array = array;
 	l->in_array = in_array;
 	l->outermost = array && !in_array;
+	l->no_bytes = false;
 	l->position = 0;
 	l->seen = 0;
 	l->path = w->row_path;
-	l->row = array ? row : NULL;
+	l->row = row;
 	l->rows = array ? NULL : row ? row->below : NULL;
-	if (w->depth == 1 && !array)
+	if (array)
+		return;
+	if (w->depth == 1)
+		open_message(w, l);
+	if (!up->array || w->depth == 1)
+		return;
+	/* An array of messages: each by itself. */
+	if (w->depth == 2 && !row && w->rows && !has_choices(w->rows) && w->rows->role != ROLE_CHOICE) {
 		l->rows = w->rows;
-	if (array || !row || !up->array)
+		open_choice(w, up->position - 1, true);
+	}
+	if (!row)
 		return;
 	/* An object in an array of choices or of tool calls. */
-	if (row->items == ITEMS_CHOICES || row->items == ITEMS_CHOICES_PLACED) {
-		w->choice_depth = w->depth;
-		w->choice = up->position - 1;
-		w->choice_known = w->choice_placed = row->items == ITEMS_CHOICES_PLACED;
-		memset(w->sub_of, 0, sizeof(w->sub_of));
-	} else if (row->items == ITEMS_TOOLS || row->items == ITEMS_TOOLS_PLACED) {
-		w->sub_depth = w->depth;
-		w->sub = up->position - 1;
-		w->sub_known = w->sub_placed = row->items == ITEMS_TOOLS_PLACED;
-	}
+	if (row->items == ITEMS_CHOICES || row->items == ITEMS_CHOICES_PLACED)
+		open_choice(w, up->position - 1, row->items == ITEMS_CHOICES_PLACED);
+	else if (row->items == ITEMS_TOOLS || row->items == ITEMS_TOOLS_PLACED)
+		open_sub(w, up->position - 1, row->items == ITEMS_TOOLS_PLACED);
 }
 
 /* ---- text that waits for its choice ---- */
 
-static enum step defer(struct walk *w, const struct leaf *leaf)
+/* Where the tool call, or part, that is not named yet stands. */
+static uint32_t sub_place(const struct walk *w)
 {
-	struct late_piece piece = { .leaf = *leaf, .sub_known = w->sub_known || !w->sub_depth };
+	return w->sub.depth > 1 ? w->level[w->sub.depth - 1].position - 1 : 0;
+}
+
+static enum step defer(struct walk *w, const struct leaf *leaf, bool by_kind)
+{
+	struct late_piece piece = {
+		.leaf = *leaf,
+		.choice_known = w->choice.known || !w->choice.depth,
+		.sub_known = w->sub.known || !w->sub.depth,
+		.by_kind = by_kind,
+	};
 	struct late *late = w->late;
 
 	if (!late) {
@@ -141,8 +190,10 @@ static enum step defer(struct walk *w, const struct leaf *leaf)
 		late->pieces = BUF(WALK_LATE_MAX);
 		late->out = BUF(WALK_LATE_MAX);
 	}
+	if (by_kind)
+		piece.variant = w->row->variant;
 	if (!piece.sub_known) {
-		piece.place = w->level[w->sub_depth - 1].position - 1;
+		piece.place = sub_place(w);
 		if (piece.place >= WALK_TOOLS_MAX)
 			return bad(w, "too many tool calls in one message");
 	}
@@ -153,9 +204,18 @@ static enum step defer(struct walk *w, const struct leaf *leaf)
 
 static bool must_wait(const struct walk *w)
 {
-	if (!w->choice_depth)
+	if (!w->choice.depth)
 		return false;
-	return !w->choice_known || (w->sub_depth && !w->sub_known) || (w->late && buf_len(&w->late->pieces));
+	return !w->choice.known || (w->sub.depth && !w->sub.known) || (w->late && buf_len(&w->late->pieces));
+}
+
+/* The kind of the message says what the text is; of a kind that no table knows it is like any other string. */
+static void set_kind(const struct walk *w, struct leaf *leaf, uint8_t variant)
+{
+	if (!w->kind || w->kind->channel == CHANNEL_NONE)
+		return;
+	leaf->channel = w->kind->channel;
+	leaf->path = variant;
 }
 
 /* The next piece that waited; false when none is left. */
@@ -172,7 +232,10 @@ static bool drain(struct walk *w, struct leaf *leaf)
 	buf_take(&late->pieces, sizeof(piece));
 	buf_cut(&late->out, 0);
 	*leaf = piece.leaf;
-	leaf->choice = w->choice;
+	if (!piece.choice_known)
+		leaf->choice = w->late_choice;
+	if (piece.by_kind)
+		set_kind(w, leaf, piece.variant);
 	if (!piece.sub_known)
 		leaf->sub = w->sub_of[piece.place] ? w->sub_of[piece.place] - 1 : piece.place;
 	/* Taking may free the queue: the bytes move to where they stay until the next call. */
@@ -189,32 +252,90 @@ static bool drain(struct walk *w, struct leaf *leaf)
 
 /* ---- values ---- */
 
+/* Gives the piece in *l, or puts it aside. */
+static inline enum step place(struct walk *w, struct leaf *l, bool by_kind)
+{
+	if (!w->choice.depth)
+		return STEP_ITEM;
+	l->choice = w->choice.index;
+	l->sub = w->sub.depth ? w->sub.index : 0;
+	if (w->choice.depth == 1 && w->rows->loose && !(w->row && w->row->placed)) {
+		l->choice = 0;
+		return STEP_ITEM;
+	}
+	if (must_wait(w) || (by_kind && !w->kind_known))
+		return defer(w, l, by_kind);
+	if (by_kind)
+		set_kind(w, l, w->row->variant);
+	return STEP_ITEM;
+}
+
+/* A piece of a string that the current row is about. */
+static void name_text(const struct walk *w, struct leaf *l)
+{
+	const struct field *row = w->row;
+	enum role role = row ? row->role : ROLE_UNKNOWN;
+
+	l->channel = CHANNEL_OTHER;
+	if (role == ROLE_TEXT && !row->by_kind) {
+		l->channel = row->channel;
+		l->path = row->variant;
+		l->again = row->again;
+	} else if (role == ROLE_LABEL || role == ROLE_KIND) {
+		l->channel = CHANNEL_LABEL;
+		l->row = row;
+	} else {
+		l->path = w->row_path;
+	}
+}
+
+/* The name of a kind is complete: what it says of the message, and of itself. */
+static enum tap kind_end(struct walk *w)
+{
+	const struct kind *kind = w->row->kinds;
+
+	for (; kind->name; kind++)
+		if (w->name_len <= sizeof(w->name) && slice_is(slice_of(w->name, w->name_len), slice_str(kind->name)))
+			break;
+	if (w->depth == 1) {
+		w->kind = kind->name ? kind : NULL;
+		w->kind_known = true;
+	}
+	return kind->name ? kind->tap : TAP_NONE;
+}
+
+static void kind_piece(struct walk *w, struct slice text)
+{
+	if (!w->begun)
+		w->name_len = 0;
+	if (w->name_len + text.len > sizeof(w->name)) {
+		w->name_len = sizeof(w->name) + 1;
+		return;
+	}
+	if (text.len)
+		memcpy(w->name + w->name_len, text.at, text.len);
+	w->name_len += (uint32_t)text.len;
+}
+
 /* Gives a piece of the current leaf, or puts it aside. */
 static enum step give(struct walk *w, struct leaf *leaf, struct slice text, uint32_t raw, bool string, bool end)
 {
 	const struct field *row = w->row;
 	enum role role = row ? row->role : ROLE_UNKNOWN;
-	struct leaf l = { .text = text, .raw = raw, .string = string, .begin = !w->begun, .end = end };
 
-	w->begun = !end;
+	*leaf = (struct leaf){ .text = text, .raw = raw, .string = string, .begin = !w->begun, .end = end };
 	if (string && (role == ROLE_CHOICE || role == ROLE_TOOL))
 		return bad(w, "index is not a number");
-	l.tap = row ? row->tap : TAP_NONE;
-	l.channel = CHANNEL_NONE;
+	leaf->tap = row && (!string || role != ROLE_IDS) ? row->tap : TAP_NONE;
 	if (string)
-		l.channel = role == ROLE_TEXT ? row->channel : role == ROLE_LABEL ? CHANNEL_LABEL : CHANNEL_OTHER;
-	if (l.channel == CHANNEL_LABEL)
-		l.row = row;
-	if (l.channel == CHANNEL_OTHER)
-		l.path = w->row_path;
-	else if (role == ROLE_TEXT)
-		l.path = row->variant;
-	l.choice = w->choice_depth ? w->choice : 0;
-	l.sub = w->sub_depth ? w->sub : 0;
-	if (must_wait(w))
-		return defer(w, &l);
-	*leaf = l;
-	return STEP_ITEM;
+		name_text(w, leaf);
+	if (string && role == ROLE_KIND) {
+		kind_piece(w, text);
+		if (end)
+			leaf->tap = kind_end(w);
+	}
+	w->begun = !end;
+	return place(w, leaf, string && role == ROLE_TEXT && row->by_kind);
 }
 
 static enum step index_digits(struct walk *w, struct slice text)
@@ -229,21 +350,21 @@ static enum step index_digits(struct walk *w, struct slice text)
 
 static enum step index_end(struct walk *w)
 {
-	if (w->row->role == ROLE_CHOICE && w->depth == w->choice_depth && !w->choice_placed) {
-		if (w->choice_known)
+	if (w->row->role == ROLE_CHOICE && w->depth == w->choice.depth && !w->choice.placed) {
+		if (w->choice.known)
 			return bad(w, "two indexes in one choice");
-		w->choice = w->number;
-		w->choice_known = true;
-	} else if (w->row->role == ROLE_TOOL && w->depth == w->sub_depth && !w->sub_placed) {
-		uint32_t place = w->level[w->sub_depth - 1].position - 1;
+		w->choice.index = w->number;
+		w->choice.known = true;
+	} else if (w->row->role == ROLE_TOOL && w->depth == w->sub.depth && !w->sub.placed) {
+		uint32_t at = sub_place(w);
 
-		if (w->sub_known)
+		if (w->sub.known)
 			return bad(w, "two indexes in one tool call");
-		if (place >= WALK_TOOLS_MAX)
+		if (at >= WALK_TOOLS_MAX)
 			return bad(w, "too many tool calls in one message");
-		w->sub = w->number;
-		w->sub_known = true;
-		w->sub_of[place] = w->number + 1;
+		w->sub.index = w->number | (uint32_t)w->row->variant << 24;
+		w->sub.known = true;
+		w->sub_of[at] = w->sub.index + 1;
 	}
 	return STEP_MORE;
 }
@@ -255,17 +376,80 @@ static bool is_index(const struct walk *w)
 
 static bool is_tapped(const struct walk *w)
 {
-	return w->row && w->row->tap != TAP_NONE;
+	return w->row && w->row->tap != TAP_NONE && w->row->role != ROLE_IDS;
+}
+
+/* ---- numbers that are bytes ---- */
+
+/* What was gathered, as the next piece of a text. The digits are its raw bytes. */
+static enum step give_run(struct walk *w, struct leaf *leaf, bool end)
+{
+	*leaf = (struct leaf){
+		.string = true,
+		.begin = !w->run_begun,
+		.end = end,
+		.text = slice_of(w->run, w->run_len),
+		.raw = w->run_raw,
+	};
+
+	w->structural -= w->run_raw;
+	w->run_begun = true;
+	w->run_open = !end;
+	w->run_len = w->run_raw = 0;
+	w->row = w->level[w->depth].row;
+	w->row_path = w->level[w->depth].path;
+	name_text(w, leaf);
+	if (leaf->channel == CHANNEL_LABEL) {
+		leaf->channel = CHANNEL_OTHER;
+		leaf->path = w->row_path;
+		leaf->row = NULL;
+	}
+	leaf->again = false;
+	leaf->path ^= (uint64_t)1 << 32; /* not the text of the strings there */
+	return place(w, leaf, false);
+}
+
+static void byte_digits(struct walk *w, struct slice text)
+{
+	for (size_t i = 0; i < text.len && !w->unfit; i++) {
+		if (text.at[i] < '0' || text.at[i] > '9' || w->digits == 3)
+			w->unfit = true;
+		w->number = w->number * 10 + (text.at[i] & 15);
+		w->digits++;
+	}
+}
+
+/* A number in an array is over. What is no byte ends the run for good. */
+static enum step byte_end(struct walk *w, struct leaf *leaf)
+{
+	if (w->unfit || w->number > 255) {
+		w->level[w->depth].no_bytes = true;
+		return w->run_open ? give_run(w, leaf, true) : STEP_MORE;
+	}
+	if (!w->run_open) {
+		w->run_open = true;
+		w->run_begun = false;
+		w->run_len = w->run_raw = 0;
+	}
+	w->run[w->run_len++] = (uint8_t)w->number;
+	w->run_raw += w->digits;
+	return w->run_len == WALK_RUN ? give_run(w, leaf, false) : STEP_MORE;
 }
 
 /* ---- keys ---- */
 
-static enum step give_key(struct leaf *leaf, struct slice text, uint32_t raw, bool begin, bool end)
+static enum step give_key(struct walk *w, struct leaf *leaf, struct slice text, uint32_t raw, bool begin, bool end)
 {
+	const struct field *row = w->level[w->depth].row;
+
 	*leaf = (struct leaf){
 		.channel = CHANNEL_KEY, .string = true, .begin = begin, .end = end, .text = text, .raw = raw
 	};
-	return STEP_ITEM;
+	if (!row || !row->keys)
+		return STEP_ITEM;
+	leaf->channel = CHANNEL_LOGPROBS;
+	leaf->path = 0x100 | row->variant;
+	return place(w, leaf, false);
 }
 
 static enum step key_piece(struct walk *w, const struct json_item *item, struct leaf *leaf)
@@ -283,9 +467,9 @@ static enum step key_piece(struct walk *w, const struct json_item *item, struct 
 		/* Longer than any we know: give what was kept, then this piece from the start of the next call. */
 		w->key_begun = true;
 		w->key_rest = item->text;
-		return give_key(leaf, slice_of(w->key, w->key_len), 0, true, false);
+		return give_key(w, leaf, slice_of(w->key, w->key_len), 0, true, false);
 	}
-	return give_key(leaf, item->text, 0, false, false);
+	return give_key(w, leaf, item->text, 0, false, false);
 }
 
 /* In an object no table knows: does the key's number say which of several texts is meant? */
@@ -324,21 +508,28 @@ static enum step key_end(struct walk *w, struct leaf *leaf)
 		w->structural += raw;
 		return STEP_MORE;
 	}
-	return give_key(leaf, begun ? (struct slice){ w->key, 0 } : slice_of(w->key, len), raw, !begun, true);
+	if (l->row && l->row->each)
+		w->row = l->row->each;
+	return give_key(w, leaf, begun ? (struct slice){ w->key, 0 } : slice_of(w->key, len), raw, !begun, true);
 }
 
 /* ---- the walk ---- */
 
 static enum step close_container(struct walk *w)
 {
-	if (w->depth == w->sub_depth) {
-		w->sub_depth = 0;
-		w->sub = 0;
+	if (w->depth == w->sub.depth) {
+		w->sub = w->outer_sub;
+		w->outer_sub.depth = 0;
 	}
-	if (w->depth == w->choice_depth) {
-		w->choice_depth = 0;
-		if (w->late && buf_len(&w->late->pieces))
+	if (w->depth == w->choice.depth) {
+		uint32_t index = w->choice.index;
+
+		w->choice = w->outer_choice;
+		w->outer_choice.depth = 0;
+		if (!w->choice.depth && w->late && buf_len(&w->late->pieces)) {
+			w->late_choice = index;
 			w->late->draining = true;
+		}
 	}
 	w->depth--;
 	return STEP_MORE;
@@ -349,6 +540,33 @@ static enum step literal(struct walk *w, struct leaf *leaf, struct slice text)
 	enter_value(w);
 	w->begun = false;
 	return is_tapped(w) ? give(w, leaf, text, 0, false, true) : STEP_MORE;
+}
+
+static enum step number(struct walk *w, const struct json_item *item, struct leaf *leaf)
+{
+	bool first = !w->in_number, end = item->kind == JSON_NUMBER_END, in_bytes;
+
+	if (first) {
+		enter_value(w);
+		w->begun = w->unfit = false;
+		w->number = w->digits = 0;
+	}
+	w->in_number = !end;
+	/* Interleaved texts must not be read as one: the number becomes part of what is behind it. */
+	if (w->telling && !end)
+		w->level[w->depth].path = mix(w->level[w->depth].path, item->text.at, item->text.len);
+	if (is_index(w))
+		return end ? index_end(w) : index_digits(w, item->text);
+	if (is_tapped(w))
+		return give(w, leaf, end ? slice_of(w->key, 0) : item->text, 0, false, end);
+	in_bytes = w->depth && w->level[w->depth].array && !w->level[w->depth].no_bytes;
+	if (in_bytes && !end)
+		byte_digits(w, item->text);
+	if (first && w->row && w->row->role == ROLE_IDS) {
+		w->begun = false;
+		return give(w, leaf, slice_of(w->key, 0), 0, false, true);
+	}
+	return in_bytes && end ? byte_end(w, leaf) : STEP_MORE;
 }
 
 static enum step take(struct walk *w, const struct json_item *item, struct leaf *leaf)
@@ -378,22 +596,7 @@ static enum step take(struct walk *w, const struct json_item *item, struct leaf 
 		return give(w, leaf, (struct slice){ w->key, 0 }, 0, true, true);
 	case JSON_NUMBER:
 	case JSON_NUMBER_END:
-		if (!w->in_number) {
-			enter_value(w);
-			w->begun = false;
-			w->number = 0;
-		}
-		w->in_number = item->kind == JSON_NUMBER;
-		/* Interleaved texts must not be read as one: the number becomes part of what is behind it. */
-		if (w->telling && item->kind == JSON_NUMBER)
-			w->level[w->depth].path = mix(w->level[w->depth].path, item->text.at, item->text.len);
-		if (is_index(w))
-			return item->kind == JSON_NUMBER ? index_digits(w, item->text) : index_end(w);
-		if (!is_tapped(w))
-			return STEP_MORE;
-		if (item->kind == JSON_NUMBER)
-			return give(w, leaf, item->text, 0, false, false);
-		return give(w, leaf, (struct slice){ w->key, 0 }, 0, false, true);
+		return number(w, item, leaf);
 	case JSON_TRUE:
 		return literal(w, leaf, SLICE("true"));
 	case JSON_FALSE:
@@ -405,21 +608,35 @@ static enum step take(struct walk *w, const struct json_item *item, struct leaf 
 	}
 }
 
+/* What the last call left: the rest of a long key, or what ended a run of bytes. */
+static enum step left_over(struct walk *w, struct leaf *leaf)
+{
+	struct slice rest = w->key_rest;
+
+	if (rest.len) {
+		w->key_rest.len = 0;
+		return give_key(w, leaf, rest, 0, false, false);
+	}
+	if (!w->has_again)
+		return STEP_MORE;
+	w->has_again = false;
+	return take(w, &w->again, leaf);
+}
+
 enum step walk_feed(struct walk *w, struct slice in, size_t *used, struct leaf *leaf)
 {
 	struct json_item item;
+	enum step step;
 
 	*used = 0;
+	if (w->key_rest.len || w->has_again) {
+		step = left_over(w, leaf);
+		if (step != STEP_MORE)
+			return step;
+	}
 	for (;;) {
-		enum step step;
 		size_t n;
 
-		if (w->key_rest.len) {
-			struct slice rest = w->key_rest;
-
-			w->key_rest.len = 0;
-			return give_key(leaf, rest, 0, false, false);
-		}
 		if (w->late && w->late->draining && drain(w, leaf))
 			return STEP_ITEM;
 		step = json_feed(&w->json, slice_from(in, *used), &n, &item);
@@ -428,11 +645,17 @@ enum step walk_feed(struct walk *w, struct slice in, size_t *used, struct leaf *
 		w->structural += n;
 		if (step == STEP_BAD)
 			return bad(w, item.why);
-		if (step == STEP_ITEM && (item.kind == JSON_STRING || item.kind == JSON_KEY))
-			w->structural -= item.raw;
 		if (step == STEP_MORE)
 			return STEP_MORE;
-		step = take(w, &item, leaf);
+		if (item.kind == JSON_STRING || item.kind == JSON_KEY)
+			w->structural -= item.raw;
+		if (w->run_open && item.kind != JSON_NUMBER && item.kind != JSON_NUMBER_END) {
+			w->again = item;
+			w->has_again = true;
+			step = give_run(w, leaf, true);
+		} else {
+			step = take(w, &item, leaf);
+		}
 		if (step != STEP_MORE)
 			return step;
 	}

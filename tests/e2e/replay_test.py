@@ -4,16 +4,15 @@
 
     replay_test.py [NAME...]       SLUICE_CUTS=0 leaves the cuts out
 """
-import contextlib
 import json
 import os
 import subprocess
 import sys
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from gate import FIXTURES, POLICY, TOP, Answer, finish, leaks, need, ok, parse_answer, read_answer
+from gate import ALPHA, FIXTURES, POLICY, TOP, Answer, finish, leaks, need, ok, parse_answer, read_answer
+from codings import decode
 
 CTL = os.path.join(TOP, 'build', 'sluicectl')
 
@@ -38,15 +37,8 @@ def body_of(raw):
         parse_answer(answer, True)
     except ValueError:
         return raw
-    body, left = b'', bytes(answer.body)
-    if answer.fields.get('content-encoding') not in ('gzip', 'deflate'):
-        return left
-    with contextlib.suppress(zlib.error):
-        while left:  # of several members, too
-            inflater = zlib.decompressobj(47)
-            body += inflater.decompress(left)
-            left = inflater.unused_data
-    return body or left
+    left, coding = bytes(answer.body), answer.fields.get('content-encoding', 'identity').lower()
+    return left if coding == 'identity' else decode(coding, left)
 
 
 def same_start(a, b):
@@ -54,6 +46,36 @@ def same_start(a, b):
     while n < min(len(a), len(b)) and a[n] == b[n]:
         n += 1
     return n
+
+
+# What the client is told when an answer of that API is refused: streamed, whole.
+ENDINGS = {
+    'completions': ('"finish_reason":"content_filter"}]}', '"finish_reason":"content_filter"}]'),
+    'chat': ('"finish_reason":"content_filter"}]}',) * 2,
+    'responses': ('"incomplete_details":{"reason":"content_filter"}',) * 2,
+    'anthropic': ('"stop_reason":"refusal"', '"stop_reason":"refusal"'),
+    'ollama': ('"done":true,"done_reason":"content_filter"',) * 2,
+    'tgi': ('"details":{"finish_reason":"content_filter"',) * 2,
+    'sglang': ('"finish_reason":{"type":"content_filter"}',) * 2,
+    'llama': ('"stop":true', '"stop":true'),
+    'triton': ('{"error":"', '{"error":"'),
+}
+
+
+def api_problems(name, result, lead):
+    """The released bytes end where they may, and what follows is the API's own ending."""
+    api, wrong = name.split('-')[1], []
+    report = json.loads(result.stderr.decode().strip().splitlines()[-1])
+    if lead != '' and result.returncode in (11, 12) and report['released'] != lead:
+        wrong.append('%s bytes released, not %d' % (report['released'], lead))
+    rest = result.stdout[report['released']:]
+    if leaks(result.stdout, ALPHA):
+        wrong.append('leaked: %r' % result.stdout)
+    if result.returncode == 11:
+        said = ENDINGS.get(api, ('"error"',) * 2)[0 if report['released'] else 1]
+        if said.encode() not in rest:
+            wrong.append('ends without %s: %r' % (said, rest))
+    return wrong
 
 
 def problems(name, codes, verdicts, phrase, channel, lead):
@@ -86,7 +108,9 @@ def problems(name, codes, verdicts, phrase, channel, lead):
             wrong.append('cleared, yet %s of %d bytes covered' % (coverage.get('in'), len(raw)))
     if result.returncode == 11 and not (report.get('rule') and report.get('risk')):
         wrong.append('blocked without rule or risk: %s' % report)
-    if phrase != '-':
+    if name.startswith('api-'):
+        wrong += api_problems(name, result, lead)
+    elif phrase != '-':
         body = body_of(result.stdout)
         where = leaks(result.stdout, phrase) + leaks(body, phrase)
         if where:

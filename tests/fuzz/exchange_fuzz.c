@@ -3,7 +3,8 @@
  * exchange_fuzz.c - whole answers through decode, scan and enforce.
  *
  * Input: one byte of options, one that seeds the cuts, then the answer as a server would send it; or, by an option, the
- * events of a stream one a line, each the content of a delta, so that text is met more often than framing.
+ * events of a stream one a line, each the content of a delta, so that text is met more often than framing; and by
+ * another, these are encoded.
  *
  * Must hold: however the answer is cut, the client gets the same and the report says the same; what is released is what
  * the server sent; coverage adds up; and content of a choice that was released is no text that a rule blocks.
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/lib/encode.h"
 #include "tests/lib/talk.h"
 
 #define MUST(what)                                                                                                     \
@@ -100,6 +102,7 @@ static void run(struct result *r, const char *request, struct slice answer, uint
 static uint8_t answer_bytes[ANSWER_MAX];
 static uint8_t heard[4][ANSWER_MAX]; /* by choice */
 static size_t heard_len[4];
+static size_t content_at; /* where the head of write_stream() ends */
 
 static size_t put(size_t at, const char *text)
 {
@@ -111,16 +114,38 @@ static size_t put(size_t at, const char *text)
 	return at + n;
 }
 
-/* Each line of `in` is a delta: its first byte says of which choice and how it is written, the rest is its text. */
-static size_t write_stream(struct slice in, bool chunked)
+/* What an encoder gave, as a chunk or as it is. */
+static size_t put_chunk(size_t at, struct buf *bytes, bool chunked)
 {
-	size_t at = put(0, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n");
+	size_t n = buf_len(bytes);
+	char size[16];
 
-	at = put(at, chunked ? "transfer-encoding: chunked\r\n\r\n" : "\r\n");
+	snprintf(size, sizeof(size), "%zx\r\n", n);
+	if (n && at + n + 32 < ANSWER_MAX - 64) {
+		at = chunked ? put(at, size) : at;
+		memcpy(answer_bytes + at, buf_slice(bytes).at, n);
+		at += n;
+		at = chunked ? put(at, "\r\n") : at;
+	}
+	buf_cut(bytes, 0);
+	return at;
+}
+
+/* Each line of `in` is a delta: its first byte says of which choice and how it is written, the rest is its text. */
+static size_t write_stream(struct slice in, bool chunked, enum coding coding, enum form form)
+{
+	size_t at = put(0, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: ");
+	struct buf encoded = BUF(ANSWER_MAX * 4);
+	struct encoder e;
+
+	encoder_begin(&e, coding, form, false);
+	at = put(at, coding_names[coding]);
+	at = put(at, chunked ? "\r\ntransfer-encoding: chunked\r\n\r\n" : "\r\n\r\n");
+	content_at = at;
 	while (in.len && at < ANSWER_MAX / 2) {
 		const uint8_t *end = memchr(in.at, '\n', in.len);
 		struct slice line = slice_of(in.at, end ? (size_t)(end - in.at) : in.len);
-		char event[16384], size[16];
+		char event[16384];
 		int n = 0;
 
 		in = slice_from(in, line.len < in.len ? line.len + 1 : line.len);
@@ -140,12 +165,37 @@ static size_t write_stream(struct slice in, bool chunked)
 		              !(line.at[0] & 4) ? ""
 		              : line.at[0] & 1  ? ",\"index\":1"
 		                                : ",\"index\":0");
-		snprintf(size, sizeof(size), "%x\r\n", n);
-		at = chunked ? put(at, size) : at;
-		at = put(at, event);
-		at = chunked ? put(at, "\r\n") : at;
+		encoder_add(&e, &encoded, slice_of(event, (size_t)n));
+		at = put_chunk(at, &encoded, chunked);
 	}
+	encoder_end(&e, &encoded);
+	at = put_chunk(at, &encoded, chunked);
+	buf_free(&encoded);
 	return chunked ? put(at, "0\r\n\r\n") : at;
+}
+
+/* The content of the bytes that were released, without framing and encoding. */
+static struct slice content_of(struct slice released, bool chunked, enum coding coding)
+{
+	static uint8_t content[ANSWER_MAX], text[ANSWER_MAX * 4];
+	struct http1_body body;
+	struct http1_body_item item;
+	size_t used, len = 0;
+
+	if (released.len < content_at)
+		return SLICE("");
+	released = slice_from(released, content_at);
+	http1_body_start(&body, chunked ? HTTP1_CHUNKED : HTTP1_UNTIL_CLOSE, 0);
+	while (released.len && http1_body_feed(&body, released, &used, &item) == STEP_ITEM && item.kind != HTTP1_END) {
+		if (item.kind == HTTP1_DATA) {
+			memcpy(content + len, item.data.at, item.data.len);
+			len += item.data.len;
+		}
+		released = slice_from(released, used);
+	}
+	if (coding == CODING_NONE)
+		return slice_of(content, len);
+	return slice_of(text, decode_prefix(coding, false, slice_of(content, len), text, sizeof(text)));
 }
 
 /* What a naive reader hears of a stream of write_stream(): good only for what that writes. */
@@ -210,15 +260,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct result whole, cut;
 	const char *request;
 	struct slice answer;
-	bool stream;
+	bool stream, chunked;
+	enum coding coding;
 
 	if (size < 2 || size > 8192)
 		return 0;
 	request = requests[data[0] & 3];
 	stream = data[0] & 4;
+	chunked = data[0] & 8;
+	coding = (enum coding)(data[0] >> 4 & 7) % CODING_COUNT;
 	answer = slice_of(data + 2, size - 2);
 	if (stream)
-		answer = slice_of(answer_bytes, write_stream(answer, data[0] & 8));
+		answer = slice_of(answer_bytes,
+		                  write_stream(answer, chunked, coding, data[0] & 0x80 ? FORM_AT_END : FORM_FLUSHED));
 	run(&whole, request, answer, 0);
 	run(&cut, request, answer, data[1] + 1u);
 	MUST(whole.talk.len == cut.talk.len && whole.talk.released == cut.talk.released);
@@ -229,7 +283,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (stream && request == requests[0]) {
 		bool all = whole.talk.released == answer.len;
 
-		listen(slice_of(whole.talk.out, whole.talk.released));
+		listen(content_of(slice_of(whole.talk.out, whole.talk.released), chunked, coding));
 		for (size_t i = 0; i < 2; i++) {
 			MUST(!holds(heard[i], heard_len[i], all, "forbidden-alpha"));
 			MUST(!holds(heard[i], heard_len[i], all, "brown weasel"));

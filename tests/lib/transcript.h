@@ -31,7 +31,7 @@
 	"\"code\":\"" name "\"}}\n\n"
 
 #define CHAT "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"
-#define ANY  "POST /generate HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"
+#define ANY  "POST /any HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"
 
 static struct ruleset *rules;
 

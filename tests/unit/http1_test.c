@@ -190,6 +190,12 @@ static const struct {
 	  "both Transfer-Encoding and Content-Length" },
 	{ "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n", HTTP1_MALFORMED, "Transfer-Encoding in HTTP/1.0" },
 	{ OK "Transfer-Encoding: gzip\r\n", HTTP1_CODING, "Transfer-Encoding is not chunked" },
+	/* llhttp reads until the connection closes */
+	{ OK "Transfer-Encoding: chunked\t\r\n", HTTP1_MALFORMED, "a tab behind what frames the body" },
+	{ OK "Content-Length: 5 \t \r\n", HTTP1_MALFORMED, "a tab behind what frames the body" },
+	/* http-parser waits for the body */
+	{ "HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n", HTTP1_MALFORMED, "a body where there can be none" },
+	{ "HTTP/1.1 103 Oh\r\nContent-Length: 5\r\n\r\n", HTTP1_MALFORMED, "a body where there can be none" },
 };
 
 TEST(http1, refuses_responses)
@@ -255,7 +261,7 @@ static const struct {
 	{ false, "get * HTTP/1.1\r\nHost: a_b.c\r\n\r\n", "0 'get' '*' 1.1 len=31 fields=1" },
 	{ false, GET "Content-Length: 9223372036854775807\r\n\r\n",
 	  "1 'GET' '/' 1.1 len=64 fields=2 length=9223372036854775807" },
-	{ false, GET "Transfer-Encoding: \t ChunKed \t\r\n\r\n", "1 'GET' '/' 1.1 len=59 fields=2 chunked" },
+	{ false, GET "Transfer-Encoding: \t ChunKed  \r\n\r\n", "1 'GET' '/' 1.1 len=59 fields=2 chunked" },
 	{ false, GET "Connection: x, Close\t,keep-alive\r\n\r\n", "1 'GET' '/' 1.1 len=61 fields=2 close keep-alive" },
 	{ false, GET "Connection: closed, keepalive\r\n\r\n", "1 'GET' '/' 1.1 len=58 fields=2" },
 	{ false, GET "Connection: ,\r\nConnection: UPGRADE\r\n\r\n", "1 'GET' '/' 1.1 len=63 fields=3 upgrade" },
@@ -381,8 +387,8 @@ static const struct {
 	{ true, true, OK "Content-Length: 5\r\n\r\n", HTTP1_NO_BODY },
 	{ true, true, OK "Transfer-Encoding: chunked\r\n\r\n", HTTP1_NO_BODY },
 	{ true, false, "HTTP/1.1 100 Continue\r\n\r\n", HTTP1_NO_BODY },
-	{ true, false, "HTTP/1.1 199 x\r\nContent-Length: 5\r\n\r\n", HTTP1_NO_BODY },
-	{ true, false, "HTTP/1.1 204 x\r\nContent-Length: 5\r\n\r\n", HTTP1_NO_BODY },
+	{ true, false, "HTTP/1.1 199 x\r\nContent-Length: 0\r\n\r\n", HTTP1_NO_BODY },
+	{ true, false, "HTTP/1.1 204 x\r\nContent-Length: 0\r\n\r\n", HTTP1_NO_BODY },
 	{ true, false, "HTTP/1.1 304 x\r\nTransfer-Encoding: chunked\r\n\r\n", HTTP1_NO_BODY },
 	{ true, false, "HTTP/1.1 205 x\r\n\r\n", HTTP1_UNTIL_CLOSE },
 };

@@ -151,7 +151,7 @@ TEST(walk, places_say_the_choice_of_a_whole_answer)
 TEST(walk, what_no_table_knows_is_text)
 {
 	EVENT("{\"u\":{\"k\":[\"a\",1,true]},\"\":\"e\"}",
-	      "key 0.0 u\nkey 0.0 k\nother 0.0 a\nkey 0.0 \nother 0.0 e\n");
+	      "key 0.0 u\nkey 0.0 k\nother 0.0 a\nother 0.0 \001\nkey 0.0 \nother 0.0 e\n");
 	EVENT("[\"a\",{\"content\":\"b\"}]", "other 0.0 a\nkey 0.0 content\nother 0.0 b\n");
 	EVENT("{\"0123456789012345678901234567890123456789012345678901234567890123\":0,"
 	      "\"01234567890123456789012345678901234567890123456789012345678901234\":0}",

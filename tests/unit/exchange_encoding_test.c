@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * exchange_encoding_test.c - encoded answers: what a client can read of what it was given, under every cut.
+ *
+ * The client is a library of its own, given exactly the bytes that were released.
+ */
+#include "tests/lib/transcript.h"
+
+#include "tests/lib/encode.h"
+
+#define OUT_MAX (1u << 18)
+
+static uint8_t read_by_client[OUT_MAX];
+
+/* An answer with a head and an encoded body. Borrowed until the next. */
+static struct slice answer_of(const char *type, enum coding c, enum form form, bool bare, bool chunked,
+                              const struct slice *pieces, size_t count)
+{
+	static struct buf answer;
+	struct buf body = BUF(1u << 22), chunk = BUF(1u << 22);
+	struct encoder e;
+
+	buf_free(&answer);
+	answer = BUF(1u << 22);
+	encoder_begin(&e, c, form, bare);
+	buf_printf(&answer, "HTTP/1.1 200 OK\r\ncontent-type: %s\r\ncontent-encoding: %s\r\n%s\r\n", type,
+	           coding_names[c], chunked ? "transfer-encoding: chunked\r\n" : "");
+	for (size_t i = 0; i <= count; i++) {
+		if (i < count)
+			encoder_add(&e, &chunk, pieces[i]);
+		else
+			encoder_end(&e, &chunk);
+		if (chunked && buf_len(&chunk))
+			buf_printf(&body, "%zx\r\n", buf_len(&chunk));
+		if (buf_len(&chunk))
+			buf_add(&body, buf_slice(&chunk));
+		if (chunked && buf_len(&chunk))
+			buf_add(&body, SLICE("\r\n"));
+		buf_cut(&chunk, 0);
+	}
+	if (chunked)
+		buf_add(&body, SLICE("0\r\n\r\n"));
+	buf_add(&answer, buf_slice(&body));
+	buf_free(&body);
+	buf_free(&chunk);
+	return buf_slice(&answer);
+}
+
+/* What the client's own decoder makes of the bytes released, with their framing off. */
+static struct slice client_reads(enum coding c, bool bare, bool chunked)
+{
+	static uint8_t content[OUT_MAX];
+	struct slice in = slice_of(first.talk.out, first.talk.released), data;
+	const uint8_t *head = memmem(in.at, in.len, "\r\n\r\n", 4);
+	struct http1_body body;
+	struct http1_body_item item;
+	size_t used, len = 0;
+
+	if (!head)
+		return SLICE("");
+	in = slice_from(in, (size_t)(head - in.at) + 4);
+	http1_body_start(&body, chunked ? HTTP1_CHUNKED : HTTP1_UNTIL_CLOSE, 0);
+	while (in.len && http1_body_feed(&body, in, &used, &item) == STEP_ITEM && item.kind != HTTP1_END) {
+		data = item.kind == HTTP1_DATA ? item.data : SLICE("");
+		memcpy(content + len, data.at, data.len);
+		len += data.len;
+		in = slice_from(in, used);
+	}
+	return slice_of(read_by_client, decode_prefix(c, bare, slice_of(content, len), read_by_client, OUT_MAX));
+}
+
+static bool has(struct slice s, const char *words)
+{
+	return s.len && memmem(s.at, s.len, words, strlen(words));
+}
+
+/* Each coding in each form, closed and chunked; and what of it holds. */
+#define EACH_FORM(c, form, bare, chunked)                                                                              \
+	for (enum coding c = CODING_GZIP; c < CODING_COUNT; c++)                                                       \
+		for (int form = 0; form < FORM_COUNT; form++)                                                          \
+			for (int bare = 0; bare <= (c == CODING_DEFLATE); bare++)                                      \
+				for (int chunked = 0; chunked < 2; chunked++)                                          \
+					if (form != FORM_MEMBERS || c == CODING_GZIP || c == CODING_ZSTD)
+
+static const struct slice clean[] = { SLICE(SAY(0, "hello ")), SLICE(SAY(0, "brown")), SLICE(SAY(0, " bear")),
+	                              SLICE(": ping\n\n"),     SLICE(FINISH(0)),       SLICE(DONE) };
+static const struct slice hit[] = { SLICE(SAY(0, "hello ")),    SLICE(SAY(0, "the ")),
+	                            SLICE(SAY(0, "FORBIDDEN")), SLICE(SAY(0, "-AL")),
+	                            SLICE(SAY(0, "PHA and")),   SLICE(SAY(0, " more")),
+	                            SLICE(FINISH(0)),           SLICE(DONE) };
+
+TEST(exchange, encoded_streams_pass)
+{
+	EACH_FORM(c, form, bare, chunked)
+	{
+		struct slice answer = answer_of("text/event-stream", c, form, bare, chunked, clean, 6);
+
+		every_cut(CHAT, answer, NULL);
+		cr_expect(begins("cleared none\n"), "%s %d %d %d: %s", coding_names[c], form, bare, chunked, first.log);
+		cr_expect_eq(first.talk.released, answer.len);
+		cr_expect_eq(first.talk.len, answer.len);
+		cr_expect(says("events 5"), "%s", first.log);
+	}
+}
+
+TEST(exchange, encoded_streams_are_cut)
+{
+	EACH_FORM(c, form, bare, chunked)
+	{
+		struct slice answer = answer_of("text/event-stream", c, form, bare, chunked, hit, 8), got;
+
+		every_cut(CHAT, answer, NULL);
+		got = client_reads(c, bare, chunked);
+		cr_expect(begins(BLOCKED), "%s %d %d %d: %s", coding_names[c], form, bare, chunked, first.log);
+		cr_expect(says("t.alpha content 0 at 10+15"), "%s", first.log);
+		cr_expect_not(has(got, "FORB"), "%s %d %d %d", coding_names[c], form, bare, chunked);
+		cr_expect_not(has(slice_of(first.talk.out, first.talk.len), "FORB"));
+		/* Least hold: what was flushed in front of the match is there. */
+		if (form != FORM_AT_END)
+			cr_expect(has(got, "hello ") && has(got, "the "), "%s %d %d %d: %.*s", coding_names[c], form,
+			          bare, chunked, (int)got.len, got.at);
+	}
+}
+
+/* What is released is never text that is held, byte by byte as it comes. */
+TEST(exchange, encoded_text_goes_out_in_step)
+{
+	static const struct slice words[] = { SLICE("hello, "), SLICE("brown "), SLICE("bear. brown wea"),
+		                              SLICE("the FORBIDDEN-ALP"), SLICE("HA is not") };
+
+	EACH_FORM(c, form, bare, chunked)
+	{
+		struct slice answer = answer_of("text/plain", c, form, bare, chunked, words, 5), got;
+
+		every_cut(ANY, answer, NULL);
+		got = client_reads(c, bare, chunked);
+		cr_expect(begins(BLOCKED), "%s %d %d %d: %s", coding_names[c], form, bare, chunked, first.log);
+		cr_expect_not(has(got, "FORB"));
+		if (form != FORM_AT_END)
+			cr_expect(has(got, "bear."), "%s %d: %.*s", coding_names[c], form, (int)got.len, got.at);
+	}
+}
+
+TEST(exchange, encoded_whole_answers_are_released_or_replaced)
+{
+	static const struct slice good[] = { SLICE("{\"choices\":[{\"message\":{\"content\":\"hello"),
+		                             SLICE(" brown bear\"}}]}") },
+				  bad[] = { SLICE("{\"choices\":[{\"message\":{\"content\":\"hello FORB"),
+		                            SLICE("IDDEN-ALPHA\"}}]}") };
+
+	EACH_FORM(c, form, bare, chunked)
+	{
+		struct slice answer = answer_of("application/json", c, form, bare, chunked, good, 2);
+
+		every_cut(CHAT, answer, NULL);
+		cr_expect(begins("cleared none\n"), "%s", first.log);
+		cr_expect_eq(first.talk.len, answer.len);
+		answer = answer_of("application/json", c, form, bare, chunked, bad, 2);
+		every_cut(CHAT, answer, NULL);
+		cr_expect(begins(BLOCKED), "%s", first.log);
+		cr_expect_eq(first.talk.released, 0);
+		first.talk.out[first.talk.len] = '\0';
+		cr_expect(strstr((char *)first.talk.out, "\"content_filter\""));
+		cr_expect_not(strstr((char *)first.talk.out, "content-encoding"));
+	}
+}
+
+#define GZIP_STREAM "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n\r\n"
+
+TEST(exchange, what_is_no_encoding_is_refused_by_name)
+{
+	struct slice answer;
+
+	EXPECT(CHAT, GZIP_STREAM "data: {}\n\n", "exception encoding_malformed\n");
+	EXPECT(CHAT, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip, br\r\n\r\n{}",
+	       "exception content_encoding\n");
+	EXPECT(CHAT, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: compress\r\n\r\n{}",
+	       "exception content_encoding\n");
+	/* An encoding that ends in the middle, of a body that does not. */
+	answer = answer_of("text/event-stream", CODING_GZIP, FORM_FLUSHED, false, false, clean, 6);
+	answer.len -= 4;
+	every_cut(CHAT, answer, NULL);
+	cr_expect(begins("exception encoding_malformed\n"), "%s", first.log);
+	/* A body of nothing needs no encoding. */
+	EXPECT_WHOLE(CHAT, GZIP_STREAM, "cleared none\n");
+}
+
+TEST(exchange, encoded_limits_do_not_depend_on_the_cut)
+{
+	static char many[4097];
+	struct exchange_limits small = { .body_max = 2048, .event_max = 512 };
+	struct slice text = SLICE(""), answer;
+
+	memset(many, ' ', 4096);
+	memcpy(many, ": ", 2);
+	text = slice_of(many, 4096);
+	for (enum coding c = CODING_GZIP; c < CODING_COUNT; c++) {
+		answer = answer_of("text/event-stream", c, FORM_AT_END, false, false, &text, 1);
+		every_cut(CHAT, answer, &small);
+		cr_expect(begins("exception event_too_large\n"), "%s", first.log);
+	}
+	many[0] = ' ', many[1] = '1';
+	for (enum coding c = CODING_GZIP; c < CODING_COUNT; c++) {
+		static const struct exchange_limits tiny = { .body_max = 16, .event_max = 512 };
+		static char big[70000];
+
+		memset(big, ' ', sizeof(big));
+		big[0] = '1';
+		text = slice_of(big, sizeof(big));
+		answer = answer_of("application/json", c, FORM_AT_END, false, false, &text, 1);
+		run(&first, ANY, answer, SIZE_MAX, &tiny);
+		cr_expect(begins("exception body_too_large\n"), "%s: %s", coding_names[c], first.log);
+		run(&next, ANY, answer, answer.len, &tiny);
+		cr_expect_str_eq(first.log, next.log);
+	}
+}

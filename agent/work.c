@@ -86,6 +86,7 @@ static void reload(struct daemon *d)
 	} else {
 		d->rules = fresh;
 		d->policy_error[0] = '\0';
+		d->policy_loaded_unix = nanos(CLOCK_REALTIME);
 		for (unsigned i = 0; i < d->thread_count; i++)
 			if (worker_set_rules(d->threads[i].worker, fresh))
 				log_error("policy: out of memory: a worker keeps the old one");
@@ -146,7 +147,7 @@ static void beat(struct post *p)
 /* Whether every loop has turned lately: the main loop alone proves nothing about the traffic. */
 static bool all_turn(struct daemon *d)
 {
-	bool all = true;
+	unsigned stuck = 0;
 
 	for (unsigned i = 0; i < d->thread_count; i++) {
 		struct thread *t = &d->threads[i];
@@ -156,12 +157,13 @@ static bool all_turn(struct daemon *d)
 			t->missed = 0;
 			loop_post(t->loop, &t->pulse);
 		} else if (++t->missed >= MISSED_MAX) {
-			all = false;
+			stuck++;
 			if (t->missed == MISSED_MAX)
 				log_error("worker: its loop stands still: loop=%u seconds=%d", i, MISSED_MAX);
 		}
 	}
-	return all;
+	d->stuck = stuck;
+	return !stuck;
 }
 
 /* A crowd has gone: what the allocator keeps of it goes back to the system. */
@@ -223,6 +225,7 @@ static int start_workers(struct daemon *d)
 		            .identity = (const char *const *)d->config->identity_headers,
 		            .identity_count = d->config->identity_count },
 		.subjects = d->subjects,
+		.tally = d->tally,
 		.head_timeout_ms = d->config->head_timeout_ms,
 		.stop_timeout_ms = d->config->stop_timeout_ms,
 		.record_all = d->config->record_all,
@@ -313,13 +316,13 @@ static int enter_sandbox(struct daemon *d)
 
 static int start(struct daemon *d, const sigset_t *signals)
 {
-	struct serve_ops ops = { .arg = d, .answer = answer, .metrics = report_metrics };
+	struct serve_ops ops = { .arg = d, .answer = answer, .metrics = report_metrics, .healthy = report_health };
 	int err = loop_new(&d->loop);
 
-	d->started_unix = nanos(CLOCK_REALTIME);
+	d->started_unix = d->policy_loaded_unix = nanos(CLOCK_REALTIME);
 	d->threads = calloc(d->thread_count, sizeof(*d->threads));
 	d->names = calloc(d->config->service_count, sizeof(*d->names));
-	if (!d->threads || !d->names)
+	if (!d->threads || !d->names || tally_new(&d->tally))
 		return -ENOMEM;
 	for (size_t i = 0; i < d->config->service_count; i++)
 		d->names[i] = d->config->services[i].name;
@@ -378,6 +381,7 @@ static void stop(struct daemon *d)
 		loop_free(&d->threads[i].loop);
 	}
 	subjects_close(&d->subjects);
+	tally_free(&d->tally);
 	own_close(&d->signals.fd);
 	loop_free(&d->loop);
 	ruleset_put(&d->rules);

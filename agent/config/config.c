@@ -79,9 +79,24 @@ static void service_fail(struct reader *r, yaml_node_t *n)
 		r->service->fail_open = which;
 }
 
+/* Where token ids are all that an answer holds. */
+static void service_token_ids(struct reader *r, yaml_node_t *n)
+{
+	static const char *const words[] = { "refuse", "strip", "pass" };
+	size_t which;
+
+	if (read_one_of(r, n, "token_ids", words, 3, &which) && which)
+		read_wrong(r, n, "token_ids: %s is not supported by this version, only refuse", words[which]);
+}
+
 static const struct key service_keys[] = {
-	{ "name", service_name, NULL },   { "unit", service_unit, NULL }, { "cgroup", service_cgroup, NULL },
-	{ "ports", service_ports, NULL }, { "fail", service_fail, NULL }, {},
+	{ "name", service_name, NULL },
+	{ "unit", service_unit, NULL },
+	{ "cgroup", service_cgroup, NULL },
+	{ "ports", service_ports, NULL },
+	{ "fail", service_fail, NULL },
+	{ "token_ids", service_token_ids, NULL },
+	{},
 };
 
 static void services(struct reader *r, yaml_node_t *n)

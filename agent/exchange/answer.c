@@ -57,6 +57,24 @@ static bool out_of_place(const struct exchange *x)
 	       x->report.status < 300;
 }
 
+/* How much of a body with tensors is JSON; false: that cannot be told for sure. */
+static bool json_length(const struct http1_head *h, struct slice head, uint64_t *length)
+{
+	struct slice name = SLICE("inference-header-content-length"), value = http1_value(h, head, name);
+	uint64_t n = 0;
+	size_t lines = 0;
+
+	for (uint32_t i = 0; i < h->field_count; i++)
+		lines += slice_is_nocase(slice_of(head.at + h->fields[i].name.at, h->fields[i].name.len), name);
+	for (size_t i = 0; i < value.len; i++) {
+		if (value.at[i] < '0' || value.at[i] > '9' || n > UINT32_MAX)
+			return false;
+		n = n * 10 + (value.at[i] - '0');
+	}
+	*length = n;
+	return lines == 1 && n;
+}
+
 static enum exception head_read(struct exchange *x, struct slice head)
 {
 	const struct http1_head *h = &x->answer_reader->head;
@@ -86,6 +104,8 @@ static enum exception head_read(struct exchange *x, struct slice head)
 	/* Whole or one message behind the other: its length not being known, it may be either. */
 	if (x->kind == BODY_JSON && x->report.dialect->lines && framing != HTTP1_LENGTH)
 		x->kind = BODY_LINES;
+	if (x->kind == BODY_TENSORS && !json_length(h, head, &x->tensors.json))
+		return EXCEPTION_CONTENT_TYPE;
 	x->report.streamed = x->kind == BODY_EVENTS || x->kind == BODY_LINES || x->kind == BODY_LIVE;
 	if (!x->report.streamed && x->kind != BODY_NONE && framing == HTTP1_LENGTH && h->length > x->limits.body_max)
 		return EXCEPTION_BODY_TOO_LARGE;

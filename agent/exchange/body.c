@@ -338,9 +338,9 @@ void body_begin(struct exchange *x)
 		x->here.line_start = true;
 		x->edge = x->cleared = x->here;
 	}
-	if (x->kind == BODY_JSON)
+	if (x->kind == BODY_JSON || x->kind == BODY_TENSORS)
 		json_begin(x);
-	if (x->kind == BODY_JSON || x->kind == BODY_TEXT) {
+	if (x->kind == BODY_JSON || x->kind == BODY_TENSORS || x->kind == BODY_TEXT) {
 		/* The head is part of it; what came before the head is sent. */
 		x->unit = x->cleared;
 		x->unit_open = true;
@@ -358,6 +358,8 @@ static enum exception whole_data(struct exchange *x, struct slice data)
 		data.len = room;
 	if (x->kind == BODY_TEXT) {
 		e = text_piece(x, data);
+	} else if (x->kind == BODY_TENSORS) {
+		e = tensors_data(x, data);
 	} else {
 		body_advance(x, data.len, data.len);
 		e = json_data(x, data);
@@ -373,6 +375,7 @@ enum exception body_data(struct exchange *x, struct slice data)
 	case BODY_LINES:
 		return lines_data(x, data);
 	case BODY_JSON:
+	case BODY_TENSORS:
 	case BODY_TEXT:
 		return whole_data(x, data);
 	case BODY_LIVE:
@@ -399,10 +402,10 @@ enum exception body_end(struct exchange *x)
 	/* An event without its empty line at the end of a complete body: lax readers read it, so it is read. */
 	if (x->kind == BODY_EVENTS && x->unit_open)
 		e = event_end(x);
-	else if (x->kind == BODY_LINES && x->unit_open)
-		e = json_end(x); /* cut short, and refused for it */
-	else if (x->kind == BODY_JSON && !json_blank(&x->walk.json))
-		e = json_end(x);
+	else if (x->kind == BODY_TENSORS && x->tensors.json)
+		e = unparsable(x, "the JSON in front of the tensors is cut short");
+	else if (x->kind == BODY_LINES ? x->unit_open : x->kind == BODY_JSON && !json_blank(&x->walk.json))
+		e = json_end(x); /* a message among others is cut short, and refused for it */
 	if (e == EXCEPTION_NONE && x->unit_open)
 		e = unit_end(x);
 	if (e == EXCEPTION_NONE)

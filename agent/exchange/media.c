@@ -90,6 +90,9 @@ enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum 
 			return BODY_LINES;
 	if (media_is(type, "application/json") || media_is(type, "text/json") || ends_in(type, SLICE("+json")))
 		return BODY_JSON;
+	if (media_is(type, "application/octet-stream") &&
+	    http1_value(h, head, SLICE("inference-header-content-length")).at)
+		return BODY_TENSORS;
 	if (is_text(type))
 		return framing == HTTP1_LENGTH ? BODY_TEXT : BODY_LIVE;
 	*exception = EXCEPTION_CONTENT_TYPE;

@@ -40,6 +40,15 @@ struct unescape {
 	uint8_t bytes[12];
 };
 
+/* Letters in a row that may be base64, and what they are decoded to. */
+#define UNBASE_RUN 24
+#define UNBASE_MAX UNBASE_RUN
+struct unbase {
+	uint8_t run, have, quiet, more;
+	uint32_t bits;
+	uint8_t first[UNBASE_RUN];
+};
+
 /* A text that may come whole in each message. As long as each begins with all that was seen, what is new is the text;
  * what is new and all that came are two readings, until it is clear which of them it is. */
 struct again {
@@ -50,7 +59,7 @@ struct again {
 };
 
 /* One text as the reader will see it. A text in which a backslash occurs has a twin, read without its escapes: it may
- * be JSON, as tool arguments are. */
+ * be JSON, as tool arguments are. One in which base64 may occur has another twin, read decoded. */
 struct text {
 	enum channel channel;
 	uint32_t choice, sub;
@@ -58,10 +67,13 @@ struct text {
 	struct scan_state state;
 	bool is_twin, is_orphan; /* a twin; one whose text is gone */
 	uint32_t twin;           /* place of its twin, 0: none; the first text is never one */
+	uint32_t coded;          /* likewise, of its other twin */
+	bool is_coded;
 	struct unescape escapes;
-	struct again *again; /* owned; NULL: not such a text */
-	bool touched;        /* in this unit */
-	struct mark *marks;  /* owned; units that hold a symbol which may be part of a hit, oldest first */
+	struct unbase letters; /* of base64: before there is a twin, only how many came in a row, and which */
+	struct again *again;   /* owned; NULL: not such a text */
+	bool touched;          /* in this unit */
+	struct mark *marks;    /* owned; units that hold a symbol which may be part of a hit, oldest first */
 	uint32_t mark_first, mark_end, mark_room;
 };
 
@@ -81,11 +93,25 @@ struct choice {
 
 enum body_kind {
 	BODY_NONE,
-	BODY_EVENTS, /* server-sent events: unit = event */
-	BODY_LINES,  /* JSON messages one behind the other: unit = message */
-	BODY_JSON,   /* held whole */
-	BODY_TEXT,   /* held whole */
-	BODY_LIVE,   /* text of unknown length: unit = character */
+	BODY_EVENTS,  /* server-sent events: unit = event */
+	BODY_LINES,   /* JSON messages one behind the other: unit = message */
+	BODY_JSON,    /* held whole */
+	BODY_TENSORS, /* held whole: JSON, and bytes behind it */
+	BODY_TEXT,    /* held whole */
+	BODY_LIVE,    /* text of unknown length: unit = character */
+};
+
+#define TENSORS_MAX 64
+
+/* A message with the bytes of its outputs behind it. */
+struct tensors {
+	uint64_t json;               /* bytes of the JSON that are to come */
+	uint64_t sizes[TENSORS_MAX]; /* of the outputs, as the JSON says */
+	uint32_t size_count, at;     /* the output after the one that is read */
+	uint64_t left;               /* of it */
+	uint32_t length, element;    /* of the element under way: as its header says, and what is left */
+	uint8_t header;              /* bytes of its header read */
+	bool odd;                    /* its bytes are no elements */
 };
 
 /* What the data of one event is. */
@@ -98,7 +124,7 @@ enum payload {
 };
 
 /* A name that was read and holds nothing that any rule knows: ids and models come again in every event. */
-#define LABELS      8
+#define LABELS      16
 #define LABEL_BYTES 72
 struct label {
 	const struct field *row;
@@ -152,6 +178,7 @@ struct exchange {
 	bool unit_open, field_open;
 	struct sse sse;
 	struct ndjson lines;
+	struct tensors tensors;
 	enum payload payload;
 	uint8_t end_mark; /* bytes of "[DONE]" matched */
 	uint8_t lead_len;
@@ -207,6 +234,7 @@ static inline bool stopped(const struct exchange *x)
 struct reading {
 	struct scan_state *state;
 	struct unescape *escapes; /* NULL: as it is */
+	struct unbase *coded;     /* NULL: as it is */
 };
 
 /* Feeds `bytes` to all readings side by side. Stops behind the byte that blocks, if stopped(). */
@@ -220,13 +248,43 @@ size_t unescape_byte(struct unescape *u, uint8_t c, uint8_t out[UNESCAPE_MAX]);
 
 enum exception tap_read(struct exchange *x, const struct leaf *leaf);
 
+/* ---- tensors.c: JSON and bytes ---- */
+
+enum exception tensors_data(struct exchange *x, struct slice data);
+
 /* ---- lines.c: JSON messages one behind the other ---- */
 
 enum exception lines_data(struct exchange *x, struct slice data);
 
+/* ---- base64.c: text in letters that stand for bytes ---- */
+
+static inline bool unbase_letter(uint8_t c)
+{
+	return (uint8_t)((c | 0x20) - 'a') < 26 || (uint8_t)(c - '0') < 10 || c == '+' || c == '-' || c == '/' ||
+	       c == '_';
+}
+
+/* Takes one byte of a text, gives what is decoded now: nothing as long as there is no run. */
+size_t unbase_byte(struct unbase *u, uint8_t c, uint8_t out[UNBASE_MAX]);
+
 /* ---- text.c: texts and what of them is held ---- */
 
 void text_free(struct text *t);
+/* The text of a leaf, made if it is new; NULL: there are too many. Texts move when one is made: keep their places. */
+struct text *text_find(struct exchange *x, const struct leaf *leaf);
+/* The text at `at` is about to be read: it has a twin from its first backslash on. Texts may move. */
+enum exception text_ready(struct exchange *x, size_t at, struct slice bytes);
+/* Its readings, behind the `count` that are there; returns how many there are then. */
+size_t text_readings(struct exchange *x, size_t at, struct reading *readings, size_t count);
+/* A piece of a text that goes on. */
+enum exception text_go_on(struct exchange *x, const struct leaf *leaf, size_t at);
+/* Nothing is held for it. */
+void text_forget_marks(struct exchange *x, struct text *t);
+
+/* ---- again.c: a text that may come whole in each message ---- */
+
+enum exception text_again(struct exchange *x, const struct leaf *leaf);
+
 /* A piece of a text that goes on over units, or of one by itself (`alone`). 0, or the exception. */
 enum exception text_feed(struct exchange *x, const struct leaf *leaf);
 /* A whole text by itself: a field value, a comment. */

@@ -212,11 +212,13 @@ static enum exception read_on(struct sink *to, struct reading *r, struct slice b
 	uint8_t plain[256];
 	size_t n = 0;
 
-	if (!r->escapes)
+	_Static_assert(UNBASE_MAX >= UNESCAPE_MAX, "what one byte may give");
+	if (!r->escapes && !r->coded)
 		return scan(to, r->state, bytes);
 	for (size_t i = 0; i < bytes.len && e == EXCEPTION_NONE; i++) {
-		n += unescape_byte(r->escapes, bytes.at[i], plain + n);
-		if (n + UNESCAPE_MAX > sizeof(plain) || i + 1 == bytes.len) {
+		n += r->coded ? unbase_byte(r->coded, bytes.at[i], plain + n)
+		              : unescape_byte(r->escapes, bytes.at[i], plain + n);
+		if (n + UNBASE_MAX > sizeof(plain) || i + 1 == bytes.len) {
 			e = scan(to, r->state, slice_of(plain, n));
 			n = 0;
 		}
@@ -229,6 +231,7 @@ static bool hits_nothing(struct sink *to, struct reading *readings, size_t count
 {
 	struct scan_state states[READINGS_MAX];
 	struct unescape escapes[READINGS_MAX];
+	struct unbase coded[READINGS_MAX];
 
 	to->look = true;
 	to->hit = false;
@@ -236,6 +239,8 @@ static bool hits_nothing(struct sink *to, struct reading *readings, size_t count
 		states[i] = *readings[i].state;
 		if (readings[i].escapes)
 			escapes[i] = *readings[i].escapes;
+		if (readings[i].coded)
+			coded[i] = *readings[i].coded;
 	}
 	for (size_t i = 0; i < count && !to->hit; i++)
 		read_on(to, &readings[i], bytes);
@@ -246,6 +251,8 @@ static bool hits_nothing(struct sink *to, struct reading *readings, size_t count
 		*readings[i].state = states[i];
 		if (readings[i].escapes)
 			*readings[i].escapes = escapes[i];
+		if (readings[i].coded)
+			*readings[i].coded = coded[i];
 	}
 	return false;
 }

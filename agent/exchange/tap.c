@@ -5,11 +5,16 @@
 /* A string of at most room - 1 bytes, NUL-terminated. */
 static void keep_string(struct exchange *x, const struct leaf *leaf, char *to, size_t room)
 {
+	size_t n = leaf->text.len;
+
 	if (leaf->begin)
 		x->tap_at = 0;
 	x->tap_open = !leaf->end;
-	for (size_t i = 0; i < leaf->text.len && x->tap_at + 1 < room; i++)
-		to[x->tap_at++] = (char)leaf->text.at[i];
+	if (n > room - 1 - x->tap_at)
+		n = room - 1 - x->tap_at;
+	if (n)
+		memcpy(to + x->tap_at, leaf->text.at, n);
+	x->tap_at += n;
 	to[x->tap_at] = '\0';
 }
 
@@ -143,6 +148,11 @@ enum exception tap_read(struct exchange *x, const struct leaf *leaf)
 	case TAP_INPUT_TOKENS:
 	case TAP_OUTPUT_TOKENS:
 		number_tap(x, leaf, &x->usage[leaf->tap - TAP_INPUT_TOKENS], true);
+		break;
+	case TAP_SIZE:
+		number_tap(x, leaf, &x->number, false);
+		if (!leaf->string && leaf->end && x->tensors.size_count < TENSORS_MAX)
+			x->tensors.sizes[x->tensors.size_count++] = x->number;
 		break;
 	case TAP_IDS:
 		x->ids_seen = true;

@@ -34,7 +34,7 @@ static bool is_apart(enum channel channel)
 
 /* ---- texts ---- */
 
-static void forget_marks(struct exchange *x, struct text *t)
+void text_forget_marks(struct exchange *x, struct text *t)
 {
 	if (t->mark_first != t->mark_end)
 		x->holding--;
@@ -66,17 +66,21 @@ static bool spent(const struct exchange *x, const struct text *t)
 {
 	if (t->is_twin)
 		return t->is_orphan;
-	return idle(x, t) && (!t->twin || idle(x, &x->texts[t->twin]));
+	return idle(x, t) && (!t->twin || idle(x, &x->texts[t->twin])) && (!t->coded || idle(x, &x->texts[t->coded]));
 }
 
 /* Its place is free for another text. Its twin's will be when it is needed. */
 static void give_up(struct exchange *x, struct text *t)
 {
-	forget_marks(x, t);
+	text_forget_marks(x, t);
 	text_free(t);
-	if (t->twin && !t->is_twin) {
-		forget_marks(x, &x->texts[t->twin]);
-		x->texts[t->twin].is_orphan = true;
+	for (int i = 0; i < 2 && !t->is_twin; i++) {
+		uint32_t twin = i ? t->coded : t->twin;
+
+		if (!twin)
+			continue;
+		text_forget_marks(x, &x->texts[twin]);
+		x->texts[twin].is_orphan = true;
 	}
 }
 
@@ -104,7 +108,7 @@ static struct text *new_text(struct exchange *x, size_t keep)
 	return &x->texts[x->text_count++];
 }
 
-static struct text *text_of(struct exchange *x, const struct leaf *leaf)
+struct text *text_find(struct exchange *x, const struct leaf *leaf)
 {
 	struct text *t;
 
@@ -157,8 +161,9 @@ static bool touch(struct exchange *x, struct text *t)
 	return true;
 }
 
-/* The reading of t without escapes. It begins as t is now, before the first backslash. */
-static bool make_twin(struct exchange *x, size_t at)
+/* The reading of t without escapes, or of base64 decoded. It begins as t is now, before the first backslash; the other
+ * one with nothing. */
+static bool make_twin(struct exchange *x, size_t at, bool coded)
 {
 	struct text *t = new_text(x, at), *of = &x->texts[at];
 	uint32_t live = of->mark_end - of->mark_first;
@@ -168,6 +173,12 @@ static bool make_twin(struct exchange *x, size_t at)
 	*t = *of;
 	t->again = NULL;
 	t->is_twin = true;
+	t->is_coded = coded;
+	if (coded) {
+		t->state = (struct scan_state){ .symbols = of->state.symbols };
+		t->letters = (struct unbase){};
+		t->escapes = (struct unescape){};
+	}
 	t->is_orphan = false;
 	t->mark_first = 0;
 	t->mark_end = 0;
@@ -178,7 +189,7 @@ static bool make_twin(struct exchange *x, size_t at)
 	memcpy(t->marks, of->marks + of->mark_first, live * sizeof(*t->marks));
 	t->mark_end = live;
 	x->holding++;
-	of->twin = (uint32_t)(t - x->texts);
+	*(coded ? &of->coded : &of->twin) = (uint32_t)(t - x->texts);
 	return true;
 }
 
@@ -235,7 +246,7 @@ enum exception text_alone(struct exchange *x, enum channel channel, struct slice
  * left out is read first. */
 static enum exception text_label(struct exchange *x, const struct leaf *leaf)
 {
-	struct label *known = &x->labels[((uintptr_t)leaf->row / sizeof(void *)) % LABELS], *now = &x->label;
+	struct label *known = &x->labels[leaf->slot % LABELS], *now = &x->label;
 	struct slice left_out = slice_of(known->bytes, known->len);
 	enum exception e = EXCEPTION_NONE;
 
@@ -266,19 +277,20 @@ static enum exception text_label(struct exchange *x, const struct leaf *leaf)
 }
 
 /* The text at `at` is about to be read: it has a twin from its first backslash on. Texts may move. */
-static enum exception make_ready(struct exchange *x, size_t at, struct slice bytes)
+enum exception text_ready(struct exchange *x, size_t at, struct slice bytes)
 {
 	if (!touch(x, &x->texts[at]))
 		return EXCEPTION_MEMORY;
-	if (!x->texts[at].twin && memchr(bytes.at, '\\', bytes.len) && !make_twin(x, at))
+	if (!x->texts[at].twin && memchr(bytes.at, '\\', bytes.len) && !make_twin(x, at, false))
 		return EXCEPTION_TOO_MANY_TEXTS;
-	if (x->texts[at].twin && !touch(x, &x->texts[x->texts[at].twin]))
+	if ((x->texts[at].twin && !touch(x, &x->texts[x->texts[at].twin])) ||
+	    (x->texts[at].coded && !touch(x, &x->texts[x->texts[at].coded])))
 		return EXCEPTION_MEMORY;
 	return EXCEPTION_NONE;
 }
 
 /* Its readings, behind those that are there. */
-static size_t add_readings(struct exchange *x, size_t at, struct reading *readings, size_t count)
+size_t text_readings(struct exchange *x, size_t at, struct reading *readings, size_t count)
 {
 	struct text *t = &x->texts[at];
 
@@ -286,163 +298,70 @@ static size_t add_readings(struct exchange *x, size_t at, struct reading *readin
 	if (t->twin) {
 		struct text *twin = &x->texts[t->twin];
 
-		readings[count++] = (struct reading){ &twin->state, &twin->escapes };
+		readings[count++] = (struct reading){ .state = &twin->state, .escapes = &twin->escapes };
+	}
+	if (t->coded) {
+		struct text *twin = &x->texts[t->coded];
+
+		readings[count++] = (struct reading){ .state = &twin->state, .coded = &twin->letters };
 	}
 	return count;
 }
 
 /* A piece of a text that goes on. */
-static enum exception go_on(struct exchange *x, const struct leaf *leaf, size_t at)
+static enum exception read_piece(struct exchange *x, const struct leaf *leaf, size_t at, struct slice bytes)
 {
 	struct reading readings[READINGS_MAX];
-	enum exception e = make_ready(x, at, leaf->text);
+	enum exception e = bytes.len ? text_ready(x, at, bytes) : EXCEPTION_NONE;
 	size_t count;
 
-	if (e != EXCEPTION_NONE)
+	if (e != EXCEPTION_NONE || !bytes.len)
 		return e;
-	count = add_readings(x, at, readings, 0);
+	count = text_readings(x, at, readings, 0);
 	if (is_apart(leaf->channel))
 		readings[count++] = (struct reading){ .state = &x->one };
-	return readings_feed(x, readings, count, leaf->text, leaf->channel, leaf->choice);
+	return readings_feed(x, readings, count, bytes, leaf->channel, leaf->choice);
 }
 
-/* ---- texts that come again ---- */
-
-/* Messages that have all that was seen and more, until a text is taken for one that comes whole in each; bytes that
- * there must be. Parts that follow each other do not begin with each other so often. */
-#define AGAIN_GROWN 3
-#define AGAIN_BYTES 32
-#define AGAIN_MAX   (4u << 20)
-
-/* What is given up is read by the other reading. */
-static void drop(struct exchange *x, size_t at)
+/* How much of `bytes` there is until letters came in a row that may be base64: all of it if they did not. */
+static size_t until_coded(struct text *t, struct slice bytes)
 {
-	struct text *t = &x->texts[at];
-	struct text *twin = t->twin ? &x->texts[t->twin] : NULL;
+	struct unbase *u = &t->letters;
+	uint8_t run = u->run;
+	size_t i = 0;
 
-	forget_marks(x, t);
-	t->touched = false;
-	t->state = (struct scan_state){};
-	t->escapes = (struct unescape){};
-	if (!twin)
-		return;
-	forget_marks(x, twin);
-	twin->touched = false;
-	twin->state = (struct scan_state){};
-	twin->escapes = (struct unescape){};
-}
+	while (i < bytes.len && run < UNBASE_RUN) {
+		uint8_t c = bytes.at[i++];
 
-/* It comes in parts: what was kept for comparison is not needed. */
-static void take_parts(struct exchange *x, size_t at)
-{
-	struct again *a = x->texts[at].again;
-
-	a->parts = true;
-	x->again_bytes -= buf_len(&a->seen);
-	buf_free(&a->seen);
-	drop(x, at);
-}
-
-/* The part of `bytes` that was not seen before. */
-static enum exception fresh(struct exchange *x, size_t at, struct slice bytes, struct slice *new)
-{
-	struct again *a = x->texts[at].again;
-	size_t left, n;
-
-	if (a->parts)
-		return EXCEPTION_NONE;
-	left = buf_len(&a->seen) - a->at;
-	n = left < bytes.len ? left : bytes.len;
-	if (n && memcmp(buf_slice(&a->seen).at + a->at, bytes.at, n)) {
-		if (a->whole)
-			return EXCEPTION_TEXT_CHANGED;
-		take_parts(x, at);
-		return EXCEPTION_NONE;
+		if (unbase_letter(c))
+			u->first[run++] = c;
+		else if (c != '\n' && c != '\r')
+			run = 0;
 	}
-	*new = slice_from(bytes, n);
-	if (x->again_bytes + new->len > AGAIN_MAX)
-		return EXCEPTION_EVENT_TOO_LARGE;
-	if (buf_add(&a->seen, *new))
-		return EXCEPTION_MEMORY;
-	x->again_bytes += new->len;
-	a->at += bytes.len;
-	return EXCEPTION_NONE;
+	u->run = run;
+	return i;
 }
 
-/* The text of this message is over: had it all that was seen, and more? */
-static void again_end(struct exchange *x, size_t at, size_t joined)
+/* The twin that reads base64 decoded is made when there is a run, and given what it has missed of it. */
+enum exception text_go_on(struct exchange *x, const struct leaf *leaf, size_t at)
 {
-	struct again *a = x->texts[at].again;
-
-	if (a->parts || a->whole)
-		return;
-	if (a->at < a->before) {
-		take_parts(x, at);
-		return;
-	}
-	a->grown = a->before >= AGAIN_BYTES && a->at > a->before ? a->grown + 1 : 0;
-	a->whole = a->grown >= AGAIN_GROWN;
-	if (a->whole)
-		drop(x, joined);
-}
-
-/* What the text is compared by, made when it begins. */
-static struct again *again_of(struct exchange *x, size_t at, bool begin)
-{
-	struct again *a = x->texts[at].again;
-
-	if (!a) {
-		a = x->texts[at].again = calloc(1, sizeof(*a));
-		if (!a)
-			return NULL;
-		a->seen = BUF(AGAIN_MAX);
-	}
-	if (begin) {
-		a->at = 0;
-		a->before = buf_len(&a->seen);
-	}
-	return a;
-}
-
-/* Two readings of a piece, side by side: what is new in it, and all of it as the next part. */
-static enum exception text_again(struct exchange *x, const struct leaf *leaf)
-{
-	struct leaf part = *leaf;
-	struct reading readings[READINGS_MAX];
-	struct slice new = leaf->text;
-	size_t at, joined, count = 0;
+	struct reading coded;
+	struct text *twin;
 	enum exception e;
-	struct again *a;
-	struct text *t = text_of(x, leaf);
+	size_t n;
 
-	if (!t)
+	if (x->texts[at].coded)
+		return read_piece(x, leaf, at, leaf->text);
+	n = until_coded(&x->texts[at], leaf->text);
+	e = read_piece(x, leaf, at, slice_of(leaf->text.at, n));
+	if (e != EXCEPTION_NONE || x->texts[at].letters.run < UNBASE_RUN || stopped(x))
+		return e;
+	if (!make_twin(x, at, true))
 		return EXCEPTION_TOO_MANY_TEXTS;
-	at = (size_t)(t - x->texts);
-	part.path |= (uint64_t)1 << 40;
-	t = text_of(x, &part);
-	if (!t)
-		return EXCEPTION_TOO_MANY_TEXTS;
-	joined = (size_t)(t - x->texts);
-	a = again_of(x, at, leaf->begin);
-	if (!a)
-		return EXCEPTION_MEMORY;
-	e = fresh(x, at, leaf->text, &new);
-	part.text = slice_of(leaf->text.at, leaf->text.len - new.len);
-	if (e == EXCEPTION_NONE && part.text.len && !a->whole)
-		e = go_on(x, &part, joined);
-	if (e == EXCEPTION_NONE && new.len && !a->parts)
-		e = make_ready(x, at, new);
-	if (e == EXCEPTION_NONE && new.len && !a->whole)
-		e = make_ready(x, joined, new);
-	if (e == EXCEPTION_NONE && new.len && !a->parts)
-		count = add_readings(x, at, readings, count);
-	if (e == EXCEPTION_NONE && new.len && !a->whole)
-		count = add_readings(x, joined, readings, count);
-	if (e == EXCEPTION_NONE && count && !stopped(x))
-		e = readings_feed(x, readings, count, new, leaf->channel, leaf->choice);
-	if (e == EXCEPTION_NONE && leaf->end && !stopped(x))
-		again_end(x, at, joined);
-	return e;
+	twin = &x->texts[x->texts[at].coded];
+	coded = (struct reading){ .state = &twin->state, .coded = &twin->letters };
+	e = readings_feed(x, &coded, 1, slice_of(x->texts[at].letters.first, UNBASE_RUN), leaf->channel, leaf->choice);
+	return e != EXCEPTION_NONE || stopped(x) ? e : read_piece(x, leaf, at, slice_from(leaf->text, n));
 }
 
 enum exception text_feed(struct exchange *x, const struct leaf *leaf)
@@ -468,8 +387,8 @@ enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 	if (leaf->again) {
 		e = text_again(x, leaf);
 	} else if (leaf->text.len) {
-		t = text_of(x, leaf);
-		e = t ? go_on(x, leaf, (size_t)(t - x->texts)) : EXCEPTION_TOO_MANY_TEXTS;
+		t = text_find(x, leaf);
+		e = t ? text_go_on(x, leaf, (size_t)(t - x->texts)) : EXCEPTION_TOO_MANY_TEXTS;
 	}
 	if (e == EXCEPTION_NONE && is_apart(leaf->channel) && leaf->end && !stopped(x))
 		e = reading_end(x, &(struct reading){ .state = &x->one }, leaf->channel, leaf->choice);
@@ -500,7 +419,7 @@ static void settle(struct exchange *x, struct text *t)
 	if (hold > x->report.max_hold)
 		x->report.max_hold = (uint32_t)hold;
 	if (!hold && !is_cut(t)) {
-		forget_marks(x, t);
+		text_forget_marks(x, t);
 		return;
 	}
 	while (t->mark_end - t->mark_first > 1 && begins(&t->marks[t->mark_first + 1]) <= from)
@@ -509,7 +428,10 @@ static void settle(struct exchange *x, struct text *t)
 
 static enum exception text_end(struct exchange *x, struct text *t)
 {
-	struct reading r = { &t->state, t->is_twin ? &t->escapes : NULL };
+	struct reading r = {
+		.state = &t->state,
+		.escapes = t->is_twin && !t->is_coded ? &t->escapes : NULL,
+	};
 
 	return reading_end(x, &r, t->channel, t->choice);
 }
@@ -534,7 +456,7 @@ static enum exception finish_choices(struct exchange *x)
 				continue;
 			e = text_end(x, t);
 			if (!x->blocked)
-				forget_marks(x, t);
+				text_forget_marks(x, t);
 		}
 	}
 	return e;
@@ -597,7 +519,7 @@ enum exception texts_end(struct exchange *x)
 
 	for (size_t i = 0; i < x->text_count && e == EXCEPTION_NONE; i++) {
 		e = text_end(x, &x->texts[i]);
-		forget_marks(x, &x->texts[i]);
+		text_forget_marks(x, &x->texts[i]);
 	}
 	if (e == EXCEPTION_NONE && !covered(x))
 		return EXCEPTION_COVERAGE;

@@ -3,8 +3,15 @@
  * strings and bytes of an output are one text. */
 #include "stream/field.h"
 
+static const struct field parameters[] = { VALUE("binary_data_size", TAP_SIZE), {} };
+
 static const struct field output[] = {
-	LABEL("name"), LABEL("datatype"), PLAIN("shape"), TEXT("data", CHANNEL_CONTENT), PLAIN("parameters"), {},
+	LABEL("name"),
+	LABEL("datatype"),
+	PLAIN("shape"),
+	TEXT("data", CHANNEL_CONTENT),
+	BELOW("parameters", parameters),
+	{},
 };
 
 static const struct field infer[] = {

@@ -173,20 +173,19 @@ static const struct field llama_timings[] = {
 	{},
 };
 
-#define OPENAI_FRAME                                                                                                   \
-	TAPPED("id", TAP_ID), LABEL("object"), VALUE("created", TAP_CREATED), TAPPED("model", TAP_MODEL),              \
+/* What stands in each event comes first. */
+#define OPENAI_FRAME(choices)                                                                                          \
+	TAPPED("id", TAP_ID), LABEL("object"), VALUE("created", TAP_CREATED), TAPPED("model", TAP_MODEL), choices,     \
 		TAPPED("system_fingerprint", TAP_FINGERPRINT), LABEL("service_tier"), BELOW("usage", openai_usage),    \
 		LABEL("obfuscation"), BELOW("timings", llama_timings), OPENAI_ECHO
 
 static const struct field openai_chunk[] = {
-	OPENAI_FRAME,
-	ITEMS("choices", ITEMS_CHOICES, openai_chunk_choice),
+	OPENAI_FRAME(ITEMS("choices", ITEMS_CHOICES, openai_chunk_choice)),
 	{},
 };
 
 static const struct field openai_whole[] = {
-	OPENAI_FRAME,
-	ITEMS("choices", ITEMS_CHOICES_PLACED, openai_whole_choice),
+	OPENAI_FRAME(ITEMS("choices", ITEMS_CHOICES_PLACED, openai_whole_choice)),
 	{},
 };
 
@@ -210,14 +209,12 @@ static const struct field completions_chunk_choice[] = { INDEX("index", ROLE_CHO
 static const struct field completions_whole_choice[] = { PLAIN("index"), COMPLETIONS_CHOICE, {} };
 
 static const struct field completions_chunk[] = {
-	OPENAI_FRAME,
-	ITEMS("choices", ITEMS_CHOICES, completions_chunk_choice),
+	OPENAI_FRAME(ITEMS("choices", ITEMS_CHOICES, completions_chunk_choice)),
 	{},
 };
 
 static const struct field completions_whole[] = {
-	OPENAI_FRAME,
-	ITEMS("choices", ITEMS_CHOICES_PLACED, completions_whole_choice),
+	OPENAI_FRAME(ITEMS("choices", ITEMS_CHOICES_PLACED, completions_whole_choice)),
 	{},
 };
 

@@ -349,6 +349,7 @@ enum tap {
 	TAP_TIME,         /* when, as a string */
 	TAP_INPUT_TOKENS, /* of APIs that have no total */
 	TAP_OUTPUT_TOKENS,
+	TAP_SIZE,        /* bytes of an output behind the message */
 	TAP_IDS,         /* token ids: not a value, but that there are some */
 	TAP_N,           /* choices that a request asks for */
 	TAP_WANTS_USAGE, /* the request asks for an event with usage */
@@ -402,6 +403,7 @@ struct leaf {
 	uint64_t path;           /* CHANNEL_OTHER: which string, as a hash without the inner array positions; of a text
 	                          * that a table knows: which of the keys that carry such text */
 	const struct field *row; /* CHANNEL_LABEL: tells one name from another; NULL: unknown */
+	uint8_t slot;            /* CHANNEL_LABEL: likewise, but for rows that seldom stand in one message */
 	struct slice text;
 	uint32_t raw; /* bytes of the message that `text` stands for; the others are structural */
 };

@@ -5,26 +5,7 @@
  * In a streamed chunk the choice that a text belongs to is named by a sibling key, which servers with sorted keys send
  * after the text. Such text waits in `late` until its choice object ends; everything else goes out as it is read.
  */
-#include "stream/field.h"
-
-#include <errno.h>
-#include <stdlib.h>
-
-#include "base/buf.h"
-
-/* A piece that waits; its bytes follow it. */
-struct late_piece {
-	struct leaf leaf;
-	uint32_t place; /* of the tool call in this choice, if sub is not known */
-	bool choice_known, sub_known, by_kind;
-	uint8_t variant; /* by_kind: what says the text if a channel is found */
-};
-
-struct late {
-	struct buf pieces;
-	struct buf out; /* bytes of the piece that was given last */
-	bool draining;
-};
+#include "stream/walk.h"
 
 static uint64_t mix(uint64_t h, const void *at, size_t len)
 {
@@ -33,16 +14,6 @@ static uint64_t mix(uint64_t h, const void *at, size_t len)
 	for (size_t i = 0; i < len; i++)
 		h = (h ^ p[i]) * 1099511628211u; /* FNV-1a */
 	return h;
-}
-
-void walk_free(struct walk *w)
-{
-	if (!w->late)
-		return;
-	buf_free(&w->late->pieces);
-	buf_free(&w->late->out);
-	free(w->late);
-	w->late = NULL;
 }
 
 void walk_start(struct walk *w, const struct field *rows)
@@ -65,12 +36,6 @@ void walk_start(struct walk *w, const struct field *rows)
 		buf_cut(&w->late->pieces, 0);
 		w->late->draining = false;
 	}
-}
-
-static enum step bad(struct walk *w, const char *why)
-{
-	w->why = why;
-	return STEP_BAD;
 }
 
 /* ---- where we are ---- */
@@ -165,91 +130,6 @@ static void open_container(struct walk *w, bool array)
 		open_sub(w, up->position - 1, row->items == ITEMS_TOOLS_PLACED);
 }
 
-/* ---- text that waits for its choice ---- */
-
-/* Where the tool call, or part, that is not named yet stands. */
-static uint32_t sub_place(const struct walk *w)
-{
-	return w->sub.depth > 1 ? w->level[w->sub.depth - 1].position - 1 : 0;
-}
-
-static enum step defer(struct walk *w, const struct leaf *leaf, bool by_kind)
-{
-	struct late_piece piece = {
-		.leaf = *leaf,
-		.choice_known = w->choice.known || !w->choice.depth,
-		.sub_known = w->sub.known || !w->sub.depth,
-		.by_kind = by_kind,
-	};
-	struct late *late = w->late;
-
-	if (!late) {
-		late = w->late = calloc(1, sizeof(*late));
-		if (!late)
-			return bad(w, "out of memory");
-		late->pieces = BUF(WALK_LATE_MAX);
-		late->out = BUF(WALK_LATE_MAX);
-	}
-	if (by_kind)
-		piece.variant = w->row->variant;
-	if (!piece.sub_known) {
-		piece.place = sub_place(w);
-		if (piece.place >= WALK_TOOLS_MAX)
-			return bad(w, "too many tool calls in one message");
-	}
-	if (buf_add(&late->pieces, slice_of(&piece, sizeof(piece))) || buf_add(&late->pieces, leaf->text))
-		return bad(w, "too much text before the index of its choice");
-	return STEP_MORE;
-}
-
-static bool must_wait(const struct walk *w)
-{
-	if (!w->choice.depth)
-		return false;
-	return !w->choice.known || (w->sub.depth && !w->sub.known) || (w->late && buf_len(&w->late->pieces));
-}
-
-/* The kind of the message says what the text is; of a kind that no table knows it is like any other string. */
-static void set_kind(const struct walk *w, struct leaf *leaf, uint8_t variant)
-{
-	if (!w->kind || w->kind->channel == CHANNEL_NONE)
-		return;
-	leaf->channel = w->kind->channel;
-	leaf->path = variant;
-}
-
-/* The next piece that waited; false when none is left. */
-static bool drain(struct walk *w, struct leaf *leaf)
-{
-	struct late *late = w->late;
-	struct late_piece piece;
-
-	if (!buf_len(&late->pieces)) {
-		late->draining = false;
-		return false;
-	}
-	memcpy(&piece, buf_slice(&late->pieces).at, sizeof(piece));
-	buf_take(&late->pieces, sizeof(piece));
-	buf_cut(&late->out, 0);
-	*leaf = piece.leaf;
-	if (!piece.choice_known)
-		leaf->choice = w->late_choice;
-	if (piece.by_kind)
-		set_kind(w, leaf, piece.variant);
-	if (!piece.sub_known)
-		leaf->sub = w->sub_of[piece.place] ? w->sub_of[piece.place] - 1 : piece.place;
-	/* Taking may free the queue: the bytes move to where they stay until the next call. */
-	if (piece.leaf.text.len) {
-		uint8_t *to = buf_want(&late->out, piece.leaf.text.len);
-
-		memcpy(to, buf_slice(&late->pieces).at, piece.leaf.text.len);
-		buf_added(&late->out, piece.leaf.text.len);
-		leaf->text = buf_slice(&late->out);
-		buf_take(&late->pieces, piece.leaf.text.len);
-	}
-	return true;
-}
-
 /* ---- values ---- */
 
 /* Gives the piece in *l, or puts it aside. */
@@ -263,10 +143,10 @@ static inline enum step place(struct walk *w, struct leaf *l, bool by_kind)
 		l->choice = 0;
 		return STEP_ITEM;
 	}
-	if (must_wait(w) || (by_kind && !w->kind_known))
-		return defer(w, l, by_kind);
+	if (walk_must_wait(w) || (by_kind && !w->kind_known))
+		return walk_defer(w, l, by_kind);
 	if (by_kind)
-		set_kind(w, l, w->row->variant);
+		walk_set_kind(w, l, w->row->variant);
 	return STEP_ITEM;
 }
 
@@ -284,6 +164,8 @@ static void name_text(const struct walk *w, struct leaf *l)
 	} else if (role == ROLE_LABEL || role == ROLE_KIND) {
 		l->channel = CHANNEL_LABEL;
 		l->row = row;
+		l->slot = w->depth && w->level[w->depth].rows ? (uint8_t)(row - w->level[w->depth].rows + 2 * w->depth)
+		                                              : 0;
 	} else {
 		l->path = w->row_path;
 	}
@@ -325,7 +207,7 @@ static enum step give(struct walk *w, struct leaf *leaf, struct slice text, uint
 
 	*leaf = (struct leaf){ .text = text, .raw = raw, .string = string, .begin = !w->begun, .end = end };
 	if (string && (role == ROLE_CHOICE || role == ROLE_TOOL))
-		return bad(w, "index is not a number");
+		return walk_bad(w, "index is not a number");
 	leaf->tap = row && (!string || role != ROLE_IDS) ? row->tap : TAP_NONE;
 	if (string)
 		name_text(w, leaf);
@@ -342,7 +224,7 @@ static enum step index_digits(struct walk *w, struct slice text)
 {
 	for (size_t i = 0; i < text.len; i++) {
 		if (text.at[i] < '0' || text.at[i] > '9' || w->number > 99999)
-			return bad(w, "index is not a small whole number");
+			return walk_bad(w, "index is not a small whole number");
 		w->number = w->number * 10 + (text.at[i] - '0');
 	}
 	return STEP_MORE;
@@ -352,16 +234,16 @@ static enum step index_end(struct walk *w)
 {
 	if (w->row->role == ROLE_CHOICE && w->depth == w->choice.depth && !w->choice.placed) {
 		if (w->choice.known)
-			return bad(w, "two indexes in one choice");
+			return walk_bad(w, "two indexes in one choice");
 		w->choice.index = w->number;
 		w->choice.known = true;
 	} else if (w->row->role == ROLE_TOOL && w->depth == w->sub.depth && !w->sub.placed) {
-		uint32_t at = sub_place(w);
+		uint32_t at = walk_sub_place(w);
 
 		if (w->sub.known)
-			return bad(w, "two indexes in one tool call");
+			return walk_bad(w, "two indexes in one tool call");
 		if (at >= WALK_TOOLS_MAX)
-			return bad(w, "too many tool calls in one message");
+			return walk_bad(w, "too many tool calls in one message");
 		w->sub.index = w->number | (uint32_t)w->row->variant << 24;
 		w->sub.known = true;
 		w->sub_of[at] = w->sub.index + 1;
@@ -496,7 +378,7 @@ static enum step key_end(struct walk *w, struct leaf *leaf)
 		uint64_t bit = 1ull << (w->row - l->rows);
 
 		if (l->seen & bit)
-			return bad(w, "two values for one key");
+			return walk_bad(w, "two values for one key");
 		l->seen |= bit;
 	}
 	w->row_path = raw ? w->key_path : l->path;
@@ -637,25 +519,26 @@ enum step walk_feed(struct walk *w, struct slice in, size_t *used, struct leaf *
 	for (;;) {
 		size_t n;
 
-		if (w->late && w->late->draining && drain(w, leaf))
+		if (w->late && w->late->draining && walk_drain(w, leaf))
 			return STEP_ITEM;
 		step = json_feed(&w->json, slice_from(in, *used), &n, &item);
 		*used += n;
 		/* An escape may be used before its item comes: the sum is right again when it has. */
 		w->structural += n;
 		if (step == STEP_BAD)
-			return bad(w, item.why);
+			return walk_bad(w, item.why);
 		if (step == STEP_MORE)
 			return STEP_MORE;
 		if (item.kind == JSON_STRING || item.kind == JSON_KEY)
 			w->structural -= item.raw;
 		if (w->run_open && item.kind != JSON_NUMBER && item.kind != JSON_NUMBER_END) {
-			w->again = item;
-			w->has_again = true;
 			step = give_run(w, leaf, true);
-		} else {
-			step = take(w, &item, leaf);
+			w->again = item;
+			w->has_again = step == STEP_ITEM;
+			if (step != STEP_MORE)
+				return step;
 		}
+		step = take(w, &item, leaf);
 		if (step != STEP_MORE)
 			return step;
 	}
@@ -668,11 +551,11 @@ enum step walk_finish(struct walk *w, struct leaf *leaf)
 	for (;;) {
 		enum step step;
 
-		if (w->late && w->late->draining && drain(w, leaf))
+		if (w->late && w->late->draining && walk_drain(w, leaf))
 			return STEP_ITEM;
 		step = json_finish(&w->json, &item);
 		if (step == STEP_BAD)
-			return bad(w, item.why);
+			return walk_bad(w, item.why);
 		if (step == STEP_MORE)
 			return STEP_MORE;
 		step = take(w, &item, leaf);

@@ -59,6 +59,7 @@ ENDINGS = {
     'sglang': ('"finish_reason":{"type":"content_filter"}',) * 2,
     'llama': ('"stop":true', '"stop":true'),
     'triton': ('{"error":"', '{"error":"'),
+    'kserve': ('{"error":"', '{"error":"'),
 }
 
 

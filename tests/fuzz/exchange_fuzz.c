@@ -34,6 +34,27 @@ static const char *const requests[] = {
 	"POST /v1/chat/completions HTTP/1.0\r\nhost: a\r\ncontent-length: 13\r\n\r\n{\"model\":\"m\"}",
 };
 
+/* By the upper half of the options, if it is not 0. */
+#define ASK(path) "POST " path " HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"
+static const char *const apis[15] = {
+	ASK("/v1/completions"),
+	ASK("/v1/responses"),
+	ASK("/v1/messages"),
+	ASK("/api/generate"),
+	ASK("/api/chat"),
+	ASK("/generate"),
+	ASK("/generate_stream"),
+	ASK("/"),
+	ASK("/v2/models/m/infer"),
+	ASK("/v2/models/m/generate_stream"),
+	ASK("/completion"),
+	ASK("/tokenize"),
+	ASK("/inference/v1/generate"),
+	"GET /v1/responses/r HTTP/1.1\r\nhost: a\r\n\r\n",
+	("POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 48\r\n\r\n"
+	 "{\"n\":3, \"stream_options\":{\"include_usage\":true}}"),
+};
+
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -265,7 +286,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 2 || size > 8192)
 		return 0;
-	request = requests[data[0] & 3];
+	request = data[0] >> 4 ? apis[(data[0] >> 4) - 1] : requests[data[0] & 3];
 	stream = data[0] & 4;
 	chunked = data[0] & 8;
 	coding = (enum coding)(data[0] >> 4 & 7) % CODING_COUNT;

@@ -78,17 +78,18 @@ static struct seen walk(const struct field *rows, struct slice in, size_t piece)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const paths[] = { "/v1/chat/completions", "/" };
+	static const char *const paths[] = { "/v1/chat/completions", "/any",      "/v1/completions", "/v1/responses",
+		                             "/v1/messages",         "/api/chat", "/generate",       "/completion" };
 	const struct dialect *d;
 	const struct field *rows;
 	struct seen whole, cut;
 
 	if (!size || size > 1 << 16)
 		return 0;
-	d = dialect_of(SLICE("POST"), slice_str(paths[data[0] & 1]));
+	d = dialect_of(SLICE("POST"), slice_str(paths[(data[0] & 1) | (data[0] >> 5 & 6)]));
 	rows = data[0] & 2 ? d->whole : d->message;
 	whole = walk(rows, slice_of(data + 1, size - 1), size);
-	cut = walk(rows, slice_of(data + 1, size - 1), (data[0] >> 2) + 1u);
+	cut = walk(rows, slice_of(data + 1, size - 1), (data[0] >> 2 & 15) + 1u);
 	MUST(whole.bad == cut.bad);
 	/* A message that is refused is never released: how much of it was seen may differ. */
 	MUST(whole.bad || (whole.hash == cut.hash && whole.raw == cut.raw));

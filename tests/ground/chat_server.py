@@ -206,6 +206,8 @@ async def counters():
 
 if __name__ == '__main__':
     import uvicorn
+    import api_routes
+    api_routes.add(sys.modules[__name__])
     parser = argparse.ArgumentParser()
     parser.add_argument('--host', default='127.0.0.1')
     parser.add_argument('--port', type=int, required=True)

@@ -73,7 +73,7 @@ TEST(config, every_key)
 {
 	owned(config_free) struct config *c = good("services:\n"
 	                                           "  - {name: a, unit: a.service, ports: auto, fail: open}\n"
-	                                           "  - {name: b, ports: [1, 65535], fail: closed}\n"
+	                                           "  - {name: b, ports: [1, 65535], fail: closed, token_ids: refuse}\n"
 	                                           "  - {name: c, cgroup: x/y}\n"
 	                                           "policy: /p\n"
 	                                           "record: {dir: /r, retain: 1y, exchanges: flagged}\n"
@@ -162,6 +162,10 @@ static const struct {
 	  "c.yaml:2:36: 'ports' is given twice\n" },
 	{ "services:\n  - {name: a, ports: [1], fail: maybe}\n",
 	  "c.yaml:2:33: fail must be closed | open, not 'maybe'\n" },
+	{ "services:\n  - {name: a, ports: [1], token_ids: pass}\n",
+	  "c.yaml:2:38: token_ids: pass is not supported by this version, only refuse\n" },
+	{ "services:\n  - {name: a, ports: [1], token_ids: drop}\n",
+	  "c.yaml:2:38: token_ids must be refuse | strip | pass, not 'drop'\n" },
 	{ "services:\n  - {name: a, ports: [1], colour: red}\n", "c.yaml:2:27: unknown key 'colour' in a service\n" },
 	{ ONE "policy: ''\n", "c.yaml:2:9: policy is empty\n" },
 	{ ONE "record: x\n", "c.yaml:2:9: record must be a mapping\n" },

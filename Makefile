@@ -233,4 +233,4 @@ clean:
 help: ## this list
 	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
--include $(shell test -d build && find build -name '*.d' -type f)
+-include $(shell find build/release build/asan build/cover build/fuzz -name '*.d' 2> /dev/null)

@@ -149,6 +149,8 @@ struct exchange {
 	struct exchange_limits limits;
 	struct scope scope;
 	char asked_model[128];              /* of the request; the scope's */
+	char named_model[128];              /* of the answer; the scope's */
+	bool words_read;                    /* some text of the answer's body was */
 	struct lookout spare[READINGS_MAX]; /* memory for looking ahead */
 	struct exchange_report report;
 	const struct rule *blocked; /* the first rule that blocked, NULL: none */

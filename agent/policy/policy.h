@@ -112,7 +112,7 @@ int pack_verify_file(const struct pack_key *k, const char *path);
 struct scope {
 	const char *service, *model;
 	const char *named; /* by the answer itself; a rule for either model counts. NULL or "": none */
-	int64_t now; /* seconds since 1970 */
+	int64_t now;       /* seconds since 1970 */
 };
 
 bool rule_applies(const struct rule *rule, const struct scope *scope);

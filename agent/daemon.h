@@ -9,6 +9,7 @@
 #include "capture/capture.h"
 #include "config/config.h"
 #include "flow/flow.h"
+#include "journal.h"
 #include "policy/policy.h"
 #include "record/record.h"
 #include "serve/serve.h"
@@ -27,7 +28,8 @@ struct daemon {
 	const char *config_file;
 	struct config *config;
 	struct ruleset *rules;
-	struct ledger *ledger;
+	struct ledger *ledger, *control; /* the two logs */
+	struct journal_told told[2];
 	struct subjects *subjects;
 	struct tally *tally;
 	struct capture *capture; /* the keeper's; in the worker, what dialling needs of it */
@@ -39,8 +41,10 @@ struct daemon {
 	uint64_t ticks;
 	struct thread *threads;
 	unsigned thread_count;
+	bool *upgrade_pass; /* by service, as names */
 	const char **names;
 	struct guard *guards;
+	int record_lock;
 	int keeper; /* the worker's end of the pair */
 	pid_t parent;
 	uid_t worker_uid;
@@ -59,6 +63,11 @@ struct daemon {
 	unsigned stuck;   /* loops that stand still */
 	bool ready;
 };
+
+/* ---- logs.c ---- */
+
+/* Opens both logs and the keys of the pseudonyms; says what went wrong. */
+int logs_open(struct daemon *d);
 
 /* ---- notes.c: records of the daemon itself ---- */
 

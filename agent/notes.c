@@ -2,6 +2,7 @@
 /* notes.c - records of the daemon itself: its life, its policy, its gaps. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/timex.h>
 #include <time.h>
 
 #include "base/log.h"
@@ -10,10 +11,12 @@
 
 static void note(struct daemon *d, Record *r)
 {
-	int err = ledger_append(d->ledger, r, NULL);
+	unsigned where = record_logs(r->body_case);
+	int err = where & LOG_LEDGER ? ledger_append(d->ledger, r, NULL) : 0;
+	int control_err = where & LOG_CONTROL ? ledger_append(d->control, r, NULL) : 0;
 
-	if (err)
-		log_error("record: not written: error=%s", strerrorname_np(-err));
+	if (err || control_err)
+		log_error("record: not written: error=%s", strerrorname_np(err ? -err : -control_err));
 }
 
 void note_lifecycle(struct daemon *d, Lifecycle__Kind kind, const char *reason)
@@ -49,9 +52,12 @@ void note_heartbeat(struct daemon *d)
 	Heartbeat h = HEARTBEAT__INIT;
 	Record r = RECORD__INIT;
 	struct worker_stats sum;
+	int clock_state;
 
 	report_totals(d, &sum);
 	h.exchanges = sum.exchanges;
+	clock_state = adjtimex(&(struct timex){ .modes = 0 });
+	h.clock_synchronised = clock_state >= 0 && clock_state != TIME_ERROR;
 	r.body_case = RECORD__BODY_HEARTBEAT;
 	r.heartbeat = &h;
 	note(d, &r);

@@ -55,6 +55,8 @@ static const struct named stat_names[] = {
 	STAT(stop_not_confirmed),
 	STAT(records_lost),
 	STAT(coverage_mismatches),
+	STAT(upgrades),
+	STAT(upgrade_bytes),
 };
 
 static void add_counter(Counter ***list, size_t *n, const char *name, uint64_t value)

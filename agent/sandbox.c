@@ -147,6 +147,9 @@ static const int calls[] = {
 	SCMP_SYS(rseq),
 	SCMP_SYS(sched_yield),
 	SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(sched_setscheduler), /* the sealer asks for less; for more it has no capability */
+	SCMP_SYS(ioprio_set),
+	SCMP_SYS(clock_adjtime), /* whether the clock is synchronised */
 	SCMP_SYS(clock_gettime),
 	SCMP_SYS(clock_getres),
 	SCMP_SYS(clock_nanosleep),

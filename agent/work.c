@@ -219,6 +219,7 @@ static int start_workers(struct daemon *d)
 		.capture = d->capture,
 		.ledger = d->ledger,
 		.services = d->names,
+		.upgrade_pass = d->upgrade_pass,
 		.service_count = d->config->service_count,
 		.limits = { .body_max = d->config->body_max,
 		            .event_max = d->config->event_max,
@@ -244,31 +245,6 @@ static int start_workers(struct daemon *d)
 		t->running = true;
 	}
 	return 0;
-}
-
-static int open_ledger(struct daemon *d)
-{
-	char dir[4096], origin[256] = "sluice/", host[128];
-	struct ledger_options o = { .dir = dir, .origin = origin };
-	int err;
-
-	if ((size_t)snprintf(dir, sizeof(dir), "%s/ledger", d->config->record_dir) >= sizeof(dir))
-		return -ENAMETOOLONG;
-	if (!gethostname(host, sizeof(host)))
-		snprintf(origin, sizeof(origin), "sluice/%.*s", (int)sizeof(host), host);
-	d->last_unix = note_last(dir);
-	err = ledger_open(&d->ledger, &o);
-	if (err) {
-		log_error("record: %s: %s", dir, strerror(-err));
-		return err;
-	}
-	/* Beside the record and not in it: who copies the record must not get the keys of its pseudonyms. */
-	snprintf(dir, sizeof(dir), "%s.keys", d->config->record_dir);
-	if (d->config->identity_count)
-		err = subjects_open(&d->subjects, dir);
-	if (err)
-		log_error("record: %s: %s", dir, strerror(-err));
-	return err;
 }
 
 /* Asks for the doors; waits for them. */
@@ -322,14 +298,17 @@ static int start(struct daemon *d, const sigset_t *signals)
 	d->started_unix = d->policy_loaded_unix = nanos(CLOCK_REALTIME);
 	d->threads = calloc(d->thread_count, sizeof(*d->threads));
 	d->names = calloc(d->config->service_count, sizeof(*d->names));
-	if (!d->threads || !d->names || tally_new(&d->tally))
+	d->upgrade_pass = calloc(d->config->service_count, sizeof(*d->upgrade_pass));
+	if (!d->threads || !d->names || !d->upgrade_pass || tally_new(&d->tally))
 		return -ENOMEM;
-	for (size_t i = 0; i < d->config->service_count; i++)
+	for (size_t i = 0; i < d->config->service_count; i++) {
 		d->names[i] = d->config->services[i].name;
+		d->upgrade_pass[i] = d->config->services[i].upgrade_pass;
+	}
 	err = err ? err : watch_signals(d, signals);
 	err = err ? err : enter_sandbox(d);
 	err = err || d->rules ? err : daemon_policy(d);
-	err = err ? err : open_ledger(d);
+	err = err ? err : logs_open(d);
 	if (err)
 		return err;
 	note_lifecycle(d, LIFECYCLE__KIND__START, d->last_end);
@@ -374,6 +353,7 @@ static void stop(struct daemon *d)
 			note_bypass(d, BYPASS__KIND__START, 0);
 		}
 		ledger_close(&d->ledger);
+		ledger_close(&d->control);
 	}
 	for (unsigned i = 0; d->threads && i < d->thread_count; i++) {
 		if (d->threads[i].worker)
@@ -388,6 +368,7 @@ static void stop(struct daemon *d)
 	own_close(&d->keeper);
 	free(d->threads);
 	free(d->names);
+	free(d->upgrade_pass);
 }
 
 int work(struct daemon *d, int fd)

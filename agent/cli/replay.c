@@ -70,13 +70,15 @@ static void sum_up(struct outcome *o, struct exchange *x)
 	}
 	for (size_t i = 0; i < r->finding_count; i++) {
 		const struct rule *rule = r->findings[i].rule;
+		enum action action = r->findings[i].action;
 
 		/* The first rule that decided. */
-		if (o->rule[0] && !(rule->action == ACTION_BLOCK && r->verdict == VERDICT_BLOCKED))
+		if (o->rule[0] && !(action == ACTION_BLOCK && r->verdict == VERDICT_BLOCKED) &&
+		    !(action == ACTION_REDACT && r->verdict == VERDICT_REDACTED))
 			continue;
 		snprintf(o->rule, sizeof(o->rule), "%s", rule->id);
 		snprintf(o->risk, sizeof(o->risk), "%s", rule->risks[0]);
-		if (rule->action == ACTION_BLOCK)
+		if (action == ACTION_BLOCK || (action == ACTION_REDACT && r->verdict == VERDICT_REDACTED))
 			break;
 	}
 	if (r->max_hold > o->max_hold)
@@ -227,6 +229,8 @@ static void print_json(const struct outcome *o)
 static int exit_status(const struct outcome *o)
 {
 	switch (o->verdict) {
+	case VERDICT_REDACTED:
+		return EXIT_REDACTED;
 	case VERDICT_BLOCKED:
 		return EXIT_BLOCKED;
 	case VERDICT_EXCEPTION:

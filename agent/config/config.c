@@ -89,14 +89,20 @@ static void service_token_ids(struct reader *r, yaml_node_t *n)
 		read_wrong(r, n, "token_ids: %s is not supported by this version, only refuse", words[which]);
 }
 
+static void service_upgrade(struct reader *r, yaml_node_t *n)
+{
+	static const char *const words[] = { "refuse", "pass" };
+	size_t which;
+
+	if (read_one_of(r, n, "upgrade", words, 2, &which))
+		r->service->upgrade_pass = which;
+}
+
 static const struct key service_keys[] = {
-	{ "name", service_name, NULL },
-	{ "unit", service_unit, NULL },
-	{ "cgroup", service_cgroup, NULL },
-	{ "ports", service_ports, NULL },
-	{ "fail", service_fail, NULL },
-	{ "token_ids", service_token_ids, NULL },
-	{},
+	{ "name", service_name, NULL },       { "unit", service_unit, NULL },
+	{ "cgroup", service_cgroup, NULL },   { "ports", service_ports, NULL },
+	{ "fail", service_fail, NULL },       { "token_ids", service_token_ids, NULL },
+	{ "upgrade", service_upgrade, NULL }, {},
 };
 
 static void services(struct reader *r, yaml_node_t *n)

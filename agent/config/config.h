@@ -24,6 +24,7 @@ struct config_service {
 	uint16_t *ports;
 	size_t port_count; /* 0: auto */
 	bool fail_open;
+	bool upgrade_pass; /* WebSockets pass, unread */
 };
 
 struct config {

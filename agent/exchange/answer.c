@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* answer.c - the answer lane: heads, framing, and how far it is cleared. */
 #include "exchange/private.h"
+#include "exchange/redact.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -84,8 +85,15 @@ static enum exception head_read(struct exchange *x, struct slice head)
 
 	if (e != EXCEPTION_NONE || x->blocked)
 		return e;
-	if (h->status == 101)
-		return EXCEPTION_UPGRADE;
+	if (h->status == 101) {
+		if (!x->to_websocket || upgrade_of(h, head) != UPGRADE_WEBSOCKET)
+			return EXCEPTION_UPGRADE;
+		x->report.status = h->status;
+		x->report.passed = x->report.complete = true;
+		x->cleared = x->here;
+		x->answering = PHASE_DONE;
+		return EXCEPTION_NONE;
+	}
 	if (h->status < 200) {
 		x->cleared = x->here;
 		http1_start(x->answer_reader, true);
@@ -271,9 +279,13 @@ static enum order decide(struct exchange *x, struct lane *l)
 		return exchange_except(x, EXCEPTION_COVERAGE, NULL);
 	}
 	x->gone = x->cleared;
+	if (x->redact)
+		redact_apply(x, l);
 	l->cleared = (size_t)(x->start + point_wire(&x->cleared) - l->base);
 	if (x->answering == PHASE_CUT)
 		return ORDER_CUT;
+	if (x->report.passed)
+		return ORDER_PASS;
 	return x->answering == PHASE_DONE ? ORDER_DONE : ORDER_PUMP;
 }
 
@@ -299,11 +311,18 @@ enum order exchange_answer(struct exchange *x, struct lane *l, bool eof)
 
 	if (x->answering == PHASE_CUT)
 		return ORDER_CUT;
+	if (x->report.passed)
+		return ORDER_PASS;
 	if (x->answering == PHASE_DONE && !came)
 		return ORDER_DONE;
+	if (x->redact)
+		x->redact->lane = l;
 	if (!x->started) {
 		x->start = l->base + l->parsed;
 		x->started = came;
+		/* What was asked for, not what the answer calls itself: it is known before the first word. */
+		memcpy(x->asked_model, x->report.model, sizeof(x->asked_model));
+		x->scope.model = x->asked_model;
 	}
 	if (came && (x->asking == PHASE_HEAD || x->answering == PHASE_DONE)) {
 		x->report.coverage.in = l->base + buf_len(&l->buf) - x->start;

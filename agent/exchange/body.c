@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* body.c - the content of an answer becomes texts: events, JSON, plain text. */
 #include "exchange/private.h"
+#include "exchange/redact.h"
 
 void body_advance(struct exchange *x, size_t n, size_t text)
 {
@@ -42,6 +43,8 @@ void json_begin(struct exchange *x)
 {
 	walk_start(&x->walk, x->report.streamed ? x->report.dialect->message : x->report.dialect->whole);
 	x->walk_structural = 0;
+	if (x->redact)
+		redact_message(x);
 }
 
 enum exception json_data(struct exchange *x, struct slice data)
@@ -51,8 +54,11 @@ enum exception json_data(struct exchange *x, struct slice data)
 	enum step step;
 	size_t used;
 
+	if (x->redact)
+		redact_data(x, data);
 	do {
 		step = walk_feed(&x->walk, data, &used, &leaf);
+		x->walk.fed += used;
 		data = slice_from(data, used);
 		if (step == STEP_BAD)
 			return unparsable(x, x->walk.why);
@@ -305,7 +311,7 @@ static enum exception text_piece(struct exchange *x, struct slice data)
 static bool mid_character(const struct exchange *x)
 {
 	for (size_t i = 0; i < x->text_count; i++)
-		if (x->texts[i].state.tail_len)
+		if (x->texts[i].state.scan.tail_len)
 			return true;
 	return false;
 }

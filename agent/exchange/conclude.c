@@ -11,13 +11,9 @@
 /* What the server said is repeated only if it was read to its end and holds nothing that any rule knows. */
 static void keep_clean(struct exchange *x, char *text, size_t room)
 {
-	struct scan_state state = {};
-	struct scan_hit hit;
-	size_t used, len = strlen(text);
-	bool clean = len + 1 < room && !scan_feed(x->scanner, &state, slice_of(text, len), &used, &hit, 1) &&
-	             !scan_end(x->scanner, &state, &hit, 1);
+	size_t len = strlen(text);
 
-	if (!clean)
+	if (len + 1 >= room || !reading_clean(x, slice_of(text, len)))
 		*text = '\0';
 }
 
@@ -161,7 +157,7 @@ static int end_chunked(struct exchange *x, struct lane *l, struct slice words)
 static enum conclusion append(struct exchange *x, struct lane *l, const struct refusal *r)
 {
 	struct buf words = BUF(REFUSAL_MAX);
-	int err = (x->kind == BODY_EVENTS || x->kind == BODY_LINES) && !x->decoder ? 0 : -1;
+	int err = (x->kind == BODY_EVENTS || x->kind == BODY_LINES) ? 0 : -1;
 
 	if (!err && x->kind == BODY_EVENTS)
 		err = refusal_events(&words, r);
@@ -169,6 +165,8 @@ static enum conclusion append(struct exchange *x, struct lane *l, const struct r
 		err = buf_add(&words, SLICE("\n"));
 	if (x->kind == BODY_LINES && !err)
 		err = refusal_line(&words, r);
+	if (!err && x->decoder)
+		err = encoded_words(x, &words);
 	if (!err)
 		switch (x->body.framing) {
 		case HTTP1_CHUNKED:

@@ -9,15 +9,21 @@
  */
 #include "exchange/private.h"
 
-/* The bytes read so far hold no text but what is in front of x->here. */
+/* The bytes read so far hold no text but what is in front of x->here. From a seam on they wait for text: what goes out
+ * behind it could not be gone on from. */
 static void settle(struct exchange *x)
 {
-	if (!decoder_settled(x->decoder))
+	struct seam seam = decoder_seam(x->decoder);
+	bool leaves = x->here.seam.kind != SEAM_NONE && seam.kind == SEAM_NONE && decoder_quiet(x->decoder) &&
+	              !decoder_complete(x->decoder);
+
+	if (!decoder_settled(x->decoder) || leaves)
 		return;
 	x->here.packed = x->raw.packed;
 	x->here.framed = x->raw.framed;
 	x->here.left = x->raw.left;
 	x->here.in_chunk = x->raw.in_chunk;
+	x->here.seam = seam;
 }
 
 enum exception encoded_begin(struct exchange *x, enum coding coding)
@@ -88,8 +94,28 @@ enum exception encoded_data(struct exchange *x, struct slice data)
 
 enum exception encoded_end(struct exchange *x)
 {
-	if (decoder_complete(x->decoder))
+	if (decoder_complete(x->decoder)) {
+		settle(x);
 		return EXCEPTION_NONE;
+	}
 	x->report.detail = "the encoding ends in the middle";
 	return EXCEPTION_ENCODING_MALFORMED;
+}
+
+int encoded_words(const struct exchange *x, struct buf *words)
+{
+	const struct point *at = &x->cleared;
+	uint64_t promised = x->body.framing == HTTP1_LENGTH || at->in_chunk ? at->left : 0;
+	struct buf encoded = BUF(2 * EXCHANGE_EVENT_MAX);
+	int err = at->seam.kind != SEAM_NONE && promised <= EXCHANGE_EVENT_MAX ? 0 : -1;
+
+	/* Line breaks mean nothing between events; behind the end of an encoding, any byte does. */
+	words->cap = 2 * EXCHANGE_EVENT_MAX;
+	while (!err && seam_length(&at->seam, buf_len(words)) < promised)
+		err = buf_add(words, SLICE("\n"));
+	err = err ? err : seam_close(&at->seam, buf_slice(words), &encoded);
+	buf_cut(words, 0);
+	err = err ? err : buf_add(words, buf_slice(&encoded));
+	buf_free(&encoded);
+	return err;
 }

@@ -7,6 +7,7 @@
 
 #include "base/own.h"
 #include "exchange/private.h"
+#include "exchange/redact.h"
 
 void exchange_free(struct exchange **at)
 {
@@ -16,10 +17,14 @@ void exchange_free(struct exchange **at)
 		return;
 	for (size_t i = 0; i < x->text_count; i++)
 		text_free(&x->texts[i]);
+	for (size_t i = 0; i < READINGS_MAX; i++)
+		lookout_free(&x->spare[i]);
+	lookout_free(&x->one);
 	template_free(&x->template);
 	free(x->texts);
 	free(x->choices);
 	free(x->findings);
+	redact_free(&x->redact);
 	free(x->reader);
 	free(x->answer_reader);
 	walk_free(&x->walk);
@@ -39,10 +44,14 @@ int exchange_new(struct exchange **out, struct ruleset *rules, const struct exch
 
 	if (!x)
 		return -ENOMEM;
+	if (ruleset_acts(rules, ACTION_REDACT) && redact_new(&x->redact)) {
+		free(x);
+		return -ENOMEM;
+	}
 	x->rules = ruleset_get(rules);
-	x->scanner = ruleset_scanner(rules);
 	if (limits)
 		x->limits = *limits;
+	x->scope = (struct scope){ .service = x->limits.service, .now = x->limits.now };
 	if (!x->limits.body_max)
 		x->limits.body_max = EXCHANGE_BODY_MAX;
 	if (!x->limits.event_max)
@@ -86,20 +95,31 @@ const struct exchange_report *exchange_report(struct exchange *x)
 {
 	struct exchange_report *r = &x->report;
 	struct coverage *c = &r->coverage;
+	uint64_t masked;
 
-	r->verdict = VERDICT_CLEARED;
-	if (x->finding_count)
-		r->verdict = VERDICT_FLAGGED;
+	static const enum verdict of[ACTION_COUNT] = {
+		[ACTION_SHADOW] = VERDICT_SHADOWED,
+		[ACTION_FLAG] = VERDICT_FLAGGED,
+		[ACTION_REDACT] = VERDICT_REDACTED,
+		[ACTION_BLOCK] = VERDICT_BLOCKED,
+	};
+	enum action heaviest = x->redacted ? ACTION_REDACT : ACTION_SHADOW;
+
+	for (size_t i = 0; i < x->finding_count; i++)
+		if (x->findings[i].action > heaviest)
+			heaviest = x->findings[i].action;
+	r->verdict = x->finding_count ? of[heaviest] : VERDICT_CLEARED;
 	if (r->exception != EXCEPTION_NONE)
 		r->verdict = VERDICT_EXCEPTION;
 	if (x->blocked)
 		r->verdict = VERDICT_BLOCKED;
 	r->findings = x->findings;
 	r->finding_count = x->finding_count;
-	c->released = point_wire(&x->cleared);
+	masked = redact_masked(x);
+	c->released = point_wire(&x->cleared) - masked;
 	c->structural = x->cleared.packed ? x->cleared.framed : x->cleared.structural;
 	/* Of encoded content, bytes whose text was read. */
-	c->scanned = x->cleared.packed ? x->cleared.packed - x->cleared.framed : x->cleared.scanned;
+	c->scanned = x->cleared.packed ? x->cleared.packed - x->cleared.framed : x->cleared.scanned - masked;
 	c->withheld = c->in - c->released;
 	return r;
 }

@@ -57,6 +57,9 @@ struct exchange_limits {
 	size_t event_max;            /* bytes held of a stream; 0: 1 MiB */
 	const char *const *identity; /* names of the request fields that say who asks; the first one given counts */
 	size_t identity_count;
+	bool upgrade_pass;   /* a WebSocket may pass, unread */
+	const char *service; /* whose answers they are, for rules that are for some; NULL: not known */
+	int64_t now;         /* seconds since 1970, for rules with dates; 0: not known */
 };
 
 /* What an answer that is held whole may take in its lane. */
@@ -72,6 +75,7 @@ void exchange_free(struct exchange **at);
 enum order {
 	ORDER_PUMP, /* send what is cleared, bring more */
 	ORDER_DONE, /* this message is complete; bytes behind it were not read */
+	ORDER_PASS, /* this was HTTP: what is cleared goes out, all behind it passes both ways as it comes, unread */
 	ORDER_CUT,  /* nothing more is cleared. Stop the server, make the record durable, then exchange_conclude() */
 };
 
@@ -114,6 +118,7 @@ enum conclusion exchange_conclude(struct exchange *x, struct lane *answer, bool 
 struct finding {
 	const struct rule *rule; /* the ruleset's, lives as long as the exchange */
 	uint32_t keyword;        /* index within the rule */
+	enum action action;      /* carried out: what cannot be masked is blocked */
 	enum channel channel;
 	uint32_t choice;
 	uint64_t offset; /* of the first such hit, in symbols of its text */
@@ -123,7 +128,8 @@ struct finding {
 	uint64_t last_offset;
 };
 
-/* in = scanned + structural + withheld, of all bytes the server sent for this answer. */
+/* in = scanned + structural + withheld, of all bytes the server sent for this answer. Bytes that were masked are
+ * withheld. */
 struct coverage {
 	uint64_t in, scanned, structural, withheld, released;
 };
@@ -147,6 +153,7 @@ struct exchange_report {
 	uint8_t subject[EXCHANGE_SUBJECT]; /* SHA-256 of the identity: never to be stored, a pseudonym is made of it */
 	bool streamed;
 	bool complete; /* the server had sent all of its answer */
+	bool passed;   /* it was a change of protocol that may pass: what follows is not of this exchange */
 	uint32_t events;
 	uint32_t max_hold; /* most symbols of one text held at the end of a unit */
 	struct coverage coverage;

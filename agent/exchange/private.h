@@ -7,6 +7,7 @@
 #define TEXTS_MAX    512 /* texts followed at a time */
 #define CHOICES_MAX  256
 #define FINDINGS_MAX 256
+#define READINGS_MAX 5
 
 /* A place in the answer where it may be cut: all before it is decided. */
 struct point {
@@ -19,6 +20,7 @@ struct point {
 	uint32_t sequence;   /* number of the next message, where they are numbered */
 	uint64_t packed;     /* encoded content: bytes the server sent that hold no text behind it; 0: wire */
 	uint64_t framed;     /* of these, structural */
+	struct seam seam;    /* whether the encoding can be ended behind these */
 };
 
 /* Bytes the server sent up to there. */
@@ -29,7 +31,7 @@ static inline uint64_t point_wire(const struct point *p)
 
 /* The state of a text before a unit touched it. */
 struct mark {
-	uint64_t symbols;
+	uint64_t symbols, bytes;
 	bool cut; /* inside a character or an escape */
 	struct point point;
 };
@@ -64,9 +66,10 @@ struct text {
 	enum channel channel;
 	uint32_t choice, sub;
 	uint64_t path;
-	struct scan_state state;
+	struct lookout state;
 	bool is_twin, is_orphan; /* a twin; one whose text is gone */
 	uint32_t twin;           /* place of its twin, 0: none; the first text is never one */
+	uint32_t twin_of;        /* a twin: place of its text */
 	uint32_t coded;          /* likewise, of its other twin */
 	bool is_coded;
 	struct unescape escapes;
@@ -143,10 +146,14 @@ enum phase { PHASE_HEAD, PHASE_BODY, PHASE_DONE, PHASE_CUT };
 
 struct exchange {
 	struct ruleset *rules; /* shared */
-	const struct scanner *scanner;
 	struct exchange_limits limits;
+	struct scope scope;
+	char asked_model[128];              /* of the request; the scope's */
+	struct lookout spare[READINGS_MAX]; /* memory for looking ahead */
 	struct exchange_report report;
 	const struct rule *blocked; /* the first rule that blocked, NULL: none */
+	bool redacted;              /* something is masked */
+	struct redact *redact;      /* owned; NULL: no rule of the ruleset redacts */
 
 	/* request */
 	enum phase asking;
@@ -156,8 +163,9 @@ struct exchange {
 	struct decoder *request_decoder; /* owned; NULL: it is not encoded */
 	bool request_seen, begun;
 	bool to_head, http10;
-	size_t model_len; /* of the request's model, so far */
-	uint32_t wanted;  /* choices the request asks for; 0: it does not say */
+	bool to_websocket; /* it asks for one, and may have it */
+	size_t model_len;  /* of the request's model, so far */
+	uint32_t wanted;   /* choices the request asks for; 0: it does not say */
 	bool wants_usage;
 
 	/* answer */
@@ -185,7 +193,7 @@ struct exchange {
 	uint8_t lead[6]; /* the first bytes of a text that are not blank */
 	struct walk walk;
 	uint64_t walk_structural; /* of walk.structural, already in here.structural */
-	struct scan_state one;    /* the text by itself that is under way */
+	struct lookout one;       /* the text by itself that is under way */
 	struct label labels[LABELS];
 	struct label label; /* the name under way; len over LABEL_BYTES: too long to be kept */
 	bool label_known;   /* so far it is the one of labels[]: it was not read again */
@@ -227,20 +235,26 @@ static inline bool stopped(const struct exchange *x)
 
 /* ---- reading.c: pieces of text meet the scanner ---- */
 
-#define READINGS_MAX 5
 #define UNESCAPE_MAX 12
+
+/* The readings of one text, where they are told apart. */
+enum { READ_PLAIN, READ_TWIN, READ_ALONE };
 
 /* One way to read a text. Borrows both. */
 struct reading {
-	struct scan_state *state;
+	struct lookout *state;
 	struct unescape *escapes; /* NULL: as it is */
 	struct unbase *coded;     /* NULL: as it is */
+	uint32_t text;            /* place of the text whose track masks its hits, + 1; 0: they cannot be masked */
+	uint8_t way;              /* READ_... */
 };
 
 /* Feeds `bytes` to all readings side by side. Stops behind the byte that blocks, if stopped(). */
 enum exception readings_feed(struct exchange *x, struct reading *readings, size_t count, struct slice bytes,
                              enum channel channel, uint32_t choice);
 enum exception reading_end(struct exchange *x, struct reading *r, enum channel channel, uint32_t choice);
+/* Does `text` by itself hold nothing that any rule knows? What cannot be read is not clean. */
+bool reading_clean(struct exchange *x, struct slice text);
 /* Takes one byte, gives those that are plain now: escapes as UTF-8, all that is none as it is. */
 size_t unescape_byte(struct unescape *u, uint8_t c, uint8_t out[UNESCAPE_MAX]);
 
@@ -270,6 +284,8 @@ size_t unbase_byte(struct unbase *u, uint8_t c, uint8_t out[UNBASE_MAX]);
 /* ---- text.c: texts and what of them is held ---- */
 
 void text_free(struct text *t);
+/* As at the start of a text. */
+void text_restart(struct lookout *l);
 /* The text of a leaf, made if it is new; NULL: there are too many. Texts move when one is made: keep their places. */
 struct text *text_find(struct exchange *x, const struct leaf *leaf);
 /* The text at `at` is about to be read: it has a twin from its first backslash on. Texts may move. */
@@ -303,6 +319,15 @@ enum exception texts_end(struct exchange *x);
 /* Nothing but framing since the last unit's end: it goes with it. */
 void unit_extend(struct exchange *x);
 
+/* ---- narrow.c: what a request offers and we could not read ---- */
+
+enum upgrade { UPGRADE_NONE, UPGRADE_WEBSOCKET, UPGRADE_H2C, UPGRADE_OTHER };
+
+enum upgrade upgrade_of(const struct http1_head *h, struct slice head);
+/* Narrows Accept-Encoding in the head that begins at l->parsed, takes the offer of HTTP/2 out if it is there (`h2c`),
+ * and keeps h->len right. Below 0: it does not fit. */
+int narrow(struct lane *l, struct http1_head *h, bool h2c);
+
 /* ---- media.c: what an answer says it is ---- */
 
 enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum http1_framing framing,
@@ -315,6 +340,9 @@ enum exception encoded_begin(struct exchange *x, enum coding coding);
 /* n bytes of framing were read. */
 void encoded_framing(struct exchange *x, size_t n);
 enum exception encoded_data(struct exchange *x, struct slice data);
+/* The last words of a cut answer take the form that the encoding has them in, no shorter than what is promised of the
+ * chunk or the body. Below 0: the encoding cannot be ended where it was cut. */
+int encoded_words(const struct exchange *x, struct buf *words);
 /* The body is complete: so must be its encoding. */
 enum exception encoded_end(struct exchange *x);
 

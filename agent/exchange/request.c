@@ -78,29 +78,6 @@ static struct slice decoded(struct slice path, uint8_t *to, size_t room)
 	return slice_of(to, n);
 }
 
-/* The server is not to encode its answer: what comes as it is goes out by the event, and can be ended in words. In
- * place, from the last field on, so that the places of the fields before stay right. */
-static int narrow_encodings(struct lane *l, struct http1_head *h, struct slice head)
-{
-	static const struct slice only = { (const uint8_t *)"identity", 8 };
-	uint32_t len = h->len;
-
-	for (uint32_t i = h->field_count; i-- > 0;) {
-		const struct http1_field *f = &h->fields[i];
-		int err;
-
-		if (!slice_is_nocase(slice_of(head.at + f->name.at, f->name.len), SLICE("accept-encoding")))
-			continue;
-		err = buf_splice(&l->buf, l->parsed + f->value.at, f->value.len, only);
-		if (err)
-			return err;
-		len = len - f->value.len + (uint32_t)only.len;
-		head = slice_from(buf_slice(&l->buf), l->parsed);
-	}
-	h->len = len;
-	return 0;
-}
-
 /* SHA-256(name in lower case ‖ 0 ‖ value) of the first identity field that was given. */
 static void identify(struct exchange *x, const struct http1_head *h, struct slice head)
 {
@@ -152,13 +129,17 @@ static enum exception head_read(struct exchange *x, struct lane *l, struct slice
 	struct slice method = slice_of(head.at + h->method_name.at, h->method_name.len);
 	struct slice path = path_of(slice_of(head.at + h->target.at, h->target.len));
 	enum http1_framing framing = http1_framing(h, false);
+	enum upgrade upgrade = upgrade_of(h, head);
 	uint8_t plain[256];
 
 	copy_shown(x->report.method, sizeof(x->report.method), method);
 	copy_shown(x->report.path, sizeof(x->report.path), path);
 	if (h->method == HTTP1_CONNECT)
 		return EXCEPTION_CONNECT;
-	if (h->upgrade)
+	/* h2c is an offer that a server may leave: it does not see it. */
+	x->to_websocket = upgrade == UPGRADE_WEBSOCKET && x->limits.upgrade_pass && h->method == HTTP1_GET &&
+	                  framing == HTTP1_NO_BODY && h->minor;
+	if (upgrade != UPGRADE_NONE && upgrade != UPGRADE_H2C && !x->to_websocket)
 		return EXCEPTION_UPGRADE;
 	x->begun = true;
 	identify(x, h, head);
@@ -172,7 +153,7 @@ static enum exception head_read(struct exchange *x, struct lane *l, struct slice
 		if (e != EXCEPTION_NONE)
 			return e;
 	}
-	if (narrow_encodings(l, h, head))
+	if (narrow(l, h, upgrade == UPGRADE_H2C))
 		return EXCEPTION_REQUEST_TOO_LARGE;
 	l->parsed += h->len;
 	l->cleared = l->parsed;

@@ -8,12 +8,14 @@
  * answer may be released, and the least of all texts' marks decides.
  */
 #include "exchange/private.h"
+#include "exchange/redact.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 /* Most symbols that one character or escape gives; a mark inside of one may be that far from where it ends. */
 #define CUT_SYMBOLS 18
+#define CUT_BYTES   UNESCAPE_MAX
 
 static bool goes_on(enum channel channel)
 {
@@ -49,17 +51,18 @@ void text_free(struct text *t)
 	free(t->marks);
 	t->again = NULL;
 	t->marks = NULL;
+	lookout_free(&t->state);
 }
 
 static bool is_cut(const struct text *t)
 {
-	return t->state.tail_len || t->escapes.len;
+	return t->state.scan.tail_len || t->escapes.len;
 }
 
 /* A text of which nothing may become part of a hit is as good as new. */
 static bool idle(const struct exchange *x, const struct text *t)
 {
-	return t->channel == CHANNEL_OTHER && !is_cut(t) && !scan_hold(x->scanner, &t->state);
+	return t->channel == CHANNEL_OTHER && !is_cut(t) && lookout_idle(x->rules, &t->state);
 }
 
 static bool spent(const struct exchange *x, const struct text *t)
@@ -72,6 +75,8 @@ static bool spent(const struct exchange *x, const struct text *t)
 /* Its place is free for another text. Its twin's will be when it is needed. */
 static void give_up(struct exchange *x, struct text *t)
 {
+	if (x->redact && !t->is_twin)
+		redact_forget(x, (size_t)(t - x->texts));
 	text_forget_marks(x, t);
 	text_free(t);
 	for (int i = 0; i < 2 && !t->is_twin; i++) {
@@ -156,7 +161,7 @@ static bool touch(struct exchange *x, struct text *t)
 	}
 	if (t->mark_first == t->mark_end)
 		x->holding++;
-	t->marks[t->mark_end++] = (struct mark){ t->state.symbols, is_cut(t), x->unit };
+	t->marks[t->mark_end++] = (struct mark){ t->state.scan.symbols, t->state.bytes, is_cut(t), x->unit };
 	t->touched = true;
 	return true;
 }
@@ -173,9 +178,9 @@ static bool make_twin(struct exchange *x, size_t at, bool coded)
 	*t = *of;
 	t->again = NULL;
 	t->is_twin = true;
+	t->twin_of = (uint32_t)at;
 	t->is_coded = coded;
 	if (coded) {
-		t->state = (struct scan_state){ .symbols = of->state.symbols };
 		t->letters = (struct unbase){};
 		t->escapes = (struct unescape){};
 	}
@@ -183,8 +188,10 @@ static bool make_twin(struct exchange *x, size_t at, bool coded)
 	t->mark_first = 0;
 	t->mark_end = 0;
 	t->mark_room = live;
+	/* Counts go on from those of the text, whose marks it shares. */
+	t->state = (struct lookout){ .scan.symbols = of->state.scan.symbols, .bytes = of->state.bytes };
 	t->marks = malloc(live * sizeof(*t->marks));
-	if (!t->marks)
+	if (!t->marks || (!coded && lookout_copy(x->rules, &t->state, &of->state)))
 		return false;
 	memcpy(t->marks, of->marks + of->mark_first, live * sizeof(*t->marks));
 	t->mark_end = live;
@@ -224,6 +231,12 @@ enum exception text_choice(struct exchange *x, uint32_t index, bool finish)
 	return EXCEPTION_NONE;
 }
 
+void text_restart(struct lookout *l)
+{
+	lookout_free(l);
+	*l = (struct lookout){};
+}
+
 void text_choices_finish(struct exchange *x)
 {
 	for (size_t i = 0; i < x->choice_count; i++)
@@ -237,7 +250,7 @@ enum exception text_alone(struct exchange *x, enum channel channel, struct slice
 	enum exception e;
 
 	if (begin)
-		x->one = (struct scan_state){};
+		text_restart(&x->one);
 	e = readings_feed(x, &one, 1, bytes, channel, 0);
 	return e == EXCEPTION_NONE && finish && !stopped(x) ? reading_end(x, &one, channel, 0) : e;
 }
@@ -298,7 +311,8 @@ size_t text_readings(struct exchange *x, size_t at, struct reading *readings, si
 	if (t->twin) {
 		struct text *twin = &x->texts[t->twin];
 
-		readings[count++] = (struct reading){ .state = &twin->state, .escapes = &twin->escapes };
+		readings[count++] =
+			(struct reading){ .state = &twin->state, .escapes = &twin->escapes, .way = READ_TWIN };
 	}
 	if (t->coded) {
 		struct text *twin = &x->texts[t->coded];
@@ -319,7 +333,9 @@ static enum exception read_piece(struct exchange *x, const struct leaf *leaf, si
 		return e;
 	count = text_readings(x, at, readings, 0);
 	if (is_apart(leaf->channel))
-		readings[count++] = (struct reading){ .state = &x->one };
+		readings[count++] = (struct reading){ .state = &x->one, .way = READ_ALONE };
+	for (size_t i = 0; i < count && !leaf->again; i++)
+		readings[i].text = readings[i].coded ? 0 : (uint32_t)at + 1;
 	return readings_feed(x, readings, count, bytes, leaf->channel, leaf->choice);
 }
 
@@ -350,6 +366,8 @@ enum exception text_go_on(struct exchange *x, const struct leaf *leaf, size_t at
 	enum exception e;
 	size_t n;
 
+	if (x->redact && !leaf->again && !redact_leaf(x, at, leaf))
+		return EXCEPTION_MEMORY;
 	if (x->texts[at].coded)
 		return read_piece(x, leaf, at, leaf->text);
 	n = until_coded(&x->texts[at], leaf->text);
@@ -364,9 +382,21 @@ enum exception text_go_on(struct exchange *x, const struct leaf *leaf, size_t at
 	return e != EXCEPTION_NONE || stopped(x) ? e : read_piece(x, leaf, at, slice_from(leaf->text, n));
 }
 
+/* A string that is read by itself, too, has ended. */
+static enum exception alone_end(struct exchange *x, const struct leaf *leaf)
+{
+	struct reading one = { .state = &x->one, .text = redact_alone_text(x), .way = READ_ALONE };
+	enum exception e = reading_end(x, &one, leaf->channel, leaf->choice);
+
+	if (x->redact)
+		redact_alone(x);
+	return e;
+}
+
 enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 {
 	enum exception e = EXCEPTION_NONE;
+	struct leaf once = *leaf;
 	struct text *t;
 
 	if (leaf->channel == CHANNEL_LABEL)
@@ -382,16 +412,22 @@ enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 			return EXCEPTION_TEXT_AFTER_FINISH;
 		x->text_seen |= leaf->channel != CHANNEL_LOGPROBS;
 	}
-	if (is_apart(leaf->channel) && leaf->begin)
-		x->one = (struct scan_state){};
-	if (leaf->again) {
+	if (is_apart(leaf->channel) && leaf->begin) {
+		if (x->redact)
+			redact_alone(x);
+		text_restart(&x->one);
+	}
+	/* What comes again is not where it was, and cannot be masked there; one message has it but once. */
+	if (leaf->again && x->redact && !x->report.streamed)
+		once.again = false;
+	if (once.again) {
 		e = text_again(x, leaf);
 	} else if (leaf->text.len) {
 		t = text_find(x, leaf);
-		e = t ? text_go_on(x, leaf, (size_t)(t - x->texts)) : EXCEPTION_TOO_MANY_TEXTS;
+		e = t ? text_go_on(x, &once, (size_t)(t - x->texts)) : EXCEPTION_TOO_MANY_TEXTS;
 	}
 	if (e == EXCEPTION_NONE && is_apart(leaf->channel) && leaf->end && !stopped(x))
-		e = reading_end(x, &(struct reading){ .state = &x->one }, leaf->channel, leaf->choice);
+		e = alone_end(x, leaf);
 	return e;
 }
 
@@ -403,36 +439,41 @@ void unit_begin(struct exchange *x)
 	x->unit_open = true;
 }
 
-/* A symbol from which on all lie in the unit of the mark, their first byte too. */
-static uint64_t begins(const struct mark *m)
+/* From these on all lie in the unit of the mark, their first byte too. */
+static bool begins(const struct mark *m, const struct lookout_hold *hold)
 {
-	return m->symbols + (m->cut ? CUT_SYMBOLS : 0);
+	return m->symbols + (m->cut ? CUT_SYMBOLS : 0) <= hold->symbol &&
+	       m->bytes + (m->cut ? CUT_BYTES : 0) <= hold->byte;
 }
 
 /* Forgets the marks of units that are no longer needed. A cut UTF-8 character is held with its unit. */
 static void settle(struct exchange *x, struct text *t)
 {
-	size_t hold = scan_hold(x->scanner, &t->state);
-	uint64_t from = t->state.symbols - hold;
+	struct lookout_hold hold;
 
+	lookout_hold(x->rules, &t->state, &hold);
 	t->touched = false;
-	if (hold > x->report.max_hold)
-		x->report.max_hold = (uint32_t)hold;
-	if (!hold && !is_cut(t)) {
+	if (hold.length > x->report.max_hold)
+		x->report.max_hold = (uint32_t)hold.length;
+	if (!hold.length && !is_cut(t)) {
 		text_forget_marks(x, t);
 		return;
 	}
-	while (t->mark_end - t->mark_first > 1 && begins(&t->marks[t->mark_first + 1]) <= from)
+	while (t->mark_end - t->mark_first > 1 && begins(&t->marks[t->mark_first + 1], &hold))
 		t->mark_first++;
 }
 
 static enum exception text_end(struct exchange *x, struct text *t)
 {
-	struct reading r = {
-		.state = &t->state,
-		.escapes = t->is_twin && !t->is_coded ? &t->escapes : NULL,
-	};
+	struct reading r = { .state = &t->state, .text = (uint32_t)(t - x->texts) + 1 };
 
+	if (t->is_twin)
+		r = (struct reading){ .state = &t->state, .text = t->twin_of + 1, .way = READ_TWIN };
+	if (t->is_twin && !t->is_coded)
+		r.escapes = &t->escapes;
+	if (t->is_coded)
+		r.text = 0; /* decoded, it lies in no lane */
+	redact_step(x);
 	return reading_end(x, &r, t->channel, t->choice);
 }
 
@@ -487,20 +528,27 @@ static bool covered(const struct exchange *x)
 enum exception unit_end(struct exchange *x)
 {
 	enum exception e = EXCEPTION_NONE;
+	struct point next;
 
 	x->unit_open = false;
 	x->edge = x->here;
 	for (size_t i = 0; i < x->text_count; i++)
-		if (x->texts[i].touched)
+		if (x->texts[i].touched) {
+			if (x->redact && !x->texts[i].is_twin)
+				track_trim(x, i);
 			settle(x, &x->texts[i]);
+		}
 	if (x->finishing)
 		e = finish_choices(x);
 	if (e != EXCEPTION_NONE)
 		return e;
 	if (!covered(x))
 		return EXCEPTION_COVERAGE;
+	next = needed(x);
+	if (x->redact && next.wire > x->cleared.wire)
+		redact_settle(x);
 	if (!x->blocked)
-		x->cleared = needed(x);
+		x->cleared = next;
 	return EXCEPTION_NONE;
 }
 
@@ -521,6 +569,8 @@ enum exception texts_end(struct exchange *x)
 		e = text_end(x, &x->texts[i]);
 		text_forget_marks(x, &x->texts[i]);
 	}
+	if (x->redact)
+		redact_settle(x);
 	if (e == EXCEPTION_NONE && !covered(x))
 		return EXCEPTION_COVERAGE;
 	return e;

@@ -55,7 +55,7 @@ static void side_event(struct side *s, uint32_t events)
 
 /* Reads once: into the lane's room, and what does not fit there over the scratch into the lane. Returns bytes, 0 when
  * there was nothing or the end (s->eof, s->reset tell), -ENOBUFS when the lane can take no more. */
-static ssize_t side_read(struct worker *w, struct side *s, struct lane *l)
+ssize_t side_read(struct worker *w, struct side *s, struct lane *l)
 {
 	size_t space = l->buf.cap - buf_len(&l->buf), first = space < 2048 ? space : 2048;
 	uint8_t *to = first ? buf_want(&l->buf, first) : NULL;
@@ -94,7 +94,7 @@ static ssize_t side_read(struct worker *w, struct side *s, struct lane *l)
 }
 
 /* Sends what is cleared. False: the peer is gone. */
-static bool side_write(struct side *s, struct lane *l)
+bool side_write(struct side *s, struct lane *l)
 {
 	while (s->writable && l->cleared) {
 		struct slice out = lane_sendable(l);
@@ -222,6 +222,8 @@ void flow_exchange_over(struct flow *f)
 void flow_end(struct flow *f, enum end_kind how)
 {
 	f->end_kind = how;
+	if (f->state == FLOW_PASSING)
+		note_upgrade(f, true);
 	if (f->x &&
 	    (f->state == FLOW_ENDING || exchange_begun(f->x) || exchange_report(f->x)->exception != EXCEPTION_NONE))
 		flow_exchange_over(f);
@@ -229,6 +231,16 @@ void flow_end(struct flow *f, enum end_kind how)
 }
 
 /* ---- the pump ---- */
+
+static int begin_exchange(struct flow *f)
+{
+	struct exchange_limits limits = f->worker->o.limits;
+
+	limits.upgrade_pass = f->worker->o.upgrade_pass && f->worker->o.upgrade_pass[f->service];
+	limits.service = f->worker->o.services[f->service];
+	limits.now = (int64_t)(unix_now() / 1000000000u);
+	return exchange_new(&f->x, f->worker->rules, &limits);
+}
 
 static bool pump_up(struct flow *f)
 {
@@ -244,7 +256,7 @@ static bool pump_up(struct flow *f)
 	}
 	/* Bytes behind the last answer were not asked for: they must not become the next request's. */
 	if (!f->x && !s->eof && buf_len(&f->up.buf) > f->up.parsed && buf_len(&f->down.buf) == f->down.parsed) {
-		if (exchange_new(&f->x, f->worker->rules, &f->worker->o.limits)) {
+		if (begin_exchange(f)) {
 			flow_end(f, END_RST);
 			return false;
 		}
@@ -309,18 +321,24 @@ static bool pump_down(struct flow *f)
 		moved |= n > 0 || s->eof;
 	}
 	if (!f->x && buf_len(&f->down.buf) > f->down.parsed) {
-		if (exchange_new(&f->x, f->worker->rules, &f->worker->o.limits)) {
+		if (begin_exchange(f)) {
 			flow_end(f, END_RST);
 			return false;
 		}
 		f->started_unix = unix_now();
 		note_new_id(f);
 	}
-	if (f->x && (buf_len(&f->down.buf) > f->down.parsed || s->eof) &&
-	    exchange_answer(f->x, &f->down, s->eof) == ORDER_CUT) {
-		cut_begin(f);
-		return false;
-	}
+	if (f->x && (buf_len(&f->down.buf) > f->down.parsed || s->eof))
+		switch (exchange_answer(f->x, &f->down, s->eof)) {
+		case ORDER_CUT:
+			cut_begin(f);
+			return false;
+		case ORDER_PASS:
+			pass_begin(f);
+			return false;
+		default:
+			break;
+		}
 	watch_hold(f);
 	sent = f->down.base;
 	if (!flow_send_down(f)) {
@@ -397,6 +415,9 @@ void flow_step(struct flow *f)
 	case FLOW_ENDING:
 		cut_step(f);
 		break;
+	case FLOW_PASSING:
+		pass_step(f);
+		break;
 	case FLOW_DEAD:
 		break;
 	}
@@ -454,7 +475,7 @@ static void timer_due(struct timer *t)
 	if (f->state == FLOW_OPEN && f->x && !exchange_begun(f->x)) {
 		exchange_except(f->x, EXCEPTION_REQUEST_TIMEOUT, NULL);
 		cut_begin(f);
-	} else if (f->state == FLOW_OPEN) {
+	} else if (f->state == FLOW_OPEN || f->state == FLOW_PASSING) {
 		flow_end(f, END_FIN);
 	} else {
 		cut_timer(f);

@@ -21,6 +21,7 @@ struct worker_options {
 	struct capture *capture; /* borrowed, as all here, for the worker's life */
 	struct ledger *ledger;
 	const char *const *services; /* names, by index of the guard */
+	const bool *upgrade_pass;    /* of each service; NULL: of none */
 	size_t service_count;
 	struct exchange_limits limits;
 	uint32_t head_timeout_ms;  /* from the first byte of a request head to its last; 0: 60,000 */
@@ -39,7 +40,8 @@ struct worker_stats {
 	uint64_t exceptions[EXCEPTION_COUNT];
 	uint64_t stopped, stop_confirmed, stop_not_confirmed;
 	uint64_t records_lost;
-	uint64_t coverage_mismatches; /* exchanges whose bytes did not add up: always 0 */
+	uint64_t upgrades, upgrade_bytes; /* connections that passed unread, and their bytes, both ways */
+	uint64_t coverage_mismatches;     /* exchanges whose bytes did not add up: always 0 */
 	struct histogram added; /* histogram_times: from the turn in which bytes could move until they were written */
 	struct histogram hold_time;   /* histogram_times: the longest that text of a streamed answer waited */
 	struct histogram hold_chars;  /* histogram_characters: the most that waited at a time */

@@ -95,8 +95,12 @@ static Action action_of(const struct exchange_report *r)
 		return ACTION__BLOCK;
 	case VERDICT_EXCEPTION:
 		return ACTION__REFUSE;
+	case VERDICT_REDACTED:
+		return ACTION__REDACT;
 	case VERDICT_FLAGGED:
 		return ACTION__FLAG;
+	case VERDICT_SHADOWED:
+		return ACTION__SHADOW;
 	default:
 		return r->complete ? ACTION__PASS : ACTION__ABORT;
 	}
@@ -112,10 +116,9 @@ static const char *finish_of(const struct flow *f, const struct exchange_report 
 }
 
 static const Verdict verdicts[VERDICT_COUNT] = {
-	[VERDICT_CLEARED] = VERDICT__CLEARED,
-	[VERDICT_FLAGGED] = VERDICT__FLAGGED,
-	[VERDICT_BLOCKED] = VERDICT__BLOCKED,
-	[VERDICT_EXCEPTION] = VERDICT__EXCEPTION,
+	[VERDICT_CLEARED] = VERDICT__CLEARED, [VERDICT_SHADOWED] = VERDICT__SHADOWED,
+	[VERDICT_FLAGGED] = VERDICT__FLAGGED, [VERDICT_REDACTED] = VERDICT__REDACTED,
+	[VERDICT_BLOCKED] = VERDICT__BLOCKED, [VERDICT_EXCEPTION] = VERDICT__EXCEPTION,
 };
 
 static int append(struct flow *f, const Record *record, struct ledger_note *note)
@@ -176,9 +179,40 @@ int note_exchange(struct flow *f, struct ledger_note *note)
 	return append(f, &record, note);
 }
 
+int note_upgrade(struct flow *f, bool end)
+{
+	Record record = RECORD__INIT;
+	Bypass b = BYPASS__INIT;
+
+	b.kind = end ? BYPASS__KIND__END : BYPASS__KIND__START;
+	b.service = (char *)f->worker->o.services[f->service];
+	b.reason = (char *)"upgrade";
+	b.connections = 1;
+	b.from_unix_nano = f->passing_since;
+	b.exchange_id = bytes_of(f->exchange_id, sizeof(f->exchange_id));
+	if (end) {
+		b.to_unix_nano = unix_now();
+		b.bytes_up = f->passed_up;
+		b.bytes_down = f->passed_down;
+	}
+	record.body_case = RECORD__BODY_BYPASS;
+	record.bypass = &b;
+	return append(f, &record, NULL);
+}
+
+static const struct {
+	Verdict verdict;
+	Action action;
+} decisions[ACTION_COUNT] = {
+	[ACTION_SHADOW] = { VERDICT__SHADOWED, ACTION__SHADOW },
+	[ACTION_FLAG] = { VERDICT__FLAGGED, ACTION__FLAG },
+	[ACTION_REDACT] = { VERDICT__REDACTED, ACTION__REDACT },
+	[ACTION_BLOCK] = { VERDICT__BLOCKED, ACTION__BLOCK },
+};
+
 static int note_finding(struct flow *f, const struct finding *found, struct ledger_note *note)
 {
-	bool block = found->rule->action == ACTION_BLOCK;
+	bool block = found->action == ACTION_BLOCK;
 	Measure stop, transmission = MEASURE__INIT;
 	RiskHit *hits[16], hit[16];
 	Record record = RECORD__INIT;
@@ -194,7 +228,7 @@ static int note_finding(struct flow *f, const struct finding *found, struct ledg
 		hit[i].risk = found->rule->risk_ids[i];
 		hit[i].rule_id = (char *)found->rule->id;
 		hit[i].keyword_id = found->keyword;
-		hit[i].engine = (char *)"keyword";
+		hit[i].engine = (char *)(found->rule->has_pattern ? "pattern" : "keyword");
 		hits[i] = &hit[i];
 	}
 	finding.exchange_id = bytes_of(f->exchange_id, sizeof(f->exchange_id));
@@ -203,8 +237,8 @@ static int note_finding(struct flow *f, const struct finding *found, struct ledg
 	finding.choice = found->choice;
 	finding.n_risks = n;
 	finding.risks = hits;
-	finding.verdict = block ? VERDICT__BLOCKED : VERDICT__FLAGGED;
-	finding.action = block ? ACTION__BLOCK : ACTION__FLAG;
+	finding.verdict = decisions[found->action].verdict;
+	finding.action = decisions[found->action].action;
 	finding.offset = found->offset;
 	finding.length = found->length;
 	finding.wire_offset = found->wire;

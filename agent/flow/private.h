@@ -30,6 +30,7 @@ enum flow_state {
 	FLOW_STOPPING, /* cut: the server is being stopped */
 	FLOW_NOTING,   /* cut: the record is on its way to the disk */
 	FLOW_ENDING,   /* what is cleared goes to the client, then the end */
+	FLOW_PASSING,  /* no HTTP any more: bytes pass both ways, unread */
 	FLOW_DEAD,
 };
 
@@ -81,6 +82,7 @@ struct flow {
 	bool findings_noted;   /* and the findings of a block */
 	bool lingering;
 	uint8_t patience;
+	uint64_t passing_since, passed_up, passed_down;
 };
 
 /* flow.c */
@@ -97,6 +99,10 @@ void flow_end(struct flow *f, enum end_kind how);
 bool flow_send_down(struct flow *f);
 /* Reads and throws away what the server still says. */
 void flow_drain_server(struct flow *f);
+/* Reads once. Bytes, 0 (s->eof, s->reset tell why), or -ENOBUFS: the lane can take no more. */
+ssize_t side_read(struct worker *w, struct side *s, struct lane *l);
+/* Sends what is cleared. False: the peer is gone. */
+bool side_write(struct side *s, struct lane *l);
 void side_fin(struct side *s);
 void side_close(struct flow *f, struct side *s, enum end_kind how);
 
@@ -105,7 +111,14 @@ void cut_begin(struct flow *f);
 void cut_step(struct flow *f);
 void cut_timer(struct flow *f);
 
+/* pass.c */
+/* The exchange is over, and what follows is no HTTP. */
+void pass_begin(struct flow *f);
+void pass_step(struct flow *f);
+
 /* note.c */
+/* A connection passes unread from here on, or did so until now. */
+int note_upgrade(struct flow *f, bool end);
 int note_exchange(struct flow *f, struct ledger_note *note);
 /* Sends the findings; the last one carries the note. */
 int note_findings(struct flow *f, struct ledger_note *note);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "record/record.h"
 
@@ -20,6 +21,10 @@ struct file_ops {
 	int (*truncate)(int fd, uint64_t size);                /* gives reserved space back, too */
 	int (*rename)(int dir, const char *from, const char *to);
 	int (*sync_dir)(int dir);
+	int (*remove)(int dir, const char *name);   /* a file, or an empty folder */
+	int (*make_dir)(int dir, const char *name); /* -EEXIST is its answer for one that is there */
+	int (*space)(int dir, uint64_t *left);      /* bytes that the log may still fill */
+	uint64_t (*clock)(clockid_t which);         /* nanoseconds */
 };
 
 extern const struct file_ops file_system;

@@ -111,6 +111,11 @@ static int refresh(struct ledger_reader *r)
 	return 0;
 }
 
+static bool walking(const struct ledger_reader *r)
+{
+	return r->walk.fd >= 0 || r->walk.gz;
+}
+
 /* The first segment behind the open one, or NULL. */
 static const struct segment_name *newer(const struct ledger_reader *r)
 {
@@ -118,21 +123,6 @@ static const struct segment_name *newer(const struct ledger_reader *r)
 		if (!r->past || r->list[i].first_seq > r->now.first_seq)
 			return &r->list[i];
 	return NULL;
-}
-
-static int open_walk(const struct ledger_reader *r, struct segment_walk *w, const struct segment_name *name)
-{
-	char text[NAME_ROOM];
-	int fd, err;
-
-	segment_name_text(text, name);
-	fd = openat(r->dir, text, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = segment_walk_start(w, fd, name->first_seq);
-	if (err)
-		close(fd);
-	return err;
 }
 
 /* Goes to a segment's start. -ENOENT: it is gone; the place is behind it all the same. */
@@ -143,7 +133,7 @@ static int enter(struct ledger_reader *r, const struct segment_name *name)
 	r->now = *name;
 	r->past = true;
 	r->given_up = r->looked = false;
-	return open_walk(r, &r->walk, &r->now);
+	return segment_walk_open(&r->walk, r->dir, &r->now);
 }
 
 /* Whether the segment `next` begins by saying that the open one was left unfinished at this place. */
@@ -156,7 +146,7 @@ static bool excused(const struct ledger_reader *r, const struct segment_name *ne
 	bool named = false;
 
 	segment_name_text(text, &r->now);
-	if (open_walk(r, &w, next) || segment_walk_next(&w, &raw) != WALK_RECORD)
+	if (segment_walk_open(&w, r->dir, next) || segment_walk_next(&w, &raw) != WALK_RECORD)
 		return false;
 	first = record__unpack(NULL, raw.len, raw.at);
 	if (first && first->body_case == RECORD__BODY_RECOVERY)
@@ -195,7 +185,7 @@ static int go_on(struct ledger_reader *r, int step)
 	if (err)
 		return err;
 	next = newer(r);
-	if (r->walk.fd >= 0 && !r->given_up) {
+	if (walking(r) && !r->given_up) {
 		bool whole = step == WALK_END && r->walk.begun;
 
 		if (!next && step == WALK_BAD)
@@ -234,7 +224,7 @@ int ledger_next(struct ledger_reader *r, const Record **out)
 	for (;;) {
 		int step = WALK_END, more;
 
-		if (r->walk.fd >= 0 && !r->given_up)
+		if (walking(r) && !r->given_up)
 			step = segment_walk_next(&r->walk, &r->raw);
 		if (step == WALK_RECORD)
 			return take_record(r, out);
@@ -270,7 +260,7 @@ static int count_records(const struct ledger_reader *r, struct segment_name *nam
 
 	if (name->records != UINT64_MAX)
 		return 0;
-	err = open_walk(r, &w, name);
+	err = segment_walk_open(&w, r->dir, name);
 	if (err)
 		return err;
 	name->records = skip(&w, UINT64_MAX);

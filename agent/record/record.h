@@ -3,8 +3,8 @@
  * record.h - the door of record: what was decided, kept.
  *
  * A ledger is a folder of append-only segments; each file is one protobuf message `Segment` of proto/record.proto, each
- * record carries a CRC32C. One writer thread commits groups: append never blocks on the disk, and the note tells when
- * the record is durable. Format: proto/record.proto says what each field means.
+ * record carries a CRC32C and is a leaf of an RFC 6962 tree, whose signed checkpoints stand beside the segments. One
+ * writer thread commits groups: append never blocks on the disk, and the note tells when the record is durable.
  */
 #pragma once
 
@@ -14,15 +14,32 @@
 
 #include "record.pb-c.h"
 
+/* The two logs of a host, of one format: RECORD_DIR/ledger and RECORD_DIR/control. */
+enum { LOG_LEDGER = 1, LOG_CONTROL = 2 };
+#define LOG_LEDGER_FLOOR_DAYS  184  /* six months can be so long */
+#define LOG_CONTROL_FLOOR_DAYS 1095 /* three years */
+/* Which of them a kind of record belongs in, as a set; 0: unknown. */
+unsigned record_logs(Record__BodyCase kind);
+
 struct ledger;
 
 struct ledger_options {
-	const char *dir;        /* made if missing, mode 0750 */
-	const char *origin;     /* name of the log, in each segment's header */
-	uint32_t group_records; /* commit at this many; 0: 256 */
-	uint32_t group_us;      /* or this old; 0: 5000 */
-	uint64_t segment_bytes; /* roll at this size; 0: 64 MiB */
-	uint64_t queue_bytes;   /* records waiting for the disk; 0: 64 MiB. Beyond: -ENOBUFS */
+	const char *dir;             /* made if missing, mode 0750 */
+	const char *origin;          /* name of the log and of its key: no space, no '+'; NULL: "sluice" */
+	const char *key_file;        /* the day's signing key, mode 0600; NULL: `dir`.key */
+	const char *origin_key;      /* PEM file of a second, lasting Ed25519 key, or NULL */
+	uint32_t group_records;      /* commit at this many; 0: 256 */
+	uint32_t group_us;           /* or this old; 0: 5000 */
+	uint64_t segment_bytes;      /* roll at this size; 0: 64 MiB */
+	uint32_t segment_s;          /* or at this age; 0: 24 h */
+	uint32_t checkpoint_ms;      /* a checkpoint this often, if there is something new; 0: 1000 */
+	uint32_t rotate_s;           /* the age at which the key is changed; 0: 24 h */
+	const char *retention_class; /* in each segment's header, may be NULL */
+	uint32_t floor_days;         /* no segment may be deleted before; 0: none */
+	uint64_t queue_bytes;        /* records waiting for the disk; 0: 64 MiB. Beyond: -ENOBUFS */
+	/* Told of each checkpoint, a signed note, by a thread of the ledger's; may be NULL. */
+	void (*issued)(void *arg, const char *note, size_t len);
+	void *arg;
 };
 
 /* Told once, from the writer's thread: err 0 means durable under `seq`. Must not block. Embedded in what waits. */
@@ -30,10 +47,10 @@ struct ledger_note {
 	void (*done)(struct ledger_note *n, uint64_t seq, int err);
 };
 
-/* Opens for writing; recovers a torn tail first (and records that as `Recovery`). One process at a time: -EBUSY.
- * Errors: -errno of the file system. */
+/* Opens for writing; recovers first (and records that as `Recovery`), and issues a checkpoint. One process at a time:
+ * -EBUSY. Errors: -EINVAL (a name that cannot stand in a note, a key that is none), -errno of the file system. */
 int ledger_open(struct ledger **out, const struct ledger_options *o);
-/* Commits what waits, then closes. */
+/* Commits what waits, issues a last checkpoint, then closes. */
 void ledger_close(struct ledger **at);
 
 /* Queues a copy of r, whose seq, time, boot fields and CRC are set here. Any thread. `note` may be NULL; else it is
@@ -44,9 +61,16 @@ int ledger_append(struct ledger *l, const Record *r, struct ledger_note *note);
 struct ledger_stats {
 	uint64_t next_seq, records, bytes, syncs, sync_failures, lost;
 	uint64_t sync_max_us;
+	uint64_t checkpoint_size, checkpoint_unix, checkpoint_failures; /* the newest one: records, seconds */
+	uint64_t rotations, rotation_failures, seal_failures;
+	uint64_t space_left; /* bytes of the file system, when last looked */
 	bool failed;
 };
 void ledger_stats(struct ledger *l, struct ledger_stats *out);
+
+/* The public key of today, as C2SP writes one. */
+#define LEDGER_VKEY 320
+void ledger_vkey(struct ledger *l, char to[LEDGER_VKEY]);
 
 /* ---- reading: live or copied folders, no lock, no writer needed ---- */
 
@@ -69,6 +93,48 @@ int ledger_seek_last(struct ledger_reader *r, uint64_t n);
  * first call: call it before the ledger_next() whose 0 is to be waited on. -1: the kernel has none to give; ask now and
  * then instead. */
 int ledger_reader_fd(struct ledger_reader *r);
+
+/* ---- proof ---- */
+
+enum fault {
+	FAULT_CRC,         /* the bytes of a record are not those that were written */
+	FAULT_TAMPERED,    /* a record, a header, a tile or a signature is not the one that was signed */
+	FAULT_TRUNCATED,   /* a file ends too early */
+	FAULT_MISSING,     /* a file, or records that must be there */
+	FAULT_ROLLED_BACK, /* the log is older than a checkpoint of it */
+	FAULT_FORKED,      /* a signed checkpoint is of another history */
+	FAULT_UNSIGNED,    /* nobody we know vouches for it */
+	FAULT_COUNT
+};
+extern const char *const fault_names[FAULT_COUNT]; /* "bad crc", "tampered", ... */
+
+struct verify_options {
+	const char *dir;
+	const char *const *vkeys; /* of the log, from outside; none: the folder's own is taken, which proves less */
+	size_t vkey_count;
+	const char *const *kept; /* files with checkpoints that were kept elsewhere */
+	size_t kept_count;
+	void (*fault)(void *arg, enum fault what, const char *text);
+	void *arg;
+};
+
+struct verify_result {
+	char origin[256];
+	uint64_t size;   /* records under the newest checkpoint */
+	uint64_t beyond; /* records behind it, which nothing proves yet */
+	uint64_t segments, checkpoints, tiles, keys, faults;
+};
+
+/* Reads a log, live or copied, and names each thing that is wrong. 0 (result->faults says whether it is sound), or
+ * -errno: it cannot be said; -EINVAL: a vkey is none, -EBADMSG: a kept file is no checkpoint. */
+int ledger_verify(struct verify_result *out, const struct verify_options *o);
+
+/* A C2SP tlog-proof that record `seq` is in the log, against its newest checkpoint. The text is the caller's. -ENOENT:
+ * there is no such record under it; -EBADMSG: the record or the tiles are not sound. */
+int ledger_prove(const char *dir, uint64_t seq, char **text);
+/* The hashes of a consistency proof from the checkpoint in file `old` to the newest, one a line of base64, checked.
+ * -EBADMSG: they are not of one history. */
+int ledger_prove_consistent(const char *dir, const char *old, char **text);
 
 /* One record as a line of JSON (design, section 10): field names in snake_case, enums by name, bytes as hex, times RFC
  * 3339. Appends to a malloc'd string through *text and *len. */

@@ -5,12 +5,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <time.h>
 
 #include "base/own.h"
 #include "record/frame.h"
 
 #define HEADER_ROOM 1024
+#define DAY_NS      (86400ull * 1000000000u)
 
 #ifndef SLUICE_VERSION
 #define SLUICE_VERSION "0"
@@ -30,19 +30,25 @@ static int write_all(struct segment *s, const struct file_ops *ops, const uint8_
 	return 0;
 }
 
-static int write_header(struct segment *s, const struct file_ops *ops, const char *origin)
+static int write_header(struct segment *s, const struct file_ops *ops, const struct segment_head *head)
 {
 	SegmentHeader h = SEGMENT_HEADER__INIT;
+	ProtobufCBinaryData key_id = { KEY_ID, (uint8_t *)head->key_id };
 	uint8_t body[HEADER_ROOM], frame[FRAME_MAX < HEADER_ROOM + 8 ? FRAME_MAX : HEADER_ROOM + 8];
-	struct timespec now;
 	size_t len, n;
 
-	clock_gettime(CLOCK_REALTIME, &now);
 	h.format = SEGMENT_FORMAT;
-	h.origin = (char *)(origin ? origin : "");
-	h.first_seq = s->name.first_seq;
+	h.origin = (char *)head->origin;
+	h.first_seq = head->first_seq;
+	h.tree_size = head->tree_size;
+	h.root = (ProtobufCBinaryData){ HASH_LEN, (uint8_t *)head->root.at };
+	h.n_key_ids = 1;
+	h.key_ids = &key_id;
 	h.build = (char *)SLUICE_VERSION;
-	h.created_unix_nano = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	h.retention_class = (char *)(head->retention_class ? head->retention_class : "");
+	h.created_unix_nano = s->created_unix_nano = ops->clock(CLOCK_REALTIME);
+	if (head->floor_days)
+		h.not_before_delete_unix_nano = h.created_unix_nano + head->floor_days * DAY_NS;
 	len = segment_header__get_packed_size(&h);
 	if (len > HEADER_ROOM - CRC_LEN)
 		return -ENAMETOOLONG;
@@ -61,24 +67,25 @@ static int reserve_space(struct segment *s, const struct file_ops *ops, uint64_t
 	return err == -EOPNOTSUPP || err == -ENOSYS ? 0 : err;
 }
 
-static int begin(struct segment *s, const struct file_ops *ops, int dir, const char *origin, uint64_t reserve)
+static int begin(struct segment *s, const struct file_ops *ops, int dir, const struct segment_head *head,
+                 uint64_t reserve)
 {
 	int err = reserve_space(s, ops, reserve);
 
 	if (!err && !s->size)
-		err = write_header(s, ops, origin);
+		err = write_header(s, ops, head);
 	s->header = s->size;
 	if (!err)
 		err = segment_sync(s, ops);
 	return err ? err : ops->sync_dir(dir);
 }
 
-int segment_create(struct segment *s, const struct file_ops *ops, int dir, const char *origin, uint64_t first_seq,
+int segment_create(struct segment *s, const struct file_ops *ops, int dir, const struct segment_head *head,
                    uint64_t reserve)
 {
 	char name[NAME_ROOM];
 
-	*s = (struct segment){ .fd = -1, .name.first_seq = first_seq };
+	*s = (struct segment){ .fd = -1, .name.first_seq = head->first_seq };
 	segment_name_text(name, &s->name);
 	s->fd = ops->open(dir, name, O_WRONLY | O_APPEND | O_CREAT | O_EXCL);
 	if (s->fd < 0) {
@@ -87,15 +94,19 @@ int segment_create(struct segment *s, const struct file_ops *ops, int dir, const
 		s->fd = -1;
 		return err;
 	}
-	return begin(s, ops, dir, origin, reserve);
+	return begin(s, ops, dir, head, reserve);
 }
 
-int segment_resume(struct segment *s, const struct file_ops *ops, int dir, const char *origin, uint64_t first_seq,
+int segment_resume(struct segment *s, const struct file_ops *ops, int dir, const struct segment_head *head,
                    uint64_t size, uint64_t reserve)
 {
 	char name[NAME_ROOM];
 
-	*s = (struct segment){ .fd = -1, .name.first_seq = first_seq, .size = size, .durable = size };
+	*s = (struct segment){ .fd = -1,
+		               .name.first_seq = head->first_seq,
+		               .size = size,
+		               .durable = size,
+		               .created_unix_nano = head->created_unix_nano };
 	segment_name_text(name, &s->name);
 	s->fd = ops->open(dir, name, O_WRONLY | O_APPEND);
 	if (s->fd < 0) {
@@ -104,7 +115,7 @@ int segment_resume(struct segment *s, const struct file_ops *ops, int dir, const
 		s->fd = -1;
 		return err;
 	}
-	return begin(s, ops, dir, origin, reserve);
+	return begin(s, ops, dir, head, reserve);
 }
 
 int segment_write(struct segment *s, const struct file_ops *ops, struct slice bytes)

@@ -6,10 +6,13 @@
 
 #include "base/slice.h"
 #include "record/file.h"
+#include "record/note.h"
 
 #define SEGMENT_FORMAT 1
 #define SEGMENT_SUFFIX ".seg"
 #define CORRUPT_SUFFIX ".seg.corrupt" /* set aside by recovery; still read */
+#define SEALED_SUFFIX  ".seg.gz"
+#define SUM_SUFFIX     ".sha256" /* behind the name of a sealed one */
 #define NAME_ROOM      48
 
 /* ---- names ---- */
@@ -18,11 +21,13 @@ struct segment_name {
 	uint64_t first_seq;
 	uint64_t records; /* cached by who counts; UINT64_MAX: not counted */
 	bool corrupt;
+	bool sealed; /* compressed */
 };
 
 void segment_name_text(char to[NAME_ROOM], const struct segment_name *n);
 
-/* The segments of a folder by first seq. Returns an owned array. 0, -ENOMEM, -errno. */
+/* The segments of a folder by first seq; of one that is there raw and sealed, the sealed. Returns an owned array. 0,
+ * -ENOMEM, -errno. */
 int segment_list(int dir, struct segment_name **out, size_t *n);
 
 /* ---- walking: field by field, reading the file as it grows ---- */
@@ -34,8 +39,28 @@ enum walk_step {
 	WALK_BAD,  /* not a Segment from here on: `why` says what */
 };
 
+/* What a header says of the place of its segment. */
+struct segment_head {
+	char origin[NOTE_NAME];
+	uint64_t first_seq;
+	uint64_t tree_size; /* leaves before it */
+	struct hash root;   /* of those */
+	bool proven;        /* it has a root: a segment of an early version has none */
+	uint64_t created_unix_nano;
+	uint8_t key_id[KEY_ID];
+	const char *retention_class; /* may be NULL; not read back */
+	uint32_t floor_days;         /* must not be deleted before; 0: may */
+};
+
+struct gz_reader;
+
 struct segment_walk {
 	int fd;
+	struct gz_reader *gz;     /* the file is sealed: read through this, and fd is -1 */
+	struct segment_head head; /* once begun */
+	struct hash sealed_root;  /* once sealed */
+	uint64_t sealed_records;
+	uint8_t sealed_sum[HASH_LEN];
 	bool trust;        /* do not check CRCs: counting */
 	bool begun;        /* the header was read */
 	bool sealed;       /* the trailer was read */
@@ -47,8 +72,8 @@ struct segment_walk {
 	size_t data_len;
 };
 
-/* Takes the descriptor. -ENOMEM (and the descriptor stays the caller's). */
-int segment_walk_start(struct segment_walk *w, int fd, uint64_t first_seq);
+/* Starts a walk through the file, whichever of its names it has now. -ENOENT, -ENOMEM, -errno. */
+int segment_walk_open(struct segment_walk *w, int dir, const struct segment_name *name);
 void segment_walk_stop(struct segment_walk *w);
 /* A step of the walk, or -errno of read(2). *record is borrowed until the next call. After END and TORN call again to
  * see what was added. */
@@ -60,14 +85,15 @@ struct segment {
 	int fd; /* -1: none */
 	struct segment_name name;
 	uint64_t header, size, durable; /* bytes: of the header, written, synced */
+	uint64_t created_unix_nano;
 };
 
 /* Makes the file, reserves space, writes the header, syncs file and folder. On error the half-made file is in *s all
  * the same, to be abandoned. */
-int segment_create(struct segment *s, const struct file_ops *ops, int dir, const char *origin, uint64_t first_seq,
+int segment_create(struct segment *s, const struct file_ops *ops, int dir, const struct segment_head *head,
                    uint64_t reserve);
 /* Opens a file that recovery found sound up to `size`; size 0: the header is written again. */
-int segment_resume(struct segment *s, const struct file_ops *ops, int dir, const char *origin, uint64_t first_seq,
+int segment_resume(struct segment *s, const struct file_ops *ops, int dir, const struct segment_head *head,
                    uint64_t size, uint64_t reserve);
 /* Writes all of it. After an error the segment must be abandoned. */
 int segment_write(struct segment *s, const struct file_ops *ops, struct slice bytes);
@@ -76,17 +102,3 @@ int segment_sync(struct segment *s, const struct file_ops *ops);
 void segment_finish(struct segment *s, const struct file_ops *ops);
 /* Closes one that failed; cuts off what is not known to be durable, if the disk still does that. */
 void segment_abandon(struct segment *s, const struct file_ops *ops);
-
-/* ---- recovery ---- */
-
-struct recovered {
-	uint64_t next_seq;
-	bool resume; /* go on in this segment, which is sound up to `size` */
-	struct segment_name segment;
-	uint64_t size;
-	Recovery__Kind kind; /* KIND_UNSPECIFIED: nothing to tell */
-	uint64_t first_bad, bytes, last_seq;
-};
-
-/* Walks the newest segment, cuts a torn tail off or sets a corrupt file aside. 0 or -errno. */
-int segment_recover(struct recovered *out, const struct file_ops *ops, int dir);

@@ -15,7 +15,6 @@
 #define SIZE_CLASSES 24
 #define RUN_MAX      16 /* nodes of an unbranched end of a word that are put side by side */
 #define CHECK_FREE   UINT32_MAX
-#define CHECK_ROOT   (UINT32_MAX - 1)
 
 /* A node under way: words[low..high) begin with it. */
 struct range {
@@ -102,8 +101,9 @@ static int grow(struct builder *b, size_t want)
 	while (slots < want)
 		slots += slots / 2;
 	words = slots / 64 + 3;
-	if (grow_array(&a->nodes, sizeof(*a->nodes), old, slots) || grow_array(&a->fail, sizeof(*a->fail), old, slots) ||
-	    grow_array(&a->out, sizeof(*a->out), old, slots) || grow_array(&a->hold, sizeof(*a->hold), old, slots) ||
+	if (grow_array(&a->nodes, sizeof(*a->nodes), old, slots) ||
+	    grow_array(&a->fail, sizeof(*a->fail), old, slots) || grow_array(&a->out, sizeof(*a->out), old, slots) ||
+	    grow_array(&a->hold, sizeof(*a->hold), old, slots) ||
 	    (b->waits && grow_array(&a->wait, sizeof(*a->wait), old, slots)) ||
 	    (b->edge && grow_array(&b->edged, sizeof(*b->edged), old, slots)) ||
 	    grow_array(&b->taken, sizeof(*b->taken), b->taken_words, words))
@@ -192,7 +192,8 @@ static int push(struct level *l, struct range r)
 	return 0;
 }
 
-/* The needles words[low..low+count) end at a node: *head is the output of its next shorter suffix, and becomes theirs. */
+/* The needles words[low..low+count) end at a node: *head is the output of its next shorter suffix, and becomes theirs.
+ */
 static int add_output(struct builder *b, uint32_t *head, uint32_t low, uint32_t count, uint16_t real)
 {
 	struct automaton *a = b->a;
@@ -279,8 +280,7 @@ static int add_child(struct builder *b, const struct range *r, size_t i, size_t 
 		flags |= NODE_WAIT;
 	if (now == high)
 		flags |= NODE_LEAF;
-	/* Root has its own table; a probe from it must miss. */
-	a->nodes[slot] = (struct node){ flags, r->node == NODE_ROOT ? CHECK_ROOT : r->node };
+	a->nodes[slot] = (struct node){ flags, r->node == NODE_ROOT ? NODE_OF_ROOT : r->node };
 	return ends == high ? 0 : push(&b->next, (struct range){ ends, high, slot, real, run });
 }
 
@@ -420,9 +420,7 @@ static void finish_roots(struct automaton *a)
 int automaton_build(struct automaton *a, struct word *words, size_t count, const uint16_t *pool, size_t symbols,
                     uint16_t edge, const bool *letter)
 {
-	owned(builder_free) struct builder b = {
-		.a = a, .words = words, .pool = pool, .edge = edge, .letter = letter
-	};
+	owned(builder_free) struct builder b = { .a = a, .words = words, .pool = pool, .edge = edge, .letter = letter };
 	int error;
 
 	for (size_t i = 0; i < count; i++) {
@@ -431,7 +429,8 @@ int automaton_build(struct automaton *a, struct word *words, size_t count, const
 		for (size_t k = 0; k < 4; k++)
 			words[i].key = words[i].key << 16 | (k < words[i].len ? pool[words[i].start + k] : 0);
 	}
-	qsort_r(words, count, sizeof(*words), compare, (void *)pool);
+	if (count)
+		qsort_r(words, count, sizeof(*words), compare, (void *)pool);
 	a->symbols = symbols;
 	error = start(&b, words, count);
 	for (size_t depth = 0; !error && b.now.len; depth++) {

@@ -7,9 +7,9 @@
  * probe that must miss and makes the hold of a leaf that of its fail chain.
  *
  * What ordinary text costs is not instructions but branches that nobody can predict: is there a child, how far down
- * does the fail chain lead? So a step has none. Beside the state walks the state of the last symbol alone; with one probe
- * it gives the answer for every state whose fail node is no deeper than one, and the probes of a symbol do not wait for
- * each other. Other nodes are marked NODE_DEEP, and their misses follow the chain.
+ * does the fail chain lead? So a step has none. Beside the state walks the state of the last symbol alone; with one
+ * probe it gives the answer for every state whose fail node is no deeper than one, and the probes of a symbol do not
+ * wait for each other. Other nodes are marked NODE_DEEP, and their misses follow the chain.
  */
 #pragma once
 
@@ -26,10 +26,13 @@
 #define NODE_LEAF (1u << 28)
 #define NODE_BASE (NODE_LEAF - 1)
 
+#define NODE_OF_ROOT                                                                                                   \
+	(UINT32_MAX - 1) /* as check of root's children: they have their own table, and probes from root miss */
+
 #define NODE_SHALLOW 1 /* fail nodes up to this depth are answered without the chain */
 
 struct node {
-	uint32_t base; /* and flags */
+	uint32_t base;  /* and flags */
 	uint32_t check; /* parent */
 };
 
@@ -46,12 +49,12 @@ struct output {
 #define AT_BASE(at)    ((uint32_t)(at))
 
 struct automaton {
-	struct node *nodes;    /* owned, as all below */
-	uint64_t (*root)[2];   /* root's children by symbol, AT(); second: where a word begins */
-	uint32_t *fail;        /* longest proper suffix that is a node, leaves passed over */
-	uint32_t *out;         /* outputs that end at the node, 0: none */
-	uint32_t *wait;        /* those that wait for the end of the word; NULL if there are none */
-	uint16_t *hold;        /* symbols of the node, edges not counted */
+	struct node *nodes;  /* owned, as all below */
+	uint64_t (*root)[2]; /* root's children by symbol, AT(); second: where a word begins */
+	uint32_t *fail;      /* longest proper suffix that is a node, leaves passed over */
+	uint32_t *out;       /* outputs that end at the node, 0: none */
+	uint32_t *wait;      /* those that wait for the end of the word; NULL if there are none */
+	uint16_t *hold;      /* symbols of the node, edges not counted */
 	struct output *outputs;
 	uint32_t *ids;
 	size_t slots, states, output_count, id_count, symbols;
@@ -63,7 +66,8 @@ struct word {
 	uint64_t key; /* its first four symbols: most comparisons end there */
 	uint32_t start, id;
 	uint16_t len;
-	bool wait; /* its last symbol must end a word */
+	bool wait;   /* its last symbol must end a word */
+	uint8_t gap; /* for the caller */
 };
 
 /* Builds *a from words[0..count), which it sorts; pool holds their symbols, all in 1..symbols. `edge` is the symbol of

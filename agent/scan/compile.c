@@ -3,6 +3,7 @@
 #include "scan/scan.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -18,10 +19,15 @@ const char *const scan_fault_text[SCAN_FAULT_COUNT] = {
 	[SCAN_EMPTY] = "has no character that is looked at",
 	[SCAN_TOO_LONG] = "is longer than 256 characters",
 	[SCAN_TOO_MANY] = "does not fit: too many keywords",
+	[SCAN_NO_READING] = "has no Han character, or one whose pinyin is unknown",
+	[SCAN_ALL_NOISE] = "has no letter or number, and its gap skips the rest",
+	[SCAN_TOO_WIDE] = "is too long for its gap: with all gaps (each at most 8) it may take 63 characters",
 };
 
 _Static_assert(SCAN_NEEDLE_MAX == 256, "scan_fault_text says 256");
-_Static_assert(sizeof(struct scan_state) <= 32, "state of a text");
+_Static_assert(SCAN_GAP_MAX == 8 && SCAN_GAP_SPAN == 63, "scan_fault_text says so");
+_Static_assert(offsetof(struct scan_state, taken) <= 32, "state of a text");
+_Static_assert(sizeof(struct scan_state) <= 56, "state of a text, with gaps");
 
 /* A code point in use. */
 struct used {
@@ -31,7 +37,8 @@ struct used {
 struct compile {
 	struct fold_pool pool;
 	struct word *words; /* owned, as all below */
-	uint32_t *number;   /* by folded code point: first its count, then its symbol */
+	size_t word_count, word_room, gapped;
+	uint32_t *number; /* by folded code point: first its count, then its symbol */
 	struct used *used;
 	uint32_t *used_cp;
 	bool *letter; /* by symbol */
@@ -48,6 +55,64 @@ static void compile_free(struct compile *c)
 	free(c->letter);
 }
 
+/* Room for two more words. */
+static int reserve_words(struct compile *c)
+{
+	size_t room = c->word_room ? 2 * c->word_room : 64;
+	struct word *words;
+
+	if (c->word_room - c->word_count >= 2)
+		return 0;
+	words = realloc(c->words, room * sizeof(*words));
+	if (!words)
+		return -ENOMEM;
+	c->words = words;
+	c->word_room = room;
+	return 0;
+}
+
+static void add_word(struct compile *c, size_t start, const struct needle *n, const struct scan_look *look)
+{
+	bool begins = n->gap && n->edge_before && look->word_first;
+
+	c->words[c->word_count++] = (struct word){
+		.start = (uint32_t)start,
+		.id = n->id,
+		.len = (uint16_t)(c->pool.len - start),
+		.wait = n->edge_after && look->word_last,
+		.gap = n->gap | (begins ? GAP_EDGE : 0),
+	};
+	c->gapped += n->gap > 0;
+}
+
+/* The needle just added, with its letters as those they look like: what one who mixes scripts comes to in the second
+ * reading. A needle all of whose letters look like others would be a word of theirs; it has no such form. */
+static int add_look(struct compile *c, size_t start, const struct needle *n, const struct scan_look *look)
+{
+	size_t end = c->pool.len, changed = 0, kept = 0;
+	int error;
+
+	for (size_t i = start; i < end; i++) {
+		uint32_t cp = c->pool.at[i];
+		bool looks = cp != FOLD_EDGE && !fold_is_own(cp) && fold_twin(cp);
+
+		changed += looks;
+		kept += cp != FOLD_EDGE && !looks && !fold_is_own(cp) && !fold_is_noise(cp);
+	}
+	if (!changed || !kept)
+		return 0;
+	error = fold_pool_reserve(&c->pool, end - start);
+	if (error)
+		return error;
+	for (size_t i = start; i < end; i++) {
+		uint32_t cp = c->pool.at[i], looks = cp == FOLD_EDGE || fold_is_own(cp) ? 0 : fold_twin(cp);
+
+		c->pool.at[c->pool.len++] = looks ? looks : cp;
+	}
+	add_word(c, end, n, look);
+	return 0;
+}
+
 static int fold_all(struct compile *c, const struct needle *needles, size_t count, enum scan_fault *fault,
                     size_t *which)
 {
@@ -55,8 +120,10 @@ static int fold_all(struct compile *c, const struct needle *needles, size_t coun
 		struct scan_look look = { 0 };
 		size_t start = c->pool.len;
 		enum scan_fault f;
-		int error;
+		int error = reserve_words(c);
 
+		if (error)
+			return error;
 		f = fold_needle(&c->pool, &needles[i], &look, &error);
 		if (error)
 			return error;
@@ -67,10 +134,11 @@ static int fold_all(struct compile *c, const struct needle *needles, size_t coun
 			*which = i;
 			return -EINVAL;
 		}
-		c->words[i] = (struct word){ .start = (uint32_t)start,
-			                     .id = needles[i].id,
-			                     .len = (uint16_t)(c->pool.len - start),
-			                     .wait = needles[i].edge_after && look.word_last };
+		add_word(c, start, &needles[i], &look);
+		if (!needles[i].gap)
+			error = add_look(c, start, &needles[i], &look);
+		if (error)
+			return error;
 		if (look.symbols > c->longest)
 			c->longest = look.symbols;
 	}
@@ -153,7 +221,8 @@ static int pack(struct scanner *s)
 {
 	struct automaton *a = &s->automaton;
 	size_t low = FOLD_LOW * sizeof(*s->table.low), root = (a->symbols + 1) * sizeof(*a->root);
-	size_t nodes = a->slots * sizeof(*a->nodes), len = (low + root + nodes + 192 + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	size_t nodes = a->slots * sizeof(*a->nodes),
+	       len = (low + root + nodes + 192 + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
 	uint8_t *at = aligned_alloc(HUGE_PAGE, len);
 
 	if (!at)
@@ -166,25 +235,99 @@ static int pack(struct scanner *s)
 	return 0;
 }
 
+/* Words with a gap last. */
+static size_t part_words(struct compile *c)
+{
+	size_t plain = 0;
+
+	for (size_t i = 0; i < c->word_count; i++) {
+		struct word w = c->words[i];
+
+		if (w.gap)
+			continue;
+		c->words[i] = c->words[plain];
+		c->words[plain++] = w;
+	}
+	return plain;
+}
+
+/* A needle of this gap goes on from the node, or waits there. */
+static void reach_node(struct scanner *s, uint32_t slot, uint8_t gap, bool waits)
+{
+	struct reach *at = &s->reach[slot];
+	uint8_t *reach = &(waits ? at->waits : at->goes_on)[gap & GAP_EDGE ? 1 : 0];
+	uint8_t width = (uint8_t)((gap & ~GAP_EDGE) + 1);
+
+	if (width > *reach)
+		*reach = width;
+	if (width - 1 > s->gap_max)
+		s->gap_max = width - 1;
+}
+
+static int build_gapped(struct compile *c, struct scanner *s, struct word *words, size_t count, const uint16_t *pool)
+{
+	struct automaton *g = &s->gapped;
+	int error;
+
+	if (!count)
+		return 0;
+	error = automaton_build(g, words, count, pool, c->used_count, 0, c->letter);
+	if (error)
+		return error;
+	s->gaps = malloc(count);
+	s->reach = calloc(g->slots, sizeof(*s->reach));
+	if (!s->gaps || !s->reach)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		uint32_t slot = AT_SLOT(g->root[pool[words[i].start]][0]);
+
+		s->gaps[i] = words[i].gap;
+		for (size_t k = 1; k < words[i].len; k++) {
+			reach_node(s, slot, words[i].gap, false);
+			slot = (g->nodes[slot].base & NODE_BASE) + pool[words[i].start + k];
+		}
+		if (words[i].wait)
+			reach_node(s, slot, words[i].gap, true);
+	}
+	return 0;
+}
+
+static int build(struct compile *c, struct scanner *s)
+{
+	size_t plain = part_words(c);
+	const uint16_t *pool;
+	int error;
+
+	s->own = calloc(c->used_count + 1, sizeof(*s->own));
+	if (!s->own)
+		return -ENOMEM;
+	for (size_t i = 0; i < c->used_count; i++)
+		s->own[i + 1] = fold_is_own(c->used_cp[i]);
+	pool = narrow(c);
+	error = automaton_build(&s->automaton, c->words, plain, pool, c->used_count, (uint16_t)c->number[FOLD_EDGE],
+	                        c->letter);
+	if (!error)
+		error = build_gapped(c, s, c->words + plain, c->word_count - plain, pool);
+	return error ? error : pack(s);
+}
+
 static int compile(struct compile *c, struct scanner *s, const struct needle *needles, size_t count,
                    enum scan_fault *fault, size_t *which)
 {
 	int error;
 
-	c->words = malloc((count + 1) * sizeof(*c->words));
 	c->number = calloc(FOLD_EDGE + 1, sizeof(*c->number));
-	if (!c->words || !c->number)
+	if (!c->number)
 		return -ENOMEM;
-	error = fold_all(c, needles, count, fault, which);
+	error = reserve_words(c); /* there is a list even if it stays empty */
+	if (!error)
+		error = fold_all(c, needles, count, fault, which);
 	if (!error)
 		error = number_symbols(c);
 	if (!error)
 		error = fold_table_build(&s->table, c->number, c->used_cp, c->used_count);
 	if (!error)
-		error = automaton_build(&s->automaton, c->words, count, narrow(c), c->used_count,
-		                        (uint16_t)c->number[FOLD_EDGE], c->letter);
-	if (!error)
-		error = pack(s);
+		error = build(c, s);
 	if (error == -E2BIG) {
 		*fault = SCAN_TOO_MANY;
 		*which = count ? count - 1 : 0;
@@ -222,6 +365,10 @@ void scanner_free(struct scanner **at)
 		free((*at)->hot);
 	}
 	automaton_free(&(*at)->automaton);
+	automaton_free(&(*at)->gapped);
+	free((*at)->own);
+	free((*at)->gaps);
+	free((*at)->reach);
 	fold_table_free(&(*at)->table);
 	free(*at);
 	*at = NULL;
@@ -238,8 +385,7 @@ void scanner_stats(const struct scanner *s, struct scanner_stats *out)
 		.longest = s->longest,
 		.bytes = sizeof(*s) +
 		         a->slots * (sizeof(*a->nodes) + sizeof(*a->fail) + sizeof(*a->out) + sizeof(*a->hold)) +
-		         (a->wait ? a->slots * sizeof(*a->wait) : 0) +
-		         (a->symbols + 1) * sizeof(*a->root) +
+		         (a->wait ? a->slots * sizeof(*a->wait) : 0) + (a->symbols + 1) * sizeof(*a->root) +
 		         a->output_count * sizeof(*a->outputs) + a->id_count * sizeof(*a->ids) +
 		         s->table.block_count * sizeof(*s->table.blocks) + fold_multi_count * sizeof(*s->table.multi) +
 		         FOLD_LOW * sizeof(*s->table.low),

@@ -6,14 +6,15 @@
 
 #include "scan/utf8.h"
 
+#define FLAGS (FOLD_WORD | FOLD_NOISE)
+
 void fold_pool_free(struct fold_pool *p)
 {
 	free(p->at);
 	*p = (struct fold_pool){ 0 };
 }
 
-/* Room for `more` entries behind the pool. */
-static int reserve(struct fold_pool *p, size_t more)
+int fold_pool_reserve(struct fold_pool *p, size_t more)
 {
 	size_t room = p->room ? p->room : 64;
 	uint32_t *at;
@@ -30,18 +31,17 @@ static int reserve(struct fold_pool *p, size_t more)
 	return 0;
 }
 
-/* What a code point folds to: entries with FOLD_WORD. */
-static size_t base_fold(uint32_t cp, const uint32_t **out, uint32_t *one)
+size_t fold_point(uint32_t cp, const uint32_t **out, uint32_t *one)
 {
 	uint32_t e = fold_blocks[fold_index[cp >> FOLD_SHIFT]][cp & (FOLD_BLOCK - 1)];
 
 	*out = one;
 	switch (FOLD_KIND(e)) {
 	case FOLD_SELF:
-		*one = cp | (e & FOLD_WORD);
+		*one = cp | (e & FLAGS);
 		return 1;
 	case FOLD_ONE:
-		*one = e & (FOLD_WORD | 0x1fffffu);
+		*one = e & (FLAGS | 0x1fffffu);
 		return 1;
 	case FOLD_MULTI:
 		*out = fold_multi + FOLD_VALUE(e) + 1;
@@ -65,7 +65,7 @@ static enum scan_fault walk(struct slice text, bool (*visit)(void *to, uint32_t 
 		/* U+FFFD itself may be written, and is three bytes long as no maximal subpart of that start is. */
 		if (!took || (cp == UTF8_REPLACEMENT && (took != 3 || text.at[i] != 0xef)))
 			return SCAN_NOT_UTF8;
-		n = base_fold(cp, &seq, &one);
+		n = fold_point(cp, &seq, &one);
 		symbols += n;
 		if (symbols > SCAN_NEEDLE_MAX)
 			return SCAN_TOO_LONG;
@@ -98,7 +98,7 @@ enum scan_fault scan_look(struct slice text, struct scan_look *out)
 
 struct needle_pool {
 	struct fold_pool *pool;
-	bool edge_before;
+	bool edge_before, gap;
 	struct scan_look look;
 };
 
@@ -107,22 +107,41 @@ static bool visit_needle(void *to, uint32_t folded)
 	struct needle_pool *np = to;
 	struct fold_pool *p = np->pool;
 
-	if (!np->look.symbols && np->edge_before && folded & FOLD_WORD)
+	if (np->gap && folded & FOLD_NOISE)
+		return true;
+	if (!np->look.symbols && np->edge_before && !np->gap && folded & FOLD_WORD)
 		p->at[p->len++] = FOLD_EDGE;
 	p->at[p->len++] = FOLD_VALUE(folded);
 	return visit_look(&np->look, folded);
 }
 
+/* Whether the needle fits with its gap. */
+static enum scan_fault fit(const struct needle *n, const struct scan_look *look)
+{
+	if (!n->gap)
+		return SCAN_FINE;
+	if (!look->symbols)
+		return SCAN_ALL_NOISE;
+	if (n->gap > SCAN_GAP_MAX || look->symbols + (look->symbols - 1) * n->gap > SCAN_GAP_SPAN)
+		return SCAN_TOO_WIDE;
+	return SCAN_FINE;
+}
+
 enum scan_fault fold_needle(struct fold_pool *p, const struct needle *n, struct scan_look *look, int *error)
 {
-	struct needle_pool np = { .pool = p, .edge_before = n->edge_before };
+	struct needle_pool np = { .pool = p, .edge_before = n->edge_before, .gap = n->gap };
 	size_t before = p->len;
 	enum scan_fault fault;
 
-	*error = reserve(p, SCAN_NEEDLE_MAX + 1);
+	*error = fold_pool_reserve(p, SCAN_NEEDLE_MAX + 1);
 	if (*error)
 		return SCAN_FINE;
 	fault = walk(n->text, visit_needle, &np);
+	if (fault != SCAN_FINE) {
+		p->len = before;
+		return fault;
+	}
+	fault = fit(n, &np.look);
 	if (fault != SCAN_FINE) {
 		p->len = before;
 		return fault;
@@ -131,14 +150,58 @@ enum scan_fault fold_needle(struct fold_pool *p, const struct needle *n, struct 
 	return SCAN_FINE;
 }
 
+static uint32_t base_entry(uint32_t cp)
+{
+	return fold_blocks[fold_index[cp >> FOLD_SHIFT]][cp & (FOLD_BLOCK - 1)];
+}
+
+enum scan_fault scan_look_needle(const struct needle *n, struct scan_look *out)
+{
+	uint32_t room[SCAN_NEEDLE_MAX + 1];
+	struct needle_pool np = { .pool = &(struct fold_pool){ room, 0, SCAN_NEEDLE_MAX + 1 }, .gap = n->gap };
+	enum scan_fault fault = walk(n->text, visit_needle, &np);
+
+	if (fault == SCAN_FINE)
+		fault = fit(n, &np.look);
+	if (fault == SCAN_FINE)
+		*out = np.look;
+	return fault;
+}
+
 bool fold_is_letter(uint32_t folded)
 {
-	return fold_blocks[fold_index[folded >> FOLD_SHIFT]][folded & (FOLD_BLOCK - 1)] & FOLD_WORD;
+	return base_entry(folded) & FOLD_WORD;
+}
+
+bool fold_is_noise(uint32_t folded)
+{
+	return base_entry(folded) & FOLD_NOISE;
+}
+
+bool fold_is_own(uint32_t folded)
+{
+	return (folded >= 'a' && folded <= 'z') || (folded >= 0x3400 && folded < 0xa000) ||
+	       (folded >= 0x20000 && folded < 0x40000);
+}
+
+uint32_t fold_twin(uint32_t cp)
+{
+	uint32_t low = 0, high = fold_twin_count;
+
+	while (low < high) {
+		uint32_t mid = (low + high) / 2;
+
+		if (fold_twins[mid].cp < cp)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < fold_twin_count && fold_twins[low].cp == cp ? fold_twins[low].looks : 0;
 }
 
 static uint32_t text_entry(uint32_t folded, const uint32_t *number)
 {
-	return number[FOLD_VALUE(folded)] | (folded & FOLD_WORD ? TEXT_WORD : 0);
+	return number[FOLD_VALUE(folded)] | (folded & FLAGS) >> 5;
 }
 
 /* The base entry as text reads it, where the code point itself is not in use. */
@@ -146,7 +209,7 @@ static uint32_t translate(uint32_t e, const uint32_t *number)
 {
 	switch (FOLD_KIND(e)) {
 	case FOLD_SELF:
-		return e & FOLD_WORD ? TEXT_WORD : 0;
+		return (e & FLAGS) >> 5;
 	case FOLD_ONE:
 		return text_entry(e, number);
 	case FOLD_MULTI:
@@ -156,16 +219,29 @@ static uint32_t translate(uint32_t e, const uint32_t *number)
 	}
 }
 
+/* The entry of a code point, in a block that no other shares. */
+static uint32_t *own_entry(struct fold_table *t, uint32_t cp, size_t *blocks)
+{
+	uint16_t *b = &t->index[cp >> FOLD_SHIFT];
+
+	if (*b < fold_block_count) {
+		memcpy(t->blocks[*blocks], t->blocks[*b], sizeof(*t->blocks));
+		*b = (uint16_t)(*blocks)++;
+	}
+	return &t->blocks[*b][cp & (FOLD_BLOCK - 1)];
+}
+
 int fold_table_build(struct fold_table *t, const uint32_t *number, const uint32_t *used, size_t count)
 {
-	size_t blocks = fold_block_count;
+	size_t blocks = fold_block_count, own = count + fold_twin_count;
 
 	memcpy(t->index, fold_index, sizeof(t->index));
 	/* Shared blocks first, then one of its own for each block that has a symbol: at most as many as the index. */
-	t->blocks = malloc((blocks + (count < FOLD_INDEX ? count : FOLD_INDEX)) * sizeof(*t->blocks));
+	t->blocks = malloc((blocks + (own < FOLD_INDEX ? own : FOLD_INDEX)) * sizeof(*t->blocks));
+	t->twins = malloc(fold_twin_count * sizeof(*t->twins));
 	t->multi = malloc(fold_multi_count * sizeof(*t->multi));
 	t->low = malloc(FOLD_LOW * sizeof(*t->low));
-	if (!t->blocks || !t->multi || !t->low)
+	if (!t->blocks || !t->multi || !t->low || !t->twins)
 		return -ENOMEM;
 	for (uint32_t b = 0; b < fold_block_count; b++)
 		for (uint32_t k = 0; k < FOLD_BLOCK; k++)
@@ -176,19 +252,24 @@ int fold_table_build(struct fold_table *t, const uint32_t *number, const uint32_
 			t->multi[at + k] = text_entry(fold_multi[at + k], number);
 	}
 	for (size_t i = 0; i < count; i++) {
-		uint16_t *b;
 		uint32_t *e;
 
 		if (used[i] == FOLD_EDGE)
 			continue;
-		b = &t->index[used[i] >> FOLD_SHIFT];
-		if (*b < fold_block_count) {
-			memcpy(t->blocks[blocks], t->blocks[*b], sizeof(*t->blocks));
-			*b = (uint16_t)blocks++;
-		}
-		/* What is folded folds to itself, so its entry is FOLD_SELF and has only the word flag so far. */
-		e = &t->blocks[*b][used[i] & (FOLD_BLOCK - 1)];
-		*e = (*e & TEXT_WORD) | number[used[i]];
+		/* What is folded folds to itself, so its entry is FOLD_SELF and has only flags so far. */
+		e = own_entry(t, used[i], &blocks);
+		*e = (*e & ~TEXT_SYMBOL(UINT32_MAX)) | number[used[i]];
+	}
+	/* A look that no needle has is no reading. */
+	for (uint32_t i = 0; i < fold_twin_count; i++) {
+		uint32_t looks = number[fold_twins[i].looks], *e;
+
+		if (!looks)
+			continue;
+		e = own_entry(t, fold_twins[i].cp, &blocks);
+		t->twins[i][0] = *e;
+		t->twins[i][1] = (*e & ~TEXT_SYMBOL(UINT32_MAX)) | looks;
+		*e = TEXT_SPECIAL | TEXT_TWIN | i;
 	}
 	t->block_count = blocks;
 	for (uint32_t cp = 0; cp < FOLD_LOW; cp++)
@@ -204,4 +285,6 @@ void fold_table_free(struct fold_table *t)
 	t->blocks = NULL;
 	t->multi = NULL;
 	t->low = NULL;
+	free(t->twins);
+	t->twins = NULL;
 }

@@ -21,18 +21,34 @@ struct fold_pool {
 
 void fold_pool_free(struct fold_pool *p);
 
+/* Room for `more` entries behind the pool. 0 or -ENOMEM. */
+int fold_pool_reserve(struct fold_pool *p, size_t more);
+
 /* Adds the needle's code points behind the pool, after an edge if a word must begin there. Edges inside need no symbol:
  * what stands on both sides tells. *look: what was added. Returns a fault, with nothing added; *error is -ENOMEM (and
  * SCAN_FINE returned) if memory is short. */
 enum scan_fault fold_needle(struct fold_pool *p, const struct needle *n, struct scan_look *look, int *error);
 
-/* Whether a folded code point is a letter or digit of a script that separates words. */
-bool fold_is_letter(uint32_t folded);
+/* What a code point folds to: *out points at as many entries with their flags as are returned; *one has room for one.
+ */
+size_t fold_point(uint32_t cp, const uint32_t **out, uint32_t *one);
 
-/* An entry of a text table: a symbol in the low 16 bits and TEXT_WORD, or with TEXT_SPECIAL a character that gives none
- * (TEXT_DROP) or several (place in `multi`: a count, then entries). */
+/* Whether a folded code point is a letter or digit of a script that separates words; a letter that others look like; or
+ * what a gap skips. */
+bool fold_is_letter(uint32_t folded);
+bool fold_is_own(uint32_t folded);
+bool fold_is_noise(uint32_t folded);
+
+/* What a code point looks like; 0: nothing else. */
+uint32_t fold_twin(uint32_t cp);
+
+/* An entry of a text table: a symbol in the low 16 bits, TEXT_WORD and TEXT_NOISE, or with TEXT_SPECIAL a character
+ * that gives none (TEXT_DROP), several (place in `multi`: a count, then entries) or one that looks like another
+ * (TEXT_TWIN, place in `twins`). */
 #define TEXT_SYMBOL(e) ((e)&0xffffu)
 #define TEXT_WORD      (1u << 16)
+#define TEXT_NOISE     (1u << 17)
+#define TEXT_TWIN      (1u << 29)
 #define TEXT_DROP      (1u << 30)
 #define TEXT_SPECIAL   (1u << 31)
 
@@ -43,6 +59,7 @@ struct fold_table {
 	uint32_t (*blocks)[FOLD_BLOCK]; /* owned */
 	uint32_t *multi;                /* owned */
 	uint32_t *low;                  /* owned: the first 0x10000 code points, in one step */
+	uint32_t (*twins)[2];           /* owned: entry as it is, entry as it looks */
 	size_t block_count;
 };
 

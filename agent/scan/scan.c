@@ -3,9 +3,8 @@
  * scan.c - text walks the automaton.
  *
  * Two paths. The quick one takes a character that gives one symbol and ends no needle: it is the whole cost of ordinary
- * text, and for scanners without word edges it is compiled without them. The careful one does everything, one character
- * from the state before it: if the caller's array is full, that state stays, the character is not used up, and the
- * hits of it that were delivered are skipped next time.
+ * text, and for scanners without word edges it is compiled without them. The careful one (step.c) does everything, one
+ * character from the state before it.
  */
 #include "scan/scan.h"
 
@@ -15,91 +14,6 @@
 #define likely(x)     __builtin_expect(!!(x), 1)
 #define unlikely(x)   __builtin_expect(!!(x), 0)
 #define always_inline inline __attribute__((always_inline))
-#define NEVER_INLINE  __attribute__((noinline))
-
-/* Between two characters. */
-struct place {
-	uint64_t symbols;
-	uint32_t node, one;
-	bool in_word;
-};
-
-/* Where hits go. */
-struct sink {
-	struct scan_hit *hits;
-	size_t most, n;
-	uint32_t done; /* hits of the character at hand that an earlier call delivered */
-	uint32_t seen; /* hits of it so far */
-};
-
-static struct place place_of(const struct scan_state *st)
-{
-	return (struct place){ st->symbols, st->node, st->one, st->in_word };
-}
-
-/* Delivers a list of outputs at the place. False: no room. */
-static bool deliver(const struct automaton *a, struct sink *k, const struct place *p, uint32_t head)
-{
-	for (uint32_t o = head; o; o = a->outputs[o].next) {
-		const struct output *out = &a->outputs[o];
-
-		for (uint32_t i = 0; i < out->count; i++, k->seen++) {
-			if (k->seen < k->done)
-				continue;
-			if (k->n == k->most) {
-				k->done = k->seen;
-				return false;
-			}
-			k->hits[k->n++] =
-				(struct scan_hit){ a->ids[out->first + i], p->symbols - out->length, p->symbols };
-		}
-	}
-	return true;
-}
-
-/* The word ends here: what waited for that is a hit. */
-static bool end_word(const struct automaton *a, struct sink *k, const struct place *p)
-{
-	return !a->wait || deliver(a, k, p, a->wait[p->node]);
-}
-
-static bool step(const struct automaton *a, struct sink *k, struct place *p, uint32_t entry)
-{
-	uint32_t symbol = TEXT_SYMBOL(entry), one = automaton_rest(a, AT_SLOT(a->root[symbol][0])), node;
-	bool word = entry & TEXT_WORD;
-
-	if (p->in_word && !word && !end_word(a, k, p))
-		return false;
-	node = automaton_step(a, p->node, symbol, word && !p->in_word);
-	p->one = one;
-	p->in_word = word;
-	p->symbols++;
-	if (!deliver(a, k, p, a->out[node]))
-		return false;
-	p->node = automaton_rest(a, node);
-	return true;
-}
-
-static NEVER_INLINE bool careful(const struct scanner *s, struct sink *k, struct place *at, uint32_t entry)
-{
-	const uint32_t *seq = &entry;
-	struct place p = *at;
-	uint32_t n = 1;
-
-	if (entry & TEXT_SPECIAL) {
-		if (entry & TEXT_DROP)
-			return true;
-		seq = s->table.multi + TEXT_SYMBOL(entry) + 1;
-		n = seq[-1];
-	}
-	k->seen = 0;
-	for (uint32_t i = 0; i < n; i++)
-		if (!step(&s->automaton, k, &p, seq[i]))
-			return false;
-	*at = p;
-	k->done = 0;
-	return true;
-}
 
 /* Finishes the character that st->tail began. Returns the bytes of `bytes` it took; *cp is UTF8_CUT if it is still not
  * whole. */
@@ -149,27 +63,36 @@ static always_inline uint32_t next_entry(const struct fold_table *t, const uint8
 	return *took ? fold_text(t, cp) : 0;
 }
 
-/* The hot loop's own state. */
+/* Where the bytes are. */
 struct walk {
 	const uint8_t *p, *end;
-	uint64_t symbols;
-	uint32_t node, one, in_word;
-	bool have; /* `entry` is looked at first, of `took` bytes at p */
+	bool have; /* `entry`, of `took` bytes at p and perhaps some before, is looked at first */
 	uint32_t entry;
 	size_t took;
 };
 
 enum stop { STOP_END, STOP_CUT, STOP_CAREFUL };
 
+/* Looks at the next character for the careful path. */
+static enum stop look(const struct scanner *s, struct walk *w)
+{
+	if (w->have)
+		return STOP_CAREFUL;
+	if (w->p == w->end)
+		return STOP_END;
+	w->entry = next_entry(&s->table, w->p, w->end, &w->took);
+	return w->took ? STOP_CAREFUL : STOP_CUT;
+}
+
 /* Takes characters as long as each gives one symbol and ends nothing. STOP_CAREFUL: `entry` is not taken. */
-static always_inline enum stop walk(const struct scanner *s, struct walk *w, const bool edges)
+static always_inline enum stop walk(const struct scanner *s, struct walk *w, struct scan_state *st, const bool edges)
 {
 	const struct automaton *a = &s->automaton;
 	const struct node *nodes = a->nodes;
-	const uint64_t (*root)[2] = (const uint64_t (*)[2])a->root;
+	const uint64_t(*root)[2] = (const uint64_t(*)[2])a->root;
 	const uint8_t *p = w->p, *end = w->end;
-	uint32_t node = w->node, base = nodes[node].base, in_word = w->in_word, entry = w->entry;
-	uint64_t one = AT(w->one, nodes[w->one].base), symbols = w->symbols;
+	uint32_t node = st->node, base = nodes[node].base, in_word = st->in_word, entry = w->entry;
+	uint64_t one = AT(st->one, nodes[st->one].base), symbols = st->symbols;
 	enum stop why = STOP_END;
 	size_t took = w->took;
 
@@ -181,12 +104,12 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, con
 			why = STOP_CUT;
 			break;
 		}
-have:
+	have:
 		if (unlikely(entry & TEXT_SPECIAL)) {
 			why = STOP_CAREFUL;
 			break;
 		}
-		uint32_t symbol = TEXT_SYMBOL(entry), word = entry >> 16;
+		uint32_t symbol = TEXT_SYMBOL(entry), word = entry >> 16 & 1;
 		uint32_t to = (base & NODE_BASE) + symbol, one_to = (AT_BASE(one) & NODE_BASE) + symbol;
 		uint64_t first = root[symbol][0], begin = edges ? root[symbol][word & ~in_word] : first;
 		uint32_t next = AT_SLOT(begin), next_base = AT_BASE(begin);
@@ -215,21 +138,28 @@ have:
 		in_word = word;
 		p += took;
 	}
-	*w = (struct walk){ p, end, symbols, node, AT_SLOT(one), in_word, false, entry, took };
+	/* Still at hand if the first was not taken. */
+	*w = (struct walk){ p, end, w->have && why == STOP_CAREFUL && symbols == st->symbols, entry, took };
+	st->symbols = symbols;
+	st->node = node;
+	st->one = AT_SLOT(one);
+	st->in_word = (uint8_t)in_word;
 	return why;
 }
 
 static always_inline size_t feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
                                  struct scan_hit *hits, size_t most, const bool edges)
 {
-	struct walk w = { bytes.at, bytes.at + bytes.len, st->symbols, st->node, st->one, st->in_word, false, 0, 0 };
+	struct walk w = { bytes.at, bytes.at + bytes.len, false, 0, 0 };
 	struct sink k = { hits, most, .done = st->done };
+	const bool all = s->gapped.nodes;
+	uint8_t tail = st->tail_len;
 	enum stop why;
 
 	*used = bytes.len;
 	if (!bytes.len)
 		return 0;
-	if (st->tail_len) {
+	if (tail) {
 		uint32_t cp;
 
 		w.took = finish_tail(st, bytes, &cp);
@@ -237,28 +167,23 @@ static always_inline size_t feed(const struct scanner *s, struct scan_state *st,
 			return 0;
 		w.entry = fold_text(&s->table, cp);
 		w.have = true;
+		st->tail_len = 0;
 	}
-	while ((why = walk(s, &w, edges)) == STOP_CAREFUL) {
-		struct place at = { w.symbols, w.node, w.one, w.in_word };
-
-		if (w.symbols != st->symbols)
-			st->tail_len = 0;
-		if (!careful(s, &k, &at, w.entry))
+	while ((why = unlikely(all || st->apart) ? look(s, &w) : walk(s, &w, st, edges)) == STOP_CAREFUL) {
+		if (!step_character(s, &k, st, w.entry)) {
+			/* Only a character of which nothing was taken can have been begun before. */
+			if (w.have)
+				st->tail_len = tail;
 			break;
-		st->tail_len = 0;
-		w = (struct walk){ w.p + w.took, w.end, at.symbols, at.node, at.one, at.in_word, false, 0, 0 };
+		}
+		w.p += w.took;
+		w.have = false;
 	}
-	if (why != STOP_CAREFUL)
-		st->tail_len = 0;
 	if (why == STOP_CUT) {
 		st->tail_len = (uint8_t)(w.end - w.p);
 		memcpy(st->tail, w.p, st->tail_len);
 		w.p = w.end;
 	}
-	st->symbols = w.symbols;
-	st->node = w.node;
-	st->one = w.one;
-	st->in_word = (uint8_t)w.in_word;
 	st->done = k.done;
 	*used = (size_t)(w.p - bytes.at);
 	return k.n;
@@ -275,34 +200,36 @@ size_t scan_feed(const struct scanner *s, struct scan_state *st, struct slice by
 size_t scan_end(const struct scanner *s, struct scan_state *st, struct scan_hit *hits, size_t most)
 {
 	struct sink k = { hits, most, .done = st->done };
-	struct place at = place_of(st);
 
 	if (st->tail_len) {
-		if (!careful(s, &k, &at, fold_text(&s->table, UTF8_REPLACEMENT))) {
+		if (!step_character(s, &k, st, fold_text(&s->table, UTF8_REPLACEMENT))) {
 			st->done = k.done;
 			return k.n;
 		}
-		*st = (struct scan_state){
-			.symbols = at.symbols, .node = at.node, .one = at.one, .in_word = at.in_word
-		};
+		st->tail_len = 0;
 	}
 	k.seen = 0;
-	if (at.in_word && !end_word(&s->automaton, &k, &at)) {
+	if (st->in_word && !step_end_word(s, &k, st)) {
 		st->done = k.done;
 		return k.n;
 	}
-	*st = (struct scan_state){ .symbols = at.symbols };
+	*st = (struct scan_state){ .symbols = st->symbols };
 	return k.n;
 }
 
 size_t scan_hold(const struct scanner *s, const struct scan_state *st)
 {
-	return s->automaton.hold[st->node];
+	size_t hold = s->automaton.hold[st->node], more = st->apart ? s->automaton.hold[st->twin] : 0;
+
+	if (more > hold)
+		hold = more;
+	more = st->gapped ? step_gap_hold(s, st) : 0;
+	return more > hold ? more : hold;
 }
 
 static uint64_t symbols_of(const struct scanner *s, uint32_t entry)
 {
-	if (!(entry & TEXT_SPECIAL))
+	if (!(entry & TEXT_SPECIAL) || entry & TEXT_TWIN)
 		return 1;
 	return entry & TEXT_DROP ? 0 : s->table.multi[TEXT_SYMBOL(entry)];
 }

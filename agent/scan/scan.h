@@ -5,7 +5,9 @@
  * Pure: knows ids, not meanings. Text is UTF-8 cut anywhere; each code point is folded to symbols (case, width,
  * compatibility forms, ignorable characters to nothing) and walks one automaton. What is kept for a text is one small
  * struct, and the automaton's depth in it is the least hold: the longest end of the text that could still become a
- * needle. Symbols are counted from 0 over the whole text; scan_locate() turns a count back into bytes.
+ * needle. A second reading takes letters as those they look like (UTS #39): it hits only where letters of both kinds
+ * are mixed, so that no word of another script is mistaken for one of this. Symbols are counted from 0 over the whole
+ * text; scan_locate() turns a count back into bytes.
  *
  * Word edges (design, section 6) are symbols of no width between a letter or digit of a script that separates words and
  * anything else, in needles and text alike: "must not touch" costs no look-behind and its wait is part of the hold.
@@ -21,14 +23,23 @@ struct needle {
 	uint32_t id;                  /* the caller's, comes back in hits; need not be unique */
 	bool edge_before, edge_after; /* must not touch a letter or digit there; ignored where the needle's own end is
 	                               * no letter or digit of a script that separates words */
+	uint8_t gap;                  /* up to so many characters in a row that are neither letter, mark nor number are
+	                               * skipped between the needle's own, of which only those others count; at most
+	                               * SCAN_GAP_MAX */
 };
+
+#define SCAN_GAP_MAX  8
+#define SCAN_GAP_SPAN 63 /* characters that a needle with its gaps may take */
 
 enum scan_fault {
 	SCAN_FINE,
-	SCAN_NOT_UTF8, /* the needle is not UTF-8 */
-	SCAN_EMPTY,    /* it folds to nothing */
-	SCAN_TOO_LONG, /* over SCAN_NEEDLE_MAX symbols */
-	SCAN_TOO_MANY, /* automaton over its limit of states or symbols */
+	SCAN_NOT_UTF8,   /* the needle is not UTF-8 */
+	SCAN_EMPTY,      /* it folds to nothing */
+	SCAN_TOO_LONG,   /* over SCAN_NEEDLE_MAX symbols */
+	SCAN_TOO_MANY,   /* automaton over its limit of states or symbols */
+	SCAN_ALL_NOISE,  /* with a gap: nothing is left */
+	SCAN_TOO_WIDE,   /* gap over SCAN_GAP_MAX, or over SCAN_GAP_SPAN characters with all gaps */
+	SCAN_NO_READING, /* no pinyin */
 	SCAN_FAULT_COUNT
 };
 
@@ -42,6 +53,19 @@ struct scan_look {
 
 /* Looks at one needle's text as scanner_compile would. Returns SCAN_FINE and fills *out, or what is wrong with it. */
 enum scan_fault scan_look(struct slice text, struct scan_look *out);
+
+/* The same of a needle with all that is asked of it; what its gap skips is left out. */
+enum scan_fault scan_look_needle(const struct needle *n, struct scan_look *out);
+
+enum scan_form { SCAN_PINYIN, SCAN_INITIALS };
+
+#define SCAN_FORM_MAX (7 * SCAN_NEEDLE_MAX)
+
+/* A keyword's Han characters in Latin letters: toneless pinyin ("du pin" and "dupin" are two needles; this is the one
+ * without spaces), or the first letter of each syllable. Other characters stay as they fold. Writes at most
+ * SCAN_FORM_MAX bytes, unterminated. One reading a character: the commonest. Returns SCAN_FINE; SCAN_NO_READING if
+ * there is no Han character or one of unknown reading; or what is wrong with the text. */
+enum scan_fault scan_form(struct slice text, enum scan_form form, uint8_t *out, size_t *len);
 
 /* Immutable once compiled; any number of threads may use it. */
 struct scanner;
@@ -58,15 +82,21 @@ struct scanner_stats {
 };
 void scanner_stats(const struct scanner *s, struct scanner_stats *out);
 
-/* One text under way: at most 32 bytes. All zero is the start of a text. */
+/* One text under way: 32 bytes for needles, and 24 for those with a gap. All zero is the start of a text. */
 struct scan_state {
 	uint64_t symbols; /* so far, edges not counted */
 	uint32_t node;
-	uint32_t one;      /* what the last symbol comes to by itself */
-	uint32_t done;     /* hits of the next character that a full array has already taken */
-	uint8_t in_word;   /* the last character was a letter or digit of a separating script */
-	uint8_t tail_len;  /* bytes of a cut UTF-8 character */
+	uint32_t one;  /* what the last symbol comes to by itself */
+	uint32_t done; /* hits of the next character that a full array has already taken */
+	uint32_t twin; /* node of the second reading, if it is apart from the first */
+	uint8_t apart;
+	uint8_t changed, own; /* symbols since the last that looks like another, and since the last of those */
+	uint8_t in_word;      /* the last character was a letter or digit of a separating script */
+	uint8_t tail_len;     /* bytes of a cut UTF-8 character */
 	uint8_t tail[3];
+	uint64_t taken;  /* of the last 64 symbols, newest lowest: those that no gap skips */
+	uint64_t words;  /* those that are letters or digits of a separating script */
+	uint32_t gapped; /* node of the reading without noise */
 };
 
 struct scan_hit {
@@ -77,7 +107,7 @@ struct scan_hit {
 /* Feeds bytes that follow those fed before. Writes up to `most` hits (at least 1) and returns how many; *used <
  * bytes.len only if there was no room for more: call again with the rest. Bytes that are not UTF-8 count as U+FFFD each
  * maximal part (Unicode 15, section 3.9). Hits come in order of their end; of one end, longest first, and those that
- * had to wait for a word edge after the others. */
+ * had to wait for a word edge after the others; of each, those of the second reading and of needles with a gap last. */
 size_t scan_feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
                  struct scan_hit *hits, size_t most);
 
@@ -94,3 +124,103 @@ size_t scan_hold(const struct scanner *s, const struct scan_state *st);
  * Both are bytes.len if not reached. */
 void scan_locate(const struct scanner *s, struct scan_state at, struct slice bytes, uint64_t start, uint64_t end,
                  size_t *from, size_t *to);
+
+/* ---- what scanning does to a text, for people ---- */
+
+/* A symbol of a text, and where it comes from. */
+struct scan_symbol {
+	uint32_t folded; /* the code point that it folds to */
+	uint32_t looks;  /* what it looks like; folded if nothing else */
+	size_t from, to; /* bytes of its character */
+	bool letter;     /* of a script that separates words */
+	bool noise;      /* a gap skips it */
+};
+
+/* Calls `each` for every symbol of a whole text, in order; characters that fold to nothing give none. */
+void scan_explain(struct slice text, void (*each)(void *to, const struct scan_symbol *symbol), void *to);
+
+#define SCAN_HOLD_MAX 1024 /* more counts as this */
+
+/* How many symbols are held after each character of a text. */
+struct scan_holds {
+	uint64_t at[SCAN_HOLD_MAX + 1]; /* characters after which so many are held */
+	uint64_t count, sum;
+	size_t most;
+};
+
+/* Adds a whole text. */
+void scan_holds_add(struct scan_holds *h, const struct scanner *s, struct slice text);
+
+/* The least number that `permille` of all characters hold no more than. */
+size_t scan_holds_quantile(const struct scan_holds *h, unsigned permille);
+/* ---- recognisers: patterns and checks ---- */
+
+#define PATTERN_LENGTH_MAX 1024 /* characters that one match may take */
+
+struct check;
+
+/* The check of that name, or NULL; and its name. */
+const struct check *check_find(struct slice name);
+const char *check_name(const struct check *c);
+
+/* A regular expression: Perl's syntax as far as shape.h has it, over UTF-8, classes such as \d in ASCII. */
+struct pattern {
+	struct slice text;
+	uint32_t max_length;       /* characters, for endless repeats only; 0: the pattern has a bound of its own */
+	bool holds;                /* what may still become a match is held */
+	const struct check *check; /* NULL: every match counts */
+};
+
+struct pattern_fault {
+	size_t which, at; /* pattern, and byte in its text */
+	char why[128];
+};
+
+/* Immutable once compiled; any number of threads may use it. */
+struct recognisers;
+
+/* Compiles patterns[0..count). Copies what it needs. Errors: -EINVAL with *fault saying what is wrong with which: what
+ * has no longest match, matches nothing, or takes too much work is refused here; -ENOMEM. */
+int recognisers_compile(struct recognisers **out, const struct pattern *patterns, size_t count,
+                        struct pattern_fault *fault);
+void recognisers_free(struct recognisers **at);
+size_t recognisers_count(const struct recognisers *s);
+
+/* The last bytes of one text under way, and its patterns. Positions are bytes of the text; they go on when it ends. */
+struct trail;
+
+struct recognised {
+	size_t pattern; /* its place in what was compiled */
+	uint64_t from, to;
+};
+
+/* Told of a match; what it returns other than 0 ends the call. */
+typedef int trail_found(void *to, const struct recognised *what);
+
+int trail_new(struct trail **out, uint64_t position); /* of the text's first byte; -ENOMEM */
+void trail_free(struct trail **at);
+/* Makes `to` the same as `from`, both of the same recognisers. -ENOMEM: `to` may only be freed. */
+int trail_copy(const struct recognisers *s, struct trail *to, const struct trail *from);
+
+/* Adds bytes that are about to be scanned from state `before`. -ENOMEM. */
+int trail_add(struct trail *t, const struct scan_state *before, struct slice bytes);
+/* No more bytes come, if any: a cut character counts as U+FFFD. To be called before scan_end. */
+void trail_end(struct trail *t);
+/* Another text begins where this one ended. */
+void trail_restart(struct trail *t);
+
+/* Looks for patterns in what was added since the last call; `end`: nothing follows. Each is told as soon as nothing
+ * that follows can change it. Errors: what `found` returned; -ENOMEM; -ETIME: a pattern went over its limit of work. */
+int trail_recognise(struct trail *t, const struct recognisers *s, bool end, trail_found *found, void *to);
+
+/* Lets go of what neither a pattern under way needs, nor symbols from `symbol` on. `s` may be NULL. */
+void trail_forget(struct trail *t, const struct recognisers *s, uint64_t symbol);
+
+/* The first byte that a pattern which holds may still need; UINT64_MAX: none. */
+uint64_t trail_hold(const struct trail *t, const struct recognisers *s);
+
+/* Bytes [*from, *to) of symbols [start, end) of a hit; symbols in front of a position; characters behind one. */
+void trail_locate(const struct trail *t, const struct scanner *s, uint64_t start, uint64_t end, uint64_t *from,
+                  uint64_t *to);
+uint64_t trail_symbols(const struct trail *t, const struct scanner *s, uint64_t position);
+uint64_t trail_characters(const struct trail *t, uint64_t position);

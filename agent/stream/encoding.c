@@ -112,16 +112,20 @@ static void begin_gzip(struct decoder *d)
 }
 
 /* "deflate" is zlib by the standard and bare deflate by some servers; clients try the one, then the other. */
+static bool wrapped(const struct decoder *d)
+{
+	return (d->head[0] & 15) == 8 && d->head[0] >> 4 <= 7 && (d->head[0] << 8 | d->head[1]) % 31 == 0;
+}
+
 static void begin_deflate(struct decoder *d)
 {
 	static const int zlib = 15, bare = -15;
 	const uint8_t *h = d->head;
-	bool wrapped = (h[0] & 15) == 8 && h[0] >> 4 <= 7 && (h[0] << 8 | h[1]) % 31 == 0;
 
 	if (d->head_at == 2)
-		start_zlib(d, wrapped ? zlib : bare);
+		start_zlib(d, wrapped(d) ? zlib : bare);
 	/* What begins a zlib stream begins a stored block, too. */
-	if (d->head_at == 5 && wrapped && (h[1] ^ h[3]) == 0xff && (h[2] ^ h[4]) == 0xff)
+	if (d->head_at == 5 && wrapped(d) && (h[1] ^ h[3]) == 0xff && (h[2] ^ h[4]) == 0xff)
 		fault(d, DECODER_CORRUPT, "deflate with two readings");
 }
 
@@ -359,9 +363,70 @@ bool decoder_settled(const struct decoder *d)
 	return d->settled;
 }
 
+bool decoder_quiet(const struct decoder *d)
+{
+	return d->quiet;
+}
+
 bool decoder_complete(const struct decoder *d)
 {
 	return !d->in || d->ended;
+}
+
+/* ---- going on where a stream was left ---- */
+
+#define STORED_MAX 65535
+
+struct seam decoder_seam(const struct decoder *d)
+{
+	/* zlib.h, inflate(): bits of the last byte that are left, + 64 in the last block, + 128 between two blocks. */
+	static const int between = 128, blurs = 64 + 63;
+	struct seam none = { .kind = SEAM_NONE };
+
+	if ((d->coding != CODING_GZIP && d->coding != CODING_DEFLATE) || !d->started || d->ended || d->fault ||
+	    !d->drained || !(d->z.data_type & between) || d->z.data_type & blurs)
+		return none;
+	return (struct seam){
+		.kind = d->coding == CODING_GZIP ? SEAM_GZIP
+		        : wrapped(d)             ? SEAM_ZLIB
+		                                 : SEAM_BARE,
+		.sum = (uint32_t)d->z.adler,
+		.size = (uint32_t)d->z.total_out,
+	};
+}
+
+static const uint8_t trailers[] = { [SEAM_GZIP] = 8, [SEAM_ZLIB] = 4, [SEAM_BARE] = 0 };
+
+size_t seam_length(const struct seam *s, size_t text)
+{
+	size_t blocks = text ? (text + STORED_MAX - 1) / STORED_MAX : 1;
+
+	return text + 5 * blocks + trailers[s->kind];
+}
+
+int seam_close(const struct seam *s, struct slice text, struct buf *out)
+{
+	uint32_t size = s->size + (uint32_t)text.len, sum = s->sum;
+	uint8_t end[8];
+	int err;
+
+	if (s->kind == SEAM_GZIP)
+		sum = (uint32_t)crc32(sum, text.at, (uInt)text.len);
+	else
+		sum = (uint32_t)adler32(sum, text.at, (uInt)text.len);
+	do {
+		uint16_t n = text.len < STORED_MAX ? (uint16_t)text.len : STORED_MAX;
+		uint8_t head[5] = { n == text.len, (uint8_t)n, (uint8_t)(n >> 8), (uint8_t)~n, (uint8_t)(~n >> 8) };
+
+		err = buf_add(out, slice_of(head, sizeof(head)));
+		err = err ? err : buf_add(out, slice_of(text.at, n));
+		text = slice_from(text, n);
+	} while (text.len && !err);
+	for (int i = 0; i < 4; i++) {
+		end[i] = (uint8_t)(sum >> (s->kind == SEAM_GZIP ? 8 * i : 24 - 8 * i));
+		end[4 + i] = (uint8_t)(size >> 8 * i);
+	}
+	return err ? err : buf_add(out, slice_of(end, trailers[s->kind]));
 }
 
 enum decoder_fault decoder_fault(const struct decoder *d, const char **why)

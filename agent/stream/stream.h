@@ -15,6 +15,7 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/slice.h"
 
 enum step { STEP_MORE, STEP_ITEM, STEP_BAD };
@@ -178,9 +179,25 @@ enum step decoder_take(struct decoder *d, struct slice *piece);
 /* All text that any reader could have of the bytes given so far was taken: zstd's blocks are readable in part before
  * the library reads them whole. */
 bool decoder_settled(const struct decoder *d);
+/* The last byte brought no text. */
+bool decoder_quiet(const struct decoder *d);
 /* The encoding may end here: behind its end, or before its first byte. */
 bool decoder_complete(const struct decoder *d);
 enum decoder_fault decoder_fault(const struct decoder *d, const char **why);
+
+/* A place in encoded bytes where an encoding can go on without its encoder: of gzip and deflate, between two blocks at
+ * the border of a byte, which is where a flush leaves them. */
+struct seam {
+	enum { SEAM_NONE, SEAM_GZIP, SEAM_ZLIB, SEAM_BARE } kind;
+	uint32_t sum, size; /* of the text so far, as the end of the stream has them */
+};
+
+/* Behind the bytes given so far. */
+struct seam decoder_seam(const struct decoder *d);
+/* How long `text` bytes become with the end of the stream. */
+size_t seam_length(const struct seam *s, size_t text);
+/* Adds `text` and the end of the stream: stored blocks, and the sums. s->kind is not SEAM_NONE. Errors as buf_add. */
+int seam_close(const struct seam *s, struct slice text, struct buf *out);
 
 /* ---- server-sent events (WHATWG HTML, 9.2.6) ---- */
 
@@ -406,6 +423,7 @@ struct leaf {
 	uint8_t slot;            /* CHANNEL_LABEL: likewise, but for rows that seldom stand in one message */
 	struct slice text;
 	uint32_t raw; /* bytes of the message that `text` stands for; the others are structural */
+	uint64_t at;  /* where in the message these end */
 };
 
 #define WALK_LATE_MAX  (1u << 20)
@@ -466,6 +484,8 @@ struct walk {
 	struct json_item again; /* what ended them: to be taken again */
 	bool has_again;
 
+	uint64_t fed;        /* bytes of the message in earlier calls: whoever wants leaf.at counts them here */
+	uint64_t at;         /* of the message, up to the end of the last text */
 	struct late *late;   /* owned */
 	uint64_t structural; /* bytes of this message that are in no leaf's `raw`; exact when the message has ended */
 	const char *why;

@@ -31,6 +31,7 @@ void walk_start(struct walk *w, const struct field *rows)
 	w->kind_known = false;
 	w->run_open = w->has_again = false;
 	w->structural = 0;
+	w->fed = w->at = 0;
 	w->why = NULL;
 	if (w->late) {
 		buf_cut(&w->late->pieces, 0);
@@ -205,7 +206,9 @@ static enum step give(struct walk *w, struct leaf *leaf, struct slice text, uint
 	const struct field *row = w->row;
 	enum role role = row ? row->role : ROLE_UNKNOWN;
 
-	*leaf = (struct leaf){ .text = text, .raw = raw, .string = string, .begin = !w->begun, .end = end };
+	*leaf = (struct leaf){
+		.text = text, .raw = raw, .string = string, .begin = !w->begun, .end = end, .at = w->at
+	};
 	if (string && (role == ROLE_CHOICE || role == ROLE_TOOL))
 		return walk_bad(w, "index is not a number");
 	leaf->tap = row && (!string || role != ROLE_IDS) ? row->tap : TAP_NONE;
@@ -529,8 +532,10 @@ enum step walk_feed(struct walk *w, struct slice in, size_t *used, struct leaf *
 			return walk_bad(w, item.why);
 		if (step == STEP_MORE)
 			return STEP_MORE;
-		if (item.kind == JSON_STRING || item.kind == JSON_KEY)
+		if (item.kind == JSON_STRING || item.kind == JSON_KEY) {
 			w->structural -= item.raw;
+			w->at = w->fed + *used - item.ahead;
+		}
 		if (w->run_open && item.kind != JSON_NUMBER && item.kind != JSON_NUMBER_END) {
 			step = give_run(w, leaf, true);
 			w->again = item;

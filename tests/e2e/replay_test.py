@@ -6,6 +6,7 @@
 """
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +47,21 @@ def same_start(a, b):
     while n < min(len(a), len(b)) and a[n] == b[n]:
         n += 1
     return n
+
+
+def redact_problems(raw, out, phrase, channel):
+    """All of the phrase is masked, character by character, and nothing else differs."""
+    if len(out) != len(raw):
+        return ['%d bytes, not %d' % (len(out), len(raw))]
+    said, meant = (read_answer(body_of(b)).texts for b in (out, raw))
+    for name in meant:
+        want = re.sub(re.escape(phrase), lambda m: ''.join('*' if c < '\x80' or '\\u' in raw.decode(errors='replace') else '＊'
+                                                          for c in m.group()), meant[name], flags=re.I)
+        if channel != '-' and said.get(name) != want:
+            return ['%s is %r, not %r' % (name, said.get(name), want)]
+    if channel != '-' and '*' not in said[channel] and '＊' not in said[channel]:
+        return ['nothing is masked']
+    return []
 
 
 # What the client is told when an answer of that API is refused: streamed, whole.
@@ -109,6 +125,8 @@ def problems(name, codes, verdicts, phrase, channel, lead):
             wrong.append('cleared, yet %s of %d bytes covered' % (coverage.get('in'), len(raw)))
     if result.returncode == 11 and not (report.get('rule') and report.get('risk')):
         wrong.append('blocked without rule or risk: %s' % report)
+    if result.returncode == 10:
+        wrong += redact_problems(raw, result.stdout, phrase, channel)
     if name.startswith('api-'):
         wrong += api_problems(name, result, lead)
     elif phrase != '-':

@@ -50,7 +50,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			len = size - 1;
 		c.needles[c.count] =
 			(struct needle){ slice_of(data + 1, len), (uint32_t)c.count, data[0] & 0x40, data[0] & 0x20 };
-		if (scan_look(c.needles[c.count].text, &look) == SCAN_FINE)
+		/* Needles that begin with U+0001 to U+0003 have a gap. */
+		if (len && data[1] && data[1] < 4) {
+			c.needles[c.count].gap = data[1];
+			c.needles[c.count].text = slice_from(c.needles[c.count].text, 1);
+		}
+		if (scan_look_needle(&c.needles[c.count], &look) == SCAN_FINE)
 			c.count++;
 		data += 1 + len;
 		size -= 1 + len;

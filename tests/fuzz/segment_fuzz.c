@@ -19,15 +19,33 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static char dir[64];
 
-static void remove_files(void)
+static void empty(const char *folder)
 {
-	DIR *d = opendir(dir);
+	DIR *d = opendir(folder);
 	struct dirent *e;
 
-	while ((e = readdir(d)))
-		if (e->d_name[0] != '.')
-			unlinkat(dirfd(d), e->d_name, 0);
-	closedir(d);
+	while (d && (e = readdir(d))) {
+		char path[256];
+
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/%.100s", folder, e->d_name);
+		if (unlink(path)) {
+			empty(path);
+			rmdir(path);
+		}
+	}
+	if (d)
+		closedir(d);
+}
+
+static void remove_files(void)
+{
+	char key[128];
+
+	empty(dir);
+	snprintf(key, sizeof(key), "%s.key", dir);
+	unlink(key);
 }
 
 static void at_exit(void)

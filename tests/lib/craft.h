@@ -11,9 +11,10 @@
 static inline void craft(const char *dir, uint64_t first_seq, Record *const *records, size_t n)
 {
 	int at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct segment_head head = { .origin = "test", .first_seq = first_seq, .tree_size = first_seq, .proven = true };
 	struct segment s;
 
-	cr_assert_eq(segment_create(&s, &file_system, at, "test", first_seq, 0), 0);
+	cr_assert_eq(segment_create(&s, &file_system, at, &head, 0), 0);
 	for (size_t i = 0; i < n; i++) {
 		struct stamp stamp = {
 			first_seq + i, CRAFT_TIME + (first_seq + i) * 1000000000u, 7000 + i, { 0xB0, 0x07 }

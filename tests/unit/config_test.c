@@ -52,6 +52,7 @@ TEST(config, defaults)
 	cr_assert_null(c->services[0].unit);
 	cr_assert_eq(c->services[0].port_count, 0);
 	cr_assert_not(c->services[0].fail_open);
+	cr_assert_not(c->services[0].upgrade_pass);
 	cr_assert_str_eq(c->policy, "/etc/sluice/policy.d");
 	cr_assert_str_eq(c->record_dir, "/var/lib/sluice/record");
 	cr_assert_eq(c->retain_days, 200);
@@ -71,24 +72,26 @@ TEST(config, defaults)
 
 TEST(config, every_key)
 {
-	owned(config_free) struct config *c = good("services:\n"
-	                                           "  - {name: a, unit: a.service, ports: auto, fail: open}\n"
-	                                           "  - {name: b, ports: [1, 65535], fail: closed, token_ids: refuse}\n"
-	                                           "  - {name: c, cgroup: x/y}\n"
-	                                           "policy: /p\n"
-	                                           "record: {dir: /r, retain: 1y, exchanges: flagged}\n"
-	                                           "identity: {headers: [authorization, X-Api-Key]}\n"
-	                                           "metrics: {listen: '[::1]:1'}\n"
-	                                           "log: {level: debug}\n"
-	                                           "control: /c.sock\n"
-	                                           "capture: {pins: /pins, cgroup: own}\n"
-	                                           "loops: 3\n"
-	                                           "limits: {body: 2MiB, event: 64K, head_timeout: 2min,"
-	                                           " stop_timeout: 500ms}\n");
+	owned(config_free) struct config *c =
+		good("services:\n"
+	             "  - {name: a, unit: a.service, ports: auto, fail: open, upgrade: pass}\n"
+	             "  - {name: b, ports: [1, 65535], fail: closed, token_ids: refuse}\n"
+	             "  - {name: c, cgroup: x/y}\n"
+	             "policy: /p\n"
+	             "record: {dir: /r, retain: 1y, exchanges: flagged}\n"
+	             "identity: {headers: [authorization, X-Api-Key]}\n"
+	             "metrics: {listen: '[::1]:1'}\n"
+	             "log: {level: debug}\n"
+	             "control: /c.sock\n"
+	             "capture: {pins: /pins, cgroup: own}\n"
+	             "loops: 3\n"
+	             "limits: {body: 2MiB, event: 64K, head_timeout: 2min,"
+	             " stop_timeout: 500ms}\n");
 
 	cr_assert_eq(c->service_count, 3);
 	cr_assert_str_eq(c->services[0].unit, "a.service");
 	cr_assert(c->services[0].fail_open);
+	cr_assert(c->services[0].upgrade_pass);
 	cr_assert_eq(c->services[1].port_count, 2);
 	cr_assert_eq(c->services[1].ports[1], 65535);
 	cr_assert_not(c->services[1].fail_open);
@@ -160,6 +163,8 @@ static const struct {
 	  "c.yaml:2:43: a port: unknown unit 'd'\n" },
 	{ "services:\n  - {name: a, ports: [1, 2, 3, 4], ports: [5, 6, 7, 8]}\n",
 	  "c.yaml:2:36: 'ports' is given twice\n" },
+	{ "services:\n  - {name: a, ports: [1], upgrade: maybe}\n",
+	  "c.yaml:2:36: upgrade must be refuse | pass, not 'maybe'\n" },
 	{ "services:\n  - {name: a, ports: [1], fail: maybe}\n",
 	  "c.yaml:2:33: fail must be closed | open, not 'maybe'\n" },
 	{ "services:\n  - {name: a, ports: [1], token_ids: pass}\n",

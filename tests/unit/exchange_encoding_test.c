@@ -46,14 +46,34 @@ static struct slice answer_of(const char *type, enum coding c, enum form form, b
 	return buf_slice(&answer);
 }
 
-/* What the client's own decoder makes of the bytes released, with their framing off. */
-static struct slice client_reads(enum coding c, bool bare, bool chunked)
+static bool encoding_ended(enum coding c, struct slice in)
+{
+	enum step step = STEP_MORE;
+	struct decoder *d;
+	struct slice piece;
+	bool ended;
+
+	cr_assert_eq(decoder_new(&d, c), 0);
+	for (size_t i = 0; i < in.len && step == STEP_MORE; i++) {
+		decoder_give(d, in.at[i]);
+		while ((step = decoder_take(d, &piece)) == STEP_ITEM)
+			;
+	}
+	ended = step == STEP_MORE && decoder_complete(d);
+	decoder_free(&d);
+	return ended;
+}
+
+static bool was_ended; /* the framing and the encoding were */
+
+/* What the client's own decoder makes of bytes it got, with their framing off. */
+static struct slice client_reads_of(size_t released, enum coding c, bool bare, bool chunked)
 {
 	static uint8_t content[OUT_MAX];
-	struct slice in = slice_of(first.talk.out, first.talk.released), data;
+	struct slice in = slice_of(first.talk.out, released), data;
 	const uint8_t *head = memmem(in.at, in.len, "\r\n\r\n", 4);
 	struct http1_body body;
-	struct http1_body_item item;
+	struct http1_body_item item = {};
 	size_t used, len = 0;
 
 	if (!head)
@@ -66,7 +86,13 @@ static struct slice client_reads(enum coding c, bool bare, bool chunked)
 		len += data.len;
 		in = slice_from(in, used);
 	}
+	was_ended = (!chunked || item.kind == HTTP1_END) && encoding_ended(c, slice_of(content, len));
 	return slice_of(read_by_client, decode_prefix(c, bare, slice_of(content, len), read_by_client, OUT_MAX));
+}
+
+static struct slice client_reads(enum coding c, bool bare, bool chunked)
+{
+	return client_reads_of(first.talk.released, c, bare, chunked);
 }
 
 static bool has(struct slice s, const char *words)
@@ -119,6 +145,81 @@ TEST(exchange, encoded_streams_are_cut)
 		if (form != FORM_AT_END)
 			cr_expect(has(got, "hello ") && has(got, "the "), "%s %d %d %d: %.*s", coding_names[c], form,
 			          bare, chunked, (int)got.len, got.at);
+	}
+}
+
+/* Where the server flushes, the end is in the API's words and the encoding's form; else it can only break off. */
+TEST(exchange, encoded_streams_end_in_words)
+{
+	EACH_FORM(c, form, bare, chunked)
+	{
+		bool can = form != FORM_AT_END && (c == CODING_GZIP || c == CODING_DEFLATE);
+		struct slice answer = answer_of("text/event-stream", c, form, bare, chunked, hit, 8), got;
+
+		every_cut(CHAT, answer, NULL);
+		got = client_reads_of(first.talk.len, c, bare, chunked);
+		cr_expect_eq(first.talk.how, can ? CONCLUDE_CLOSE : CONCLUDE_RESET, "%s %d", coding_names[c], form);
+		cr_expect(was_ended || !can, "%s %d %d %d", coding_names[c], form, bare, chunked);
+		cr_expect_eq(has(got, "hello ") && has(got, "the ") && has(got, FILTERED(0) DONE), can, "%s %d: %.*s",
+		             coding_names[c], form, (int)got.len, got.at);
+		cr_expect_not(has(got, "FORB"));
+	}
+}
+
+/* Lines of JSON are let go by the line, and end in one. */
+TEST(exchange, encoded_lines_go_out_in_step)
+{
+	static const struct slice lines[] = { SLICE("{\"message\":{\"content\":\"hello \"},\"done\":false}\n"),
+		                              SLICE("{\"message\":{\"content\":\"FORBIDDEN\"},\"done\":false}\n"),
+		                              SLICE("{\"message\":{\"content\":\"-ALPHA.\"},\"done\":false}\n") };
+
+	EACH_FORM(c, form, bare, chunked)
+	{
+		bool can = form != FORM_AT_END && (c == CODING_GZIP || c == CODING_DEFLATE);
+		struct slice answer = answer_of("application/x-ndjson", c, form, bare, chunked, lines, 3), got;
+
+		every_cut("POST /api/chat HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n", answer, NULL);
+		got = client_reads_of(first.talk.len, c, bare, chunked);
+		cr_expect(begins(BLOCKED), "%s %d: %s", coding_names[c], form, first.log);
+		cr_expect_eq(first.talk.how, can ? CONCLUDE_CLOSE : CONCLUDE_RESET);
+		cr_expect_eq(can, has(got, "hello ") && has(got, "\"done\":true"), "%s %d: %.*s", coding_names[c], form,
+		             (int)got.len, got.at);
+		cr_expect_not(has(got, "FORB"));
+	}
+}
+
+/* What was promised of a chunk or a body is kept, with line breaks inside the encoding. */
+TEST(exchange, encoded_refusals_keep_the_framing)
+{
+	static const struct slice one = SLICE(SAY(0, "hello ")), two = SLICE(SAY(0, "FORBIDDEN-ALPHA, and more"));
+
+	for (size_t rest = 0; rest < 1200; rest += rest < 400 && rest > 300 ? 1 : 37) {
+		struct buf body = BUF(1u << 20), answer = BUF(1u << 20);
+		struct encoder e;
+		struct slice got;
+		size_t chunk;
+
+		encoder_begin(&e, CODING_GZIP, FORM_FLUSHED, false);
+		encoder_add(&e, &body, one);
+		chunk = buf_len(&body) + rest;
+		encoder_add(&e, &body, two);
+		for (int i = 0; buf_len(&body) < chunk; i++)
+			encoder_add(&e, &body, slice_of("abcdefghijklmnopqrstuvwxyz" + i % 25, 1));
+		encoder_end(&e, &body);
+		buf_printf(&answer,
+		           "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n"
+		           "transfer-encoding: chunked\r\n\r\n%zx\r\n",
+		           chunk);
+		buf_add(&answer, slice_of(buf_slice(&body).at, chunk));
+		run(&first, CHAT, buf_slice(&answer), SIZE_MAX, NULL);
+		if (rest > 60) { /* enough of the second event to find it */
+			cr_assert(begins(BLOCKED), "%zu: %s", rest, first.log);
+			got = client_reads_of(first.talk.len, CODING_GZIP, false, true);
+			cr_assert(first.talk.how == CONCLUDE_CLOSE && was_ended && has(got, FILTERED(0) DONE),
+			          "%zu: %.*s", rest, (int)got.len, got.at);
+		}
+		buf_free(&body);
+		buf_free(&answer);
 	}
 }
 

@@ -117,3 +117,39 @@ TEST(fold, words)
 	for (size_t i = 0; i < sizeof(out) / sizeof(out[0]); i++)
 		cr_expect_not(fold(out[i]).word[0], "U+%04X", out[i]);
 }
+
+TEST(fold, looks)
+{
+	static const uint32_t pairs[][2] = { { 0x430, 'a' }, { 0x410, 'a' }, { 0x399, 'i' }, { 0x30ed, 0x53e3 } };
+
+	for (uint32_t i = 0; i < fold_twin_count; i++) {
+		struct folded own = fold(fold_twins[i].cp), look = fold(fold_twins[i].looks);
+
+		cr_assert(!i || fold_twins[i - 1].cp < fold_twins[i].cp);
+		cr_assert_eq(own.len, 1);
+		cr_assert_eq(look.len, 1);
+		cr_assert_eq(look.at[0], fold_twins[i].looks);
+		cr_assert_neq(own.at[0], fold_twins[i].looks);
+		cr_assert_eq(own.word[0], look.word[0], "U+%04X", fold_twins[i].cp);
+	}
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		uint32_t k = 0;
+
+		while (k < fold_twin_count && fold_twins[k].cp != pairs[i][0])
+			k++;
+		cr_assert_lt(k, fold_twin_count, "U+%04X", pairs[i][0]);
+		cr_expect_eq(fold_twins[k].looks, pairs[i][1], "U+%04X", pairs[i][0]);
+	}
+}
+
+/* What a gap skips: neither letters, digits nor marks. */
+TEST(fold, noise)
+{
+	static const uint32_t in[] = { ' ', '-', '*', 0x3002, 0x1f600, '\n', 0x2014, 0xfffd };
+	static const uint32_t out[] = { 'a', '1', 0x4e00, 0x3042, 0x93f, 0x431, 0xac00, 0x3007 };
+
+	for (size_t i = 0; i < sizeof(in) / sizeof(in[0]); i++)
+		cr_expect(fold_blocks[fold_index[in[i] >> FOLD_SHIFT]][in[i] & (FOLD_BLOCK - 1)] & FOLD_NOISE);
+	for (size_t i = 0; i < sizeof(out) / sizeof(out[0]); i++)
+		cr_expect_not(fold_blocks[fold_index[out[i] >> FOLD_SHIFT]][out[i] & (FOLD_BLOCK - 1)] & FOLD_NOISE);
+}

@@ -154,6 +154,157 @@ TEST(scan, disguises)
 	cr_expect_eq(count_hits("한국", true, "대한국민"), 1);
 }
 
+static size_t count_gapped(const char *keyword, bool edges, uint8_t gap, const char *text)
+{
+	struct needle n = { slice_str(keyword), 0, edges, edges, gap };
+	owned(scanner_free) struct scanner *s = compiled(&n, 1);
+	struct scan_hit hits[64];
+
+	return hits_in_pieces(s, slice_str(text), 1, 64, hits);
+}
+
+TEST(scan, gaps)
+{
+	cr_expect_eq(count_gapped("沙林毒气", true, 2, "沙 林。。毒😀气"), 1);
+	cr_expect_eq(count_gapped("沙林毒气", true, 2, "沙林毒气"), 1);
+	cr_expect_eq(count_gapped("沙林毒气", true, 2, "沙 林。。。毒气"), 0);
+	cr_expect_eq(count_gapped("沙林毒气", true, 2, "沙的林毒气"), 0);
+	cr_expect_eq(count_gapped("沙林毒气", true, 2, "沙1林毒气"), 0);
+	cr_expect_eq(count_gapped("sarin", true, 1, "a s-a.r i*n!"), 1);
+	cr_expect_eq(count_gapped("sarin", true, 1, "has-a.r i*n!"), 0);
+	cr_expect_eq(count_gapped("sarin", true, 1, "s-a.r i*ns"), 0);
+	cr_expect_eq(count_gapped("sarin", false, 1, "has-a.r i*ns"), 1);
+	cr_expect_eq(count_gapped("C-4", true, 1, "c 4"), 1);
+	cr_expect_eq(count_gapped("C-4", true, 1, "c--4"), 0);
+	/* The second begins a word within the first. */
+	struct needle n[] = { { SLICE("ab"), 0, true, true, 1 }, { SLICE("bc"), 1, true, true, 1 } };
+	owned(scanner_free) struct scanner *s = compiled(n, 2);
+	struct scan_hit hits[64];
+
+	cr_assert_eq(hits_in_pieces(s, SLICE("a b c"), 1, 64, hits), 2);
+	cr_expect_eq(hits[0].start, 0);
+	cr_expect_eq(hits[0].end, 3);
+	cr_expect_eq(hits[1].start, 2);
+	cr_expect_eq(hits[1].end, 5);
+}
+
+TEST(scan, gaps_hold_their_noise)
+{
+	struct needle n[] = { { SLICE("沙林毒"), 0, true, true, 2 }, { SLICE("林毒品"), 1, true, true, 1 } };
+	owned(scanner_free) struct scanner *s = compiled(n, 2);
+	static const struct {
+		const char *text;
+		size_t hold;
+	} rows[] = { { "沙", 1 },       { "沙。", 2 },     { "沙。。", 3 },     { "沙。。。", 0 },
+		     { "沙。林", 3 },   { "沙。林。", 4 }, { "沙。林。。", 5 }, { "沙林毒", 2 },
+		     { "沙林。毒", 3 }, { "林。。", 0 },   { "林。", 2 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct scan_state st = { 0 };
+		struct scan_hit hits[4];
+		size_t used;
+
+		scan_feed(s, &st, slice_str(rows[i].text), &used, hits, 4);
+		cr_expect_eq(scan_hold(s, &st), rows[i].hold, "%s: %zu", rows[i].text, scan_hold(s, &st));
+	}
+}
+
+TEST(scan, gap_faults)
+{
+	static const char long_word[] = "abcdefghijklmnopqrstuvwxyzabcdefghijkl";
+	struct needle n = { SLICE("-- "), 0, true, true, 2 };
+	struct scanner *s = NULL;
+	enum scan_fault fault;
+	struct scan_look look;
+	size_t which;
+
+	cr_expect_eq(scanner_compile(&s, &n, 1, &fault, &which), -EINVAL);
+	cr_expect_eq(fault, SCAN_ALL_NOISE);
+	n.text = SLICE("ab");
+	n.gap = SCAN_GAP_MAX + 1;
+	cr_expect_eq(scanner_compile(&s, &n, 1, &fault, &which), -EINVAL);
+	cr_expect_eq(fault, SCAN_TOO_WIDE);
+	n.text = slice_str(long_word);
+	n.gap = 1;
+	cr_expect_eq(scan_look_needle(&n, &look), SCAN_TOO_WIDE);
+	n.text.len = 32;
+	cr_expect_eq(scan_look_needle(&n, &look), SCAN_FINE);
+	cr_expect_eq(look.symbols, 32);
+}
+
+TEST(scan, looks)
+{
+	/* Cyrillic, Greek, Cherokee, Lisu amid Latin. */
+	cr_expect_eq(count_hits("sarin", true, "s\xd0\xb0rin"), 1);
+	cr_expect_eq(count_hits("sarin", true, "\xd1\x95\xd0\xb0rin"), 1);
+	cr_expect_eq(count_hits("cocaine", true, "the \xd1\x81oc\xce\xb1ine."), 1);
+	cr_expect_eq(count_hits("sarin", true, "SAR\xce\x99N"), 1);
+	/* A word of another script is no word of this. */
+	cr_expect_eq(count_hits("cop", true, "\xd1\x81\xd0\xbe\xd1\x80"), 0);
+	cr_expect_eq(count_hits("cop", true, "\xd1\x81o\xd1\x80"), 1);
+	cr_expect_eq(count_hits("\xd1\x81\xd0\xbe\xd1\x80", true, "cop"), 0);
+	/* A Cyrillic word with Latin letters in it. */
+	cr_expect_eq(count_hits("пароль", true, "п\x61\x70\x6fль"), 1);
+	cr_expect_eq(count_hits("пароль", true, "п\x61роль"), 1);
+	cr_expect_eq(count_hits("пароль", true, "пароль"), 1);
+	/* Katakana for Han. */
+	cr_expect_eq(count_hits("人口贩卖", true, "人ロ贩卖"), 1);
+	cr_expect_eq(count_hits("二", true, "ニ"), 0);
+	/* Word edges as in the first reading. */
+	cr_expect_eq(count_hits("sarin", true, "s\xd0\xb0rins"), 0);
+	cr_expect_eq(count_hits("sarin", true, "\xd0\xb1s\xd0\xb0rin"), 0);
+}
+
+TEST(scan, forms)
+{
+	uint8_t out[SCAN_FORM_MAX];
+	size_t len;
+
+	cr_assert_eq(scan_form(SLICE("毒品"), SCAN_PINYIN, out, &len), SCAN_FINE);
+	cr_expect(slice_is(slice_of(out, len), SLICE("dupin")));
+	cr_assert_eq(scan_form(SLICE("毒氣A片"), SCAN_INITIALS, out, &len), SCAN_FINE);
+	cr_expect(slice_is(slice_of(out, len), SLICE("dqap")));
+	cr_expect_eq(scan_form(SLICE("sarin"), SCAN_PINYIN, out, &len), SCAN_NO_READING);
+	cr_expect_eq(scan_form(SLICE("\xff"), SCAN_PINYIN, out, &len), SCAN_NOT_UTF8);
+	cr_expect_eq(scan_form(SLICE(""), SCAN_PINYIN, out, &len), SCAN_EMPTY);
+}
+
+static void collect(void *to, const struct scan_symbol *symbol)
+{
+	struct scan_symbol **at = to;
+
+	*(*at)++ = *symbol;
+}
+
+TEST(scan, explains)
+{
+	struct scan_symbol got[8], *at = got;
+
+	scan_explain(SLICE("Ａ\xe2\x80\x8b\xd0\xb0½\xe6"), collect, &at);
+	cr_assert_eq(at - got, 6);
+	cr_expect(got[0].folded == 'a' && got[0].looks == 'a' && got[0].from == 0 && got[0].to == 3 && got[0].letter);
+	cr_expect(got[1].folded == 0x430 && got[1].looks == 'a' && got[1].from == 6 && got[1].to == 8);
+	cr_expect(got[2].folded == '1' && got[2].from == 8 && got[2].to == 10);
+	cr_expect(got[3].folded == 0x2044 && got[3].noise && !got[3].letter);
+	cr_expect(got[5].folded == 0xfffd && got[5].from == 10 && got[5].to == 11);
+}
+
+TEST(scan, holds)
+{
+	struct needle n = { SLICE("abcd"), 0, false, false };
+	owned(scanner_free) struct scanner *s = compiled(&n, 1);
+	struct scan_holds h = { 0 };
+
+	/* 1 2 3 0, 1 2 0, 0 0 0 */
+	scan_holds_add(&h, s, SLICE("abcxabxxxx"));
+	cr_expect_eq(h.count, 10);
+	cr_expect_eq(h.sum, 9);
+	cr_expect_eq(h.most, 3);
+	cr_expect_eq(scan_holds_quantile(&h, 500), 0);
+	cr_expect_eq(scan_holds_quantile(&h, 900), 2);
+	cr_expect_eq(scan_holds_quantile(&h, 990), 3);
+}
+
 TEST(scan, offsets_point_into_the_text)
 {
 	/* F U+200B U+00DF o in front; the needle begins with a full-width letter and has a soft hyphen inside. */
@@ -271,7 +422,7 @@ TEST(scan, equals_reference_under_every_cut, .timeout = 300)
 {
 	uint64_t seed = 20261121;
 
-	for (int round = 0; round < 4000; round++) {
+	for (int round = 0; round < 1500; round++) {
 		struct reference_case c;
 		struct scan_hit got[REFERENCE_HITS], want[REFERENCE_HITS];
 		size_t n;
@@ -311,6 +462,34 @@ TEST(scan, equals_reference_under_every_cut, .timeout = 300)
 	}
 }
 
+/* The same on 100,000 texts, fifty to a set of needles, each under one cut. */
+TEST(scan, equals_reference_on_many, .timeout = 300)
+{
+	uint64_t seed = 20261122;
+
+	for (int round = 0; round < 2000; round++) {
+		static struct scan_hit got[REFERENCE_HITS], want[REFERENCE_HITS];
+		static struct reference_case c;
+
+		reference_random(&c, &seed);
+		owned(scanner_free) struct scanner *s = compiled(c.needles, c.count);
+		for (int text = 0; text < 50; text++) {
+			size_t at, n, m, used;
+			struct scan_state st = { 0 };
+
+			c.text = reference_text(c.bytes[REFERENCE_NEEDLES], &seed, reference_rnd(&seed, 16), true);
+			at = reference_rnd(&seed, (uint32_t)c.text.len + 1);
+			n = reference_hits(&c, want);
+			m = scan_feed(s, &st, slice_of(c.text.at, at), &used, got, REFERENCE_HITS);
+			cr_assert_eq(scan_hold(s, &st), reference_hold(&c, at), "round %d text %d", round, text);
+			m += scan_feed(s, &st, slice_from(c.text, at), &used, got + m, REFERENCE_HITS - m);
+			m += scan_end(s, &st, got + m, REFERENCE_HITS - m);
+			cr_assert_eq(m, n, "round %d text %d", round, text);
+			cr_assert(same_hits(got, want, n), "round %d text %d", round, text);
+		}
+	}
+}
+
 struct bag {
 	size_t n;
 	struct scan_hit at[4096];
@@ -335,14 +514,15 @@ static int by_end(const void *x, const void *y)
 	return a->needle < b->needle ? -1 : a->needle > b->needle;
 }
 
-/* Han characters that fold to themselves, all three bytes long: ends in symbols are ends in bytes by three. */
+/* Han characters that fold to themselves, all three bytes long: ends in symbols are ends in bytes by three. 100,000
+ * texts, two hundred to a set of needles. */
 TEST(scan, equals_vectorscan, .timeout = 300)
 {
 	static const char han[] = "一丁七三上下不且世丘丙";
 	uint64_t seed = 4;
 
-	for (int round = 0; round < 150; round++) {
-		enum { NEEDLES = 40, TEXT = 300 };
+	for (int round = 0; round < 500; round++) {
+		enum { NEEDLES = 40, TEXTS = 200, TEXT = 40 };
 		char words[NEEDLES][3 * 8 + 1], text[3 * TEXT];
 		const char *at[NEEDLES];
 		size_t lens[NEEDLES], letters = 2 + reference_rnd(&seed, 9), used;
@@ -352,7 +532,6 @@ TEST(scan, equals_vectorscan, .timeout = 300)
 		hs_database_t *db = NULL;
 		hs_scratch_t *scratch = NULL;
 		hs_compile_error_t *error = NULL;
-		struct scan_state st = { 0 };
 
 		for (unsigned i = 0; i < NEEDLES; i++) {
 			size_t len = 1 + reference_rnd(&seed, 8), k = 0;
@@ -370,23 +549,30 @@ TEST(scan, equals_vectorscan, .timeout = 300)
 			needles[count] = (struct needle){ slice_of(words[count], 3 * len), count, false, false };
 			count++;
 		}
-		for (size_t j = 0; j < TEXT; j++)
-			memcpy(text + 3 * j, han + 3 * reference_rnd(&seed, letters), 3);
 		owned(scanner_free) struct scanner *s = compiled(needles, count);
-		ours.n = scan_feed(s, &st, slice_of(text, sizeof(text)), &used, ours.at, ARRAY_LEN(ours.at));
-		cr_assert_eq(used, sizeof(text));
-		for (size_t i = 0; i < ours.n; i++)
-			ours.at[i] = (struct scan_hit){ ours.at[i].needle, 0, 3 * ours.at[i].end };
-		theirs.n = 0;
 		cr_assert_eq(hs_compile_lit_multi(at, flags, ids, lens, count, HS_MODE_BLOCK, NULL, &db, &error), 0);
 		cr_assert_eq(hs_alloc_scratch(db, &scratch), 0);
-		cr_assert_eq(hs_scan(db, text, sizeof(text), 0, scratch, on_match, &theirs), 0);
+		for (int t = 0; t < TEXTS; t++) {
+			size_t cut = reference_rnd(&seed, sizeof(text));
+			struct scan_state st = { 0 };
+
+			for (size_t j = 0; j < TEXT; j++)
+				memcpy(text + 3 * j, han + 3 * reference_rnd(&seed, letters), 3);
+			ours.n = scan_feed(s, &st, slice_of(text, cut), &used, ours.at, ARRAY_LEN(ours.at));
+			ours.n += scan_feed(s, &st, slice_of(text + cut, sizeof(text) - cut), &used, ours.at + ours.n,
+			                    ARRAY_LEN(ours.at) - ours.n);
+			for (size_t i = 0; i < ours.n; i++)
+				ours.at[i] = (struct scan_hit){ ours.at[i].needle, 0, 3 * ours.at[i].end };
+			theirs.n = 0;
+			cr_assert_eq(hs_scan(db, text, sizeof(text), 0, scratch, on_match, &theirs), 0);
+			qsort(ours.at, ours.n, sizeof(ours.at[0]), by_end);
+			qsort(theirs.at, theirs.n, sizeof(theirs.at[0]), by_end);
+			cr_assert_eq(ours.n, theirs.n, "round %d text %d: %zu, Vectorscan %zu", round, t, ours.n,
+			             theirs.n);
+			cr_assert(same_hits(ours.at, theirs.at, ours.n), "round %d text %d", round, t);
+		}
 		hs_free_scratch(scratch);
 		hs_free_database(db);
-		qsort(ours.at, ours.n, sizeof(ours.at[0]), by_end);
-		qsort(theirs.at, theirs.n, sizeof(theirs.at[0]), by_end);
-		cr_assert_eq(ours.n, theirs.n, "round %d: %zu, Vectorscan %zu", round, ours.n, theirs.n);
-		cr_assert(same_hits(ours.at, theirs.at, ours.n), "round %d", round);
 	}
 }
 

@@ -15,6 +15,8 @@
 #include <unicode/uchar.h>
 #include <unicode/unorm2.h>
 #include <unicode/uscript.h>
+#include <unicode/uspoof.h>
+#include <unicode/utrans.h>
 #include <unicode/ustring.h>
 
 #include "scan/fold_data.h"
@@ -29,6 +31,7 @@ struct sequence {
 
 static const UNormalizer2 *nfkd;
 static opencc_t t2s;
+static USpoofChecker *spoof;
 
 /* CJK radicals supplement U+2E80: EquivalentUnifiedIdeograph.txt, which ICU does not expose. The Kangxi radicals have
  * compatibility decompositions and need no table. */
@@ -88,6 +91,13 @@ static bool is_word(UChar32 c)
 	uint32_t in = U_GC_L_MASK | U_GC_M_MASK | U_GC_ND_MASK | U_GC_NL_MASK;
 
 	return U_GET_GC_MASK(c) & in && !is_solid(c);
+}
+
+static uint32_t flags(UChar32 c)
+{
+	uint32_t matter = U_GC_L_MASK | U_GC_M_MASK | U_GC_N_MASK;
+
+	return is_word(c) ? FOLD_WORD : U_GET_GC_MASK(c) & matter ? 0 : FOLD_NOISE;
 }
 
 /* Combining marks that are noise on letters of Latin, Greek and Cyrillic. Most have the script "inherited", so the
@@ -250,7 +260,7 @@ static uint32_t pool(const struct sequence *s)
 		die("pool full");
 	multi[multi_count++] = (uint32_t)s->len;
 	for (int i = 0; i < s->len; i++)
-		multi[multi_count++] = (uint32_t)s->at[i] | (is_word(s->at[i]) ? FOLD_WORD : 0);
+		multi[multi_count++] = (uint32_t)s->at[i] | flags(s->at[i]);
 	return at;
 }
 
@@ -259,15 +269,15 @@ static uint32_t entry(UChar32 c)
 	struct sequence s;
 
 	if (U_IS_SURROGATE(c))
-		return FOLD_SELF;
+		return FOLD_NOISE;
 	fold(&s, c);
 	if (!s.len)
-		return (uint32_t)FOLD_DROP << 22;
+		return (uint32_t)FOLD_DROP << 23;
 	if (s.len > 1)
-		return (uint32_t)FOLD_MULTI << 22 | pool(&s);
+		return (uint32_t)FOLD_MULTI << 23 | pool(&s);
 	if (s.at[0] == c)
-		return is_word(c) ? FOLD_WORD : 0;
-	return (uint32_t)FOLD_ONE << 22 | (is_word(s.at[0]) ? FOLD_WORD : 0) | (uint32_t)s.at[0];
+		return flags(c);
+	return (uint32_t)FOLD_ONE << 23 | flags(s.at[0]) | (uint32_t)s.at[0];
 }
 
 static uint32_t blocks[FOLD_INDEX][FOLD_BLOCK];
@@ -291,6 +301,106 @@ static uint32_t build(void)
 	return count;
 }
 
+static bool is_target(UChar32 c)
+{
+	UErrorCode error = U_ZERO_ERROR;
+
+	return (c >= 'a' && c <= 'z') || (uscript_getScript(c, &error) == USCRIPT_HAN && u_isalpha(c));
+}
+
+/* What c looks like, folded; 0 if that is no other letter. */
+static UChar32 twin(UChar32 c)
+{
+	UErrorCode error = U_ZERO_ERROR;
+	struct sequence own, look;
+	UChar text[2], skeleton[SEQUENCE_MAX];
+	int n = 0, len;
+	UChar32 to;
+
+	if (U_IS_SURROGATE(c) || c < 0x80)
+		return 0;
+	fold(&own, c);
+	if (own.len != 1 || is_target(own.at[0]))
+		return 0;
+	U16_APPEND_UNSAFE(text, n, c);
+	len = uspoof_getSkeleton(spoof, 0, text, n, skeleton, SEQUENCE_MAX, &error);
+	if (U_FAILURE(error))
+		die("skeleton");
+	n = 0;
+	U16_NEXT(skeleton, n, len, to);
+	if (n != len || to == c)
+		return 0;
+	/* A capital I looks like a small l, but stands for the letter I. */
+	fold(&look, to == 'l' && u_isUUppercase(c) ? 'i' : to);
+	/* Word edges must not depend on the reading. */
+	return look.len == 1 && is_target(look.at[0]) && flags(look.at[0]) == flags(own.at[0]) ? look.at[0] : 0;
+}
+
+static void print_twins(FILE *f)
+{
+	uint32_t count = 0;
+
+	fprintf(f, "\nconst struct fold_twin fold_twins[] = {\n");
+	for (UChar32 c = 0; c < (UChar32)FOLD_POINTS; c++) {
+		UChar32 to = twin(c);
+
+		if (to)
+			fprintf(f, "{0x%x,0x%x},%s", (unsigned)c, (unsigned)to, count++ % 8 == 7 ? "\n" : "");
+	}
+	fprintf(f, "};\nconst uint32_t fold_twin_count = %u;\n", count);
+}
+
+static char syllables[2048][8];
+static uint32_t syllable_count = 1;
+
+/* The place of c's reading among the syllables; 0 if it has none, or one that is no syllable of a to z. */
+static uint32_t reading(UTransliterator *pinyin, UChar32 c)
+{
+	UErrorCode error = U_ZERO_ERROR;
+	UChar text[SEQUENCE_MAX];
+	char latin[8] = "";
+	int32_t n = 0, limit;
+	uint32_t i;
+
+	U16_APPEND_UNSAFE(text, n, c);
+	limit = n;
+	utrans_transUChars(pinyin, text, &n, SEQUENCE_MAX, 0, &limit, &error);
+	if (U_FAILURE(error))
+		die("transliteration");
+	if (n < 1 || n > 7)
+		return 0;
+	for (int32_t k = 0; k < n; k++) {
+		if (text[k] < 'a' || text[k] > 'z')
+			return 0;
+		latin[k] = (char)text[k];
+	}
+	for (i = 1; i < syllable_count; i++)
+		if (!strcmp(syllables[i], latin))
+			return i;
+	if (syllable_count == sizeof(syllables) / sizeof(syllables[0]))
+		die("too many syllables");
+	memcpy(syllables[syllable_count++], latin, sizeof(latin));
+	return i;
+}
+
+static void print_pinyin(FILE *f)
+{
+	static const UChar id[] = u"Han-Latin; NFD; [:Mn:] Remove; NFC";
+	UErrorCode error = U_ZERO_ERROR;
+	UTransliterator *pinyin = utrans_openU(id, -1, UTRANS_FORWARD, NULL, 0, NULL, &error);
+
+	if (U_FAILURE(error))
+		die("Han-Latin not found");
+	fprintf(f, "\nconst uint16_t fold_pinyin[FOLD_HAN_END - FOLD_HAN] = {\n");
+	for (uint32_t c = FOLD_HAN; c < FOLD_HAN_END; c++)
+		fprintf(f, "%u,%s", reading(pinyin, (UChar32)c), c % 32 == 31 ? "\n" : "");
+	fprintf(f, "};\nconst char fold_syllables[][8] = {\n");
+	for (uint32_t i = 0; i < syllable_count; i++)
+		fprintf(f, "\"%s\",%s", syllables[i], i % 16 == 15 ? "\n" : "");
+	fprintf(f, "};\n");
+	utrans_close(pinyin);
+}
+
 static void print_row(FILE *f, const uint32_t *row, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -307,6 +417,7 @@ int main(int argc, char **argv)
 		die("usage: foldgen FILE");
 	nfkd = unorm2_getNFKDInstance(&error);
 	t2s = opencc_open("t2s.json");
+	spoof = uspoof_open(&error);
 	if (U_FAILURE(error) || t2s == (opencc_t)-1)
 		die("ICU or OpenCC data not found");
 	count = build();
@@ -327,6 +438,9 @@ int main(int argc, char **argv)
 	fprintf(f, "};\nconst uint32_t fold_block_count = %u;\n\nconst uint32_t fold_multi[] = {\n", count);
 	print_row(f, multi, multi_count);
 	fprintf(f, "};\nconst uint32_t fold_multi_count = %u;\n", multi_count);
+	print_twins(f);
+	print_pinyin(f);
+	uspoof_close(spoof);
 	opencc_close(t2s);
 	return fclose(f) ? 1 : 0;
 }

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* logs.c - the two logs of the host: opened, and their checkpoints told to the journal. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/dirs.h"
+#include "base/log.h"
+#include "daemon.h"
+
+#define ORIGIN_KEY "origin.key" /* the credential's name */
+
+static int open_one(struct daemon *d, struct ledger **out, struct journal_told *told, const char *name,
+                    const char *suffix, uint32_t floor_days)
+{
+	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+	char dir[4096], key[4096], origin_key[4096], origin[256], host[128] = "host", vkey[LEDGER_VKEY];
+	struct ledger_options o = {
+		.dir = dir, .origin = origin, .key_file = key, .issued = journal_checkpoint, .arg = told
+	};
+	int err = 0;
+
+	(void)gethostname(host, sizeof(host) - 1);
+	snprintf(origin, sizeof(origin), "sluice/%s%s", host, suffix);
+	if ((size_t)snprintf(dir, sizeof(dir), "%s/%s", d->config->record_dir, name) >= sizeof(dir) ||
+	    /* Beside the record and not in it: who copies the record must not get the keys. */
+	    (size_t)snprintf(key, sizeof(key), "%s.keys/%s.key", d->config->record_dir, name) >= sizeof(key) ||
+	    (size_t)snprintf(origin_key, sizeof(origin_key), "%s/" ORIGIN_KEY, credentials ? credentials : "") >=
+	            sizeof(origin_key))
+		err = -ENAMETOOLONG;
+	if (credentials && !access(origin_key, R_OK))
+		o.origin_key = origin_key;
+	o.retention_class = name;
+	o.floor_days = floor_days;
+	err = err ? err : ledger_open(out, &o);
+	if (err) {
+		log_error("record: %s: %s", dir, strerror(-err));
+		return err;
+	}
+	ledger_vkey(*out, vkey);
+	log_info("record: log=%s key=%s", name, vkey);
+	return 0;
+}
+
+int logs_open(struct daemon *d)
+{
+	char dir[4096];
+	int err;
+
+	if ((size_t)snprintf(dir, sizeof(dir), "%s/ledger", d->config->record_dir) >= sizeof(dir))
+		return -ENAMETOOLONG;
+	err = make_dirs(d->config->record_dir, 0750);
+	if (err) {
+		log_error("record: %s: %s", d->config->record_dir, strerror(-err));
+		return err;
+	}
+	d->last_unix = note_last(dir);
+	err = open_one(d, &d->ledger, &d->told[0], "ledger", "", LOG_LEDGER_FLOOR_DAYS);
+	err = err ? err : open_one(d, &d->control, &d->told[1], "control", "/control", LOG_CONTROL_FLOOR_DAYS);
+	if (err)
+		return err;
+	snprintf(dir, sizeof(dir), "%s.keys", d->config->record_dir);
+	if (d->config->identity_count)
+		err = subjects_open(&d->subjects, dir);
+	if (err)
+		log_error("record: %s: %s", dir, strerror(-err));
+	return err;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * private.h - what the files of an open log share.
+ *
+ * Three threads: the writer stamps, writes and syncs groups; the notary writes tiles and checkpoints of what is
+ * durable; the sealer compresses segments that are finished. Whoever appends waits for none of them.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "record/file.h"
+#include "record/frame.h"
+#include "record/history.h"
+#include "record/keys.h"
+#include "record/recover.h"
+#include "record/segment.h"
+#include "record/tiles.h"
+
+#define NS         1000000000ull
+#define BATCH_ROOM (1u << 20)
+
+struct item {
+	struct item *next;
+	struct ledger_note *note;
+	uint64_t time_unix_nano, boottime_nano, arrived, seq;
+	size_t len;
+	uint8_t body[];
+};
+
+struct ledger {
+	const struct file_ops *ops;
+	struct ledger_options o;
+	char *origin, *key_file;
+	int dir, lock_fd;
+	pthread_t thread, notary, sealer;
+	bool writing, notarising, sealing; /* the threads run */
+
+	/* Under the lock. */
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	struct item *first, **last;
+	uint64_t queue_bytes, queue_records, queue_notes;
+	bool closing;
+	struct ledger_stats stats;
+
+	/* The writer's. */
+	struct segment segment;
+	uint64_t next_seq;
+	uint8_t boot_id[BOOT_ID_LEN];
+	uint8_t *batch;
+	size_t batch_len;
+	bool failed, clock_known;
+	int64_t clock_offset; /* real time less boot time, when last looked */
+
+	/* Whoever signs, and whoever changes the key. Taken before proof_lock. */
+	pthread_mutex_t sign_lock;
+	struct keys keys;
+
+	/* Under proof_lock: what is durable. */
+	pthread_mutex_t proof_lock;
+	struct tiles tiles;
+
+	/* The notary's, and of whoever opens or closes. */
+	pthread_mutex_t notary_lock;
+	pthread_cond_t notary_wake;
+	bool notary_stop;
+	struct tiles *shot;            /* the tree as it is being published */
+	unsigned partial[TILE_LEVELS]; /* widths of the unfinished tiles on disk */
+	uint64_t partial_index[TILE_LEVELS];
+	uint64_t published; /* size of the newest checkpoint of this run */
+	bool has_published;
+	struct history history;
+
+	/* The sealer's. */
+	pthread_mutex_t seal_lock;
+	pthread_cond_t seal_wake;
+	bool seal_due;
+	atomic_bool seal_stop;
+};
+
+static inline uint64_t ledger_clock(const struct ledger *l, clockid_t which)
+{
+	return l->ops->clock(which);
+}
+
+static inline size_t item_frame(const struct item *i)
+{
+	return 1 + 3 + RECORD_EXTRA + i->len;
+}
+
+/* ---- ledger.c ---- */
+
+/* An owned item of the record's own fields, stamped with the time. -EMSGSIZE, -ENOMEM. */
+int item_new(const struct ledger *l, struct item **out, const Record *r, struct ledger_note *note);
+
+void *writer_run(void *ledger);
+
+/* ---- commit.c: by the writer's thread, and by whoever opens ---- */
+
+/* Makes the list durable, in a second segment if the first refuses; tells the notes and frees the list. Returns the
+ * bytes of the queue set free; *err, if not NULL, is 0 or -EIO, and then the log has failed. */
+uint64_t commit(struct ledger *l, struct item *list, size_t most, int *err);
+/* One record of the log's own. */
+int commit_record(struct ledger *l, Record *r);
+/* What the log has to say by itself before the next group: a step of the clock, a new key. */
+void commit_own(struct ledger *l);
+/* The header of a segment that begins now. */
+void commit_head(struct ledger *l, struct segment_head *head);
+
+/* ---- notary.c ---- */
+
+/* Writes tiles and a checkpoint of what is durable now. 0 or -errno. */
+int notary_publish(struct ledger *l);
+void *notary_run(void *ledger);
+void notary_stop(struct ledger *l);
+
+/* ---- sealer.c ---- */
+
+void *sealer_run(void *ledger);
+/* There may be something to seal. */
+void sealer_poke(struct ledger *l);
+void sealer_stop(struct ledger *l);

@@ -83,6 +83,12 @@ static void counters(struct buf *out, const struct daemon *d, const struct worke
 		  d->open_passed },
 	};
 
+	head(out, "sluice_bypass_total", "counter",
+	     "Connections that passed unread, because the configuration says so.");
+	buf_printf(out, "sluice_bypass_total{reason=\"upgrade\"} %llu\n", (unsigned long long)s->upgrades);
+	head(out, "sluice_uninspected_bytes_total", "counter", "Bytes that passed unread.");
+	buf_printf(out, "sluice_uninspected_bytes_total{reason=\"upgrade\"} %llu\n",
+	           (unsigned long long)s->upgrade_bytes);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		metric(out, rows[i].name, "counter", rows[i].about, rows[i].value);
 	buf_printf(out,

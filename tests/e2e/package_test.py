@@ -177,7 +177,8 @@ def boot(m):
     # a container's /sys is not the host's: there is no bpffs until somebody mounts one
     m('mountpoint -q /sys/fs/bpf || { mount -o remount,rw /sys; mkdir -p /sys/fs/bpf; mount -t bpf -o mode=0700 bpf /sys/fs/bpf; }')
     ok('it has a bpffs', m.good('mountpoint -q /sys/fs/bpf'))
-    shutil.copy(os.path.join(GROUND, 'chat_server.py'), m.root + '/opt/chat_server.py')
+    for source in glob.glob(os.path.join(GROUND, '*.py')):
+        shutil.copy(source, m.root + '/opt/')
     m.write('/etc/systemd/system/vllm.service', SERVER_UNIT)
 
 

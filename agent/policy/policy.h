@@ -41,6 +41,9 @@ struct rule {
 	enum evidence evidence;
 	struct validity validity;
 	size_t keywords; /* how many */
+	uint8_t gap;     /* so many characters of noise may stand between two of a word */
+	bool pinyin;     /* words in Han characters count in pinyin too */
+	bool initials;   /* and by the first letters of its syllables */
 	bool has_pattern;
 	bool has_except;      /* a hit inside one of these words does not count */
 	uint32_t near_within; /* counts only if one of the words is that near, in characters; 0: no such condition */
@@ -48,6 +51,35 @@ struct rule {
 	uint32_t all_within;  /* in so many characters */
 	const struct slice *examples_hit, *examples_miss; /* texts that the author says it finds, or must not find */
 	size_t hit_count, miss_count;
+};
+
+/* What a needle is to its rule. */
+enum role { ROLE_KEYWORD, ROLE_EXCEPT, ROLE_NEAR, ROLE_ALL, ROLE_COUNT };
+
+extern const char *const role_names[ROLE_COUNT]; /* "keyword", "except", "near", "all_of" */
+
+/* How a word is written there. */
+enum form { FORM_WRITTEN, FORM_PINYIN, FORM_SPACED, FORM_INITIALS, FORM_COUNT };
+
+extern const char *const form_names[FORM_COUNT]; /* "as written", "pinyin", "pinyin, spaced", "initials" */
+
+/* A pack of the policy. Strings live as long as the ruleset. */
+struct pack {
+	const char *name, *version, *file; /* version: "": none; file: its name in the folder */
+	int64_t day;                       /* that its version names, seconds since 1970; 0: none */
+	size_t rules;
+};
+
+/* One word of a policy, if they were kept. */
+struct policy_word {
+	const struct rule *rule;
+	struct slice text; /* as written, or the form's */
+	enum role role;
+	enum form form;
+	uint32_t keyword; /* index within its rule and role */
+	uint8_t gap;
+	const char *file; /* where it stands */
+	uint32_t line, column;
 };
 
 struct ruleset;
@@ -67,6 +99,9 @@ void policy_report_free(struct policy_report *r);
  * report. A folder without packs is an error: an empty policy guards nothing. */
 int ruleset_load(struct ruleset **out, const char *dir, struct policy_report *report);
 
+/* The same, and keeps what its words say, for tools. */
+int ruleset_load_words(struct ruleset **out, const char *dir, struct policy_report *report);
+
 /* Shares; release with ruleset_put. */
 struct ruleset *ruleset_get(struct ruleset *r);
 void ruleset_put(struct ruleset **at);
@@ -80,6 +115,10 @@ size_t ruleset_patterns(const struct ruleset *r);
 size_t ruleset_rules(const struct ruleset *r);
 const struct rule *ruleset_rule_at(const struct ruleset *r, size_t i);
 size_t ruleset_packs(const struct ruleset *r);
+const struct pack *ruleset_pack_at(const struct ruleset *r, size_t i);
+/* The word behind a needle id; needles are numbered from 0. False: there is none, or words were not kept. */
+bool ruleset_word(const struct ruleset *r, size_t needle, struct policy_word *out);
+size_t ruleset_needles(const struct ruleset *r);
 /* Does any rule ask for it? */
 bool ruleset_acts(const struct ruleset *r, enum action action);
 

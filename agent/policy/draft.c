@@ -139,7 +139,9 @@ void draft_needle(struct draft *d, enum role role, enum form form, const char *w
 		return;
 	}
 	n.id = (uint32_t)(d->rule_count - 1);
-	d->origins[d->keyword_count] = (struct origin){ file, (uint32_t)at.line, (uint32_t)at.column };
+	d->origins[d->keyword_count] = (struct origin){ file, (uint32_t)at.line,
+		                                        (uint16_t)(at.column < UINT16_MAX ? at.column : UINT16_MAX),
+		                                        d->risk };
 	d->meanings[d->keyword_count] = (struct meaning){ n.id, (uint32_t)r->words[role], role, form };
 	d->keywords[d->keyword_count++] = n;
 	r->count++;

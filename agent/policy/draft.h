@@ -28,7 +28,8 @@ struct meaning {
 /* Where a keyword stands. */
 struct origin {
 	const char *file;
-	uint32_t line, column;
+	uint32_t line;
+	uint16_t column, risk; /* risk: number that its list gives it; 0: it has those of its rule */
 };
 
 /* A pattern as it was written. */
@@ -67,6 +68,7 @@ struct draft {
 	struct meaning *meanings; /* owned; of each keyword */
 	struct origin *origins;   /* owned; of each keyword */
 	size_t keyword_count, keyword_room, meaning_room, origin_room;
+	uint16_t risk;               /* of the keywords that are added now */
 	struct category *categories; /* owned */
 	size_t category_count, category_room;
 	struct pack *pack_list; /* owned */

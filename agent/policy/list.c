@@ -216,8 +216,11 @@ static void add_row(struct draft *d, const char *who, const char *name, struct m
 		               keyword >= row->count ? "keyword" : "risk");
 	else if (!taxonomy_find(row->at[risk], &known, &number))
 		report_mistake(d->report, name, at, "%s: unknown risk '%s'", who, report_quote(row->at[risk], quoted));
-	else if (has_risk(rule, known))
+	else if (has_risk(rule, known)) {
+		d->risk = number;
 		draft_keyword(d, ROLE_KEYWORD, who, name, at, row->at[keyword]);
+		d->risk = 0;
+	}
 }
 
 static void read_csv(struct draft *d, const char *who, const char *name, struct slice bytes)

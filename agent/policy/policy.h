@@ -126,6 +126,37 @@ bool ruleset_acts(const struct ruleset *r, enum action action);
 /* SHA-256 over what the packs and lists say; the same policy gives the same digest. */
 const uint8_t *ruleset_digest(const struct ruleset *r);
 
+/* ---- what the words of a policy do to each other (inspect.c) ---- */
+
+#define POLICY_RISKS        31
+#define POLICY_KEYWORDS_ALL 10000 /* fewest in all that the standard asks for, over those risks that have a fewest */
+
+/* A risk of GB/T 45654-2025, appendix A, and what the policy has for it. */
+struct risk_count {
+	const char *clause, *zh, *en;
+	uint16_t number;
+	size_t keywords, least; /* least: that the standard asks for; 0: none */
+};
+
+struct word_counts {
+	struct risk_count risks[POLICY_RISKS];
+	size_t total;  /* keywords of risks that have a least */
+	size_t unread; /* words that have no pinyin although their rule asks for it */
+	size_t brief;  /* first letters of pinyin that are fewer than three: they will be found in harmless text */
+};
+
+/* Told that `other` is found in the text of `word`, by needle id; `whole`: it takes all of it. Both are keywords as
+ * they are written; or `other` is an exception of the same rule that takes the whole keyword, which then never counts.
+ * What is the same is told once, of the later word. */
+typedef void words_seen(void *to, size_t word, size_t other, bool whole);
+
+/* Reads the words of a policy that has kept them. Of words that are the same one counts for a risk; rules that are not
+ * in force at `now` do not count. -EINVAL: words were not kept; -ENOMEM. */
+int ruleset_inspect(const struct ruleset *r, int64_t now, struct word_counts *out, words_seen *seen, void *to);
+
+/* The longest word of the rule in that role, in characters as they fold. */
+size_t ruleset_longest(const struct ruleset *r, const struct rule *rule, enum role role);
+
 /* ---- signed packs (signature.c) ---- */
 
 #define PACK_SIGNATURE 64 /* bytes */

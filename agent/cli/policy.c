@@ -16,6 +16,8 @@ static const struct part {
 	const char *about;
 } parts[] = {
 	{ "check", policy_check_main, "every mistake, and what the policy holds and lacks" },
+	{ "show", policy_show_main, "rules, and why a text hits" },
+	{ "test", policy_test_main, "each rule's examples, and banks of texts" },
 	{ "reload", reload_main, "ask the daemon to take the policy in; a broken one is refused whole" },
 };
 

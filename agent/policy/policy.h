@@ -157,6 +157,17 @@ int ruleset_inspect(const struct ruleset *r, int64_t now, struct word_counts *ou
 /* The longest word of the rule in that role, in characters as they fold. */
 size_t ruleset_longest(const struct ruleset *r, const struct rule *rule, enum role role);
 
+/* ---- texts to try a policy on (bank.c) ---- */
+
+struct bank;
+
+/* One text a line; of a .csv the column that its first line names text, question, prompt or answer. Empty ones are left
+ * out. Errors: -EBADMSG (no such column, or no CSV), -EFBIG, -ENOMEM, -errno of the file system. */
+int bank_load(struct bank **out, const char *path);
+void bank_free(struct bank **at);
+size_t bank_count(const struct bank *b);
+struct slice bank_text(const struct bank *b, size_t i);
+
 /* ---- signed packs (signature.c) ---- */
 
 #define PACK_SIGNATURE 64 /* bytes */

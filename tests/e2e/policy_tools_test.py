@@ -96,4 +96,69 @@ ok('check: how much is held', hold['characters'] == 900 and hold['keywords'] == 
 ok('check: mistakes are 1, a missing text 2', ctl('policy', 'check', '-p', policy('bad', ['id: x'])).returncode == 1 and
    ctl('policy', 'check', '-p', p, '--hold', '/nonexistent').returncode == 2)
 
+# ---- test ----
+
+p = policy('test', (
+    'id: a, risk: A.1.d, action: block, keywords: [alpha], examples: {hit: [an alpha male, ＡＬＰＨＡ], miss: [alphabet]}',
+    'id: b, risk: A.1.d, action: flag, keywords: [beta], except: [beta test], examples: {hit: [beta], miss: [beta test]}'))
+result = ctl('policy', 'test', '-p', p)
+ok('test: examples that hold are 0', result.returncode == 0 and result.stdout == b'rules 2, examples 5, wrong 0\n', result)
+wrong = policy('wrong', ('id: a, risk: A.1.d, action: block, keywords: [alpha], examples: {hit: [alphabet], miss: [alpha, gamma]}',))
+result = ctl('policy', 'test', '-p', wrong, '--json')
+said = json.loads(result.stdout)
+ok('test: examples that do not are 1, each named', result.returncode == 1 and said['examples'] == 3 and
+   [w['text'] for w in said['wrong']] == ['alphabet', 'alpha'] and said['wrong'][0]['rule'] == 'a', result)
+bank = write('/run/bank.txt', 'harmless\n' * 95 + 'alpha\n' * 5 + '\n' + 'beta\n' * 0)
+ok('test: 5 % of a bank refused are good', ctl('policy', 'test', '-p', p, '--bank', bank).returncode == 0)
+over = write('/run/over.csv', 'id,Question\n' + ''.join('%d,"harmless, beta"\n' % i for i in range(93)) + '9,the alpha\n' * 6)
+result = ctl('policy', 'test', '-p', p, '--bank', over, '--json')
+said = json.loads(result.stdout)['banks'][0]
+ok('test: 6 of 99 are not, and said which', result.returncode == 1 and said['refused'] == 6 and said['texts'] == 99 and
+   not said['good'] and len(said['wrong']) == 6 and said['wrong'][0] == {'number': 94, 'rule': 'a', 'text': 'the alpha'}, said)
+for n, good in ((95, True), (94, False)):
+    bank = write('/run/refuse.txt', 'alpha\n' * n + 'no\n' * (100 - n))
+    result = ctl('policy', 'test', '-p', p, '--refuse', bank)
+    ok('test: %d %% of what must be refused' % n, result.returncode == (0 if good else 1) and b'refused: %d.00 %%' % n in result.stdout, result)
+for n, good in ((90, True), (89, False)):
+    bank = write('/run/answers.txt', 'no\n' * n + 'alpha\n' * (100 - n))
+    ok('test: %d %% of answers pass' % n, ctl('policy', 'test', '-p', p, '--answers', bank).returncode == (0 if good else 1))
+ok('test: no bank, an empty one, no such column are 2', all(ctl('policy', 'test', '-p', p, '--bank', b).returncode == 2 for b in
+   ('/nonexistent', write('/run/empty.txt', '\n'), write('/run/no.csv', 'a,b\n1,2\n'))))
+ok('test: the shipped packs do what their authors say', ctl('policy', 'test', '-p', os.path.join(TOP, 'packaging/policy.d')).returncode == 0)
+
+# ---- show ----
+
+p = policy('show', (
+    'id: a, risk: A.1.d, action: block, gap: 1, keywords: [毒物], near: {words: [配方], within: 4}',
+    'id: b, risk: A.1.d, action: flag, keywords: [beta], except: [beta test]',
+    'id: c, risk: A.1.d, action: block, pinyin: true, keywords: [引信]',
+    'id: d, risk: A.1.d, action: block, keywords: [only], services: [kitchen]',
+    'id: e, risk: A.1.d, action: block, all_of: {words: [fuse, powder], within: 12}',
+    "id: f, risk: A.4.f, action: redact, pattern: 'ORD-[0-9]{6}'"))
+result = ctl('policy', 'show', '-p', p)
+ok('show: rules and digest', result.returncode == 0 and b'c  block  A.1.d  keywords 1  pinyin' in result.stdout and
+   b'rules 6, keywords 4, patterns 1\ndigest ' in result.stdout, result)
+
+
+def explained(text, *args):
+    result = ctl('policy', 'show', '-p', p, '--explain', '-', *args, stdin=text)
+    return result.returncode, result.stdout.decode()
+
+
+for name, text, status, parts in (
+        ('what folds to what', 'Ｂe\u200bTA', 0, ['0-3  Ｂ  ef bc a2  -> b', '4-7  \u200b  e2 80 8b  -> nothing', "0-9  Ｂe\u200bTA  keyword 'beta' of b", 'counts, flag']),
+        ('an exception', 'a beta test', 1, ["2-6  beta  keyword 'beta' of b", 'held back, inside the exception at 2-11']),
+        ('nothing near', '毒-物', 1, ["0-7  毒-物  keyword '毒物' of a", 'held back, none of its near words within 4']),
+        ('something near', '毒物的配方', 0, ["keyword '毒物' of a, a.yaml:4:", 'counts, block', "near '配方' of a"]),
+        ('a form', 'the yinxin', 0, ["4-10  yinxin  keyword 'yinxin', pinyin of c", 'counts, block']),
+        ('one of all words', 'a fuse', 1, ['e: held back, not all of its words are there']),
+        ('all words, too far apart', 'fuse' + ' ' * 20 + 'powder', 1, ['e: held back, its words are not near enough']),
+        ('all words', 'fuse powder', 0, ['0-11  fuse powder  all words of e: counts, block']),
+        ('a pattern', 'x ORD-123456', 0, ['2-12  ORD-123456  pattern of f: counts, redact']),
+        ('nothing', 'harmless', 1, [])):
+    got = explained(text)
+    ok('show --explain: ' + name, got[0] == status and all(part in got[1] for part in parts), got)
+got = explained('only', '--service', 'cellar'), explained('only', '--service', 'kitchen')
+ok('show --explain: a rule for another service', got[0][0] == 1 and 'not for this service' in got[0][1] and got[1][0] == 0, got)
+
 finish()

@@ -27,7 +27,7 @@ static const struct command commands[] = {
 	{ "services", services_main, "guarded services and their addresses" },
 	{ "events", events_main, "the record: -S -U -f -n -r -o FIELD=VALUE -D" },
 	{ "verify", verify_main, "is the record what was signed?  [-D DIR] [--key VKEY|FILE]" },
-	{ "policy", policy_main, "check | reload" },
+	{ "policy", policy_main, "check | test | show | reload" },
 	{ "scan", scan_main, "find what the policy forbids in files or standard input" },
 	{ "replay", replay_main, "send raw HTTP bytes through the daemon's own path, without a network" },
 	{ "model", model_main, "classifiers: train | eval | show | explain" },

@@ -100,14 +100,38 @@ static unsigned digits(const uint8_t *at, size_t n)
 	return v;
 }
 
+static bool is_day(unsigned year, unsigned month, unsigned day)
+{
+	static const uint8_t days[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+
+	return year >= 1971 && year <= 9999 && month >= 1 && month <= 12 && day >= 1 && day <= days[month - 1] &&
+	       (month != 2 || day != 29 || leap);
+}
+
+int64_t reader_day(struct slice version)
+{
+	static const uint8_t places[2][3] = { { 0, 5, 8 }, { 0, 4, 6 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		const uint8_t *at = version.at, *p = places[i];
+		unsigned year, month, day;
+
+		if (version.len < p[2] + 2u || (version.len > p[2] + 2u && at[p[2] + 2] >= '0' && at[p[2] + 2] <= '9'))
+			continue;
+		year = digits(at, 4), month = digits(at + p[1], 2), day = digits(at + p[2], 2);
+		if (is_day(year, month, day))
+			return days_of(year, month, day) * 86400;
+	}
+	return 0;
+}
+
 /* YYYY-MM-DD as seconds, the day's beginning in UTC; `otherwise` if the key is not there or wrong. */
 static int64_t date_of(const struct reader *r, const struct doc_node *map, const char *who, const char *key,
                        int64_t days_more, int64_t otherwise)
 {
-	static const uint8_t days[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
 	const struct doc_node *n = reader_value(r, map, key);
 	unsigned year = 0, month = 0, day = 0;
-	bool leap;
 
 	if (!n)
 		return otherwise;
@@ -116,9 +140,7 @@ static int64_t date_of(const struct reader *r, const struct doc_node *map, const
 		month = digits(n->text.at + 5, 2);
 		day = digits(n->text.at + 8, 2);
 	}
-	leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-	if (year < 1971 || year > 9999 || month < 1 || month > 12 || day < 1 || day > days[month - 1] ||
-	    (month == 2 && day == 29 && !leap)) {
+	if (!is_day(year, month, day)) {
 		MISTAKE(r, n->mark, "%s'%s' must be a date, YYYY-MM-DD", who, key);
 		return otherwise;
 	}
@@ -135,6 +157,23 @@ static void read_validity(const struct reader *r, const struct doc_node *map, co
 	v->until = date_of(r, map, who, "valid_until", 1, was.until);
 	if (v->from && v->until && v->from >= v->until)
 		MISTAKE(r, map->mark, "%s'valid_until' is before 'valid_from'", who);
+}
+
+/* ---- forms ---- */
+
+static void read_forms(const struct reader *r, const struct doc_node *map, const char *who, struct rule *rule)
+{
+	static const char *const names[] = { "false", "true", "initials" };
+	const struct doc_node *gap = reader_value(r, map, "gap"), *pinyin = reader_text(r, map, who, "pinyin", false);
+	size_t i = pinyin ? reader_choice(r, pinyin, who, "pinyin", names, ARRAY_LEN(names)) : 0;
+
+	if (gap)
+		rule->gap = (uint8_t)number_of(r, gap, who, "gap", SCAN_GAP_MAX);
+	rule->pinyin = i == 1 || i == 2;
+	rule->initials = i == 2;
+	if (reader_value(r, map, "pattern") && (gap || pinyin))
+		MISTAKE(r, (gap ? gap : pinyin)->mark, "%s'%s' is for keywords, not for a pattern", who,
+		        gap ? "gap" : "pinyin");
 }
 
 /* ---- patterns and conditions ---- */
@@ -294,6 +333,7 @@ void reader_conditions(const struct reader *r, const struct doc_node *map, const
 {
 	rule->rule.validity = r->validity;
 	read_validity(r, map, who, &rule->rule.validity);
+	read_forms(r, map, who, &rule->rule);
 	read_pattern(r, map, who, rule);
 	read_conditions(r, map, who, rule);
 	read_evidence(r, map, who, &rule->rule);

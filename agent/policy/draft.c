@@ -59,10 +59,14 @@ void draft_free(struct draft *d)
 	free(d->rules);
 	free(d->keywords);
 	free(d->meanings);
+	free(d->origins);
+	free(d->pack_list);
 	free(d->categories);
 	d->rules = NULL;
 	d->keywords = NULL;
 	d->meanings = NULL;
+	d->origins = NULL;
+	d->pack_list = NULL;
 	d->categories = NULL;
 }
 
@@ -81,18 +85,39 @@ bool draft_reserve(void **at, size_t *room, size_t count, size_t size)
 	return true;
 }
 
-static const char *const role_names[] = { "keyword", "except", "near", "all_of" };
+const char *const role_names[ROLE_COUNT] = { "keyword", "except", "near", "all_of" };
+const char *const form_names[FORM_COUNT] = { "as written", "pinyin", "pinyin, spaced", "initials" };
 
-void draft_keyword(struct draft *d, enum role role, const char *who, const char *file, struct mark at,
-                   struct slice text)
+static bool reserve_needle(struct draft *d)
 {
-	struct draft_rule *r = &d->rules[d->rule_count - 1];
-	const char *what = role_names[role];
-	char quoted[REPORT_QUOTE_MAX];
-	struct scan_look look;
-	enum scan_fault fault = scan_look(text, &look);
+	return draft_reserve((void **)&d->keywords, &d->keyword_room, d->keyword_count, sizeof(*d->keywords)) &&
+	       draft_reserve((void **)&d->meanings, &d->meaning_room, d->keyword_count, sizeof(*d->meanings)) &&
+	       draft_reserve((void **)&d->origins, &d->origin_room, d->keyword_count, sizeof(*d->origins));
+}
+
+/* What the rule asks of its words. An exception stands as it is written: noise in it would widen what passes. */
+static struct needle needle_of(const struct draft_rule *r, enum role role, struct slice text)
+{
 	bool edges = r->boundary != BOUNDARY_NONE;
 
+	return (struct needle){ text, 0, edges, edges, role == ROLE_EXCEPT ? 0 : r->rule.gap };
+}
+
+void draft_needle(struct draft *d, enum role role, enum form form, const char *who, const char *file, struct mark at,
+                  struct slice text)
+{
+	struct draft_rule *r = &d->rules[d->rule_count - 1];
+	const char *what = form ? form_names[form] : role_names[role];
+	char quoted[REPORT_QUOTE_MAX];
+	struct needle n = needle_of(r, role, text);
+	struct scan_look look = { 0 };
+	enum scan_fault fault = scan_look_needle(&n, &look);
+
+	/* A form is longer than its word: it takes what there is of the gap. */
+	while (form && fault == SCAN_TOO_WIDE && n.gap--)
+		fault = scan_look_needle(&n, &look);
+	if (form == FORM_SPACED && n.gap)
+		return; /* the gap skips the spaces */
 	if (fault == SCAN_NOT_UTF8) {
 		report_mistake(d->report, file, at, "%s: %s %s", who, what, scan_fault_text[fault]);
 		return;
@@ -109,16 +134,31 @@ void draft_keyword(struct draft *d, enum role role, const char *who, const char 
 		               who, what, report_quote(text, quoted), look.word_first ? "end" : "begin");
 		return;
 	}
-	if (!draft_reserve((void **)&d->keywords, &d->keyword_room, d->keyword_count, sizeof(*d->keywords)) ||
-	    !draft_reserve((void **)&d->meanings, &d->meaning_room, d->keyword_count, sizeof(*d->meanings))) {
+	if (!reserve_needle(d)) {
 		report_mistake(d->report, file, at, "%s: out of memory", who);
 		return;
 	}
-	d->meanings[d->keyword_count] =
-		(struct meaning){ (uint32_t)(d->rule_count - 1), (uint32_t)r->words[role], role };
-	d->keywords[d->keyword_count++] = (struct needle){ text, (uint32_t)(d->rule_count - 1), edges, edges };
-	r->words[role]++;
+	n.id = (uint32_t)(d->rule_count - 1);
+	d->origins[d->keyword_count] = (struct origin){ file, (uint32_t)at.line,
+		                                        (uint16_t)(at.column < UINT16_MAX ? at.column : UINT16_MAX),
+		                                        d->risk };
+	d->meanings[d->keyword_count] = (struct meaning){ n.id, (uint32_t)r->words[role], role, form };
+	d->keywords[d->keyword_count++] = n;
 	r->count++;
+}
+
+void draft_keyword(struct draft *d, enum role role, const char *who, const char *file, struct mark at,
+                   struct slice text)
+{
+	struct draft_rule *r = &d->rules[d->rule_count - 1];
+	size_t had = r->count;
+
+	draft_needle(d, role, FORM_WRITTEN, who, file, at, text);
+	if (r->count == had)
+		return;
+	if (role != ROLE_EXCEPT)
+		draft_forms(d, role, who, file, at, text);
+	r->words[role]++;
 	if (role == ROLE_KEYWORD)
 		r->rule.keywords++;
 }

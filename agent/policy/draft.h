@@ -19,12 +19,17 @@ enum boundary { BOUNDARY_AUTO, BOUNDARY_NONE, BOUNDARY_WORD, BOUNDARY_COUNT };
 
 extern const char *const boundary_names[BOUNDARY_COUNT];
 
-/* What a needle is to its rule. */
-enum role { ROLE_KEYWORD, ROLE_EXCEPT, ROLE_NEAR, ROLE_ALL };
-
 struct meaning {
-	uint32_t rule, index; /* index: of the keyword or word within its rule and role */
-	enum role role;
+	uint32_t rule, index; /* index: of the keyword or word within its rule and role, which its forms share */
+	enum role role : 8;
+	enum form form : 8;
+};
+
+/* Where a keyword stands. */
+struct origin {
+	const char *file;
+	uint32_t line;
+	uint16_t column, risk; /* risk: number that its list gives it; 0: it has those of its rule */
 };
 
 /* A pattern as it was written. */
@@ -41,8 +46,8 @@ struct draft_rule {
 	struct mark mark;
 	enum boundary boundary;
 	struct draft_pattern pattern;
-	size_t words[ROLE_ALL + 1]; /* so many needles in each role */
-	size_t first, count;        /* its needles */
+	size_t words[ROLE_COUNT]; /* so many in each role, forms not counted */
+	size_t first, count;      /* its needles */
 };
 
 /* A category of the operator's own. */
@@ -61,10 +66,13 @@ struct draft {
 	size_t rule_count, rule_room;
 	struct needle *keywords;  /* owned; id: index of the rule */
 	struct meaning *meanings; /* owned; of each keyword */
-	size_t keyword_count, keyword_room, meaning_room;
+	struct origin *origins;   /* owned; of each keyword */
+	size_t keyword_count, keyword_room, meaning_room, origin_room;
+	uint16_t risk;               /* of the keywords that are added now */
 	struct category *categories; /* owned */
 	size_t category_count, category_room;
-	size_t packs;
+	struct pack *pack_list; /* owned */
+	size_t packs, pack_room;
 };
 
 void draft_free(struct draft *d);
@@ -79,6 +87,13 @@ void draft_pack(struct draft *d, const char *file, struct slice bytes);
  * in `file`. */
 void draft_keyword(struct draft *d, enum role role, const char *who, const char *file, struct mark at,
                    struct slice text);
+
+/* Adds one needle to the last rule: a keyword or word as it is written, or in a form. `index`: of the word. */
+void draft_needle(struct draft *d, enum role role, enum form form, const char *who, const char *file, struct mark at,
+                  struct slice text);
+
+/* Adds the forms that the last rule asks for, of the word that was added last. `text` is fine. (forms.c) */
+void draft_forms(struct draft *d, enum role role, const char *who, const char *file, struct mark at, struct slice text);
 
 /* Adds a word list to the last rule; `at` is where `file` names `path`. */
 void draft_list(struct draft *d, const char *who, const char *file, struct mark at, struct slice path);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/own.h"
+#include "policy/csv.h"
 #include "policy/draft.h"
 #include "policy/taxonomy.h"
 
@@ -85,27 +86,11 @@ static char *inside(const char *dir, struct slice path, const char **why)
 	return TAKE(real);
 }
 
-static struct slice trim(struct slice s)
-{
-	while (s.len && (s.at[0] == ' ' || s.at[0] == '\t'))
-		s = slice_from(s, 1);
-	while (s.len && strchr(" \t\r", s.at[s.len - 1]) && s.at[s.len - 1])
-		s.len--;
-	return s;
-}
-
-static struct slice without_bom(struct slice bytes)
-{
-	static const uint8_t bom[] = { 0xef, 0xbb, 0xbf };
-
-	return bytes.len >= sizeof(bom) && !memcmp(bytes.at, bom, sizeof(bom)) ? slice_from(bytes, sizeof(bom)) : bytes;
-}
-
 static void read_lines(struct draft *d, const char *who, const char *name, struct slice bytes)
 {
 	struct mark at = { 1, 1 };
 
-	bytes = without_bom(bytes);
+	bytes = csv_without_bom(bytes);
 	for (; bytes.len; at.line++) {
 		const uint8_t *end = memchr(bytes.at, '\n', bytes.len);
 		struct slice line = { bytes.at, end ? (size_t)(end - bytes.at) : bytes.len };
@@ -115,83 +100,13 @@ static void read_lines(struct draft *d, const char *who, const char *name, struc
 			report_mistake(d->report, name, at, "%s: binary, not a word list", who);
 			return;
 		}
-		line = trim(line);
+		line = csv_trim(line);
 		if (line.len && line.at[0] != '#')
 			draft_keyword(d, ROLE_KEYWORD, who, name, at, line);
 	}
 }
 
 /* ---- CSV ---- */
-
-#define COLUMNS_MAX 64
-
-struct row {
-	struct slice at[COLUMNS_MAX];
-	size_t count, lines;
-};
-
-/* A field behind its first quote: doubled quotes become one, in memory of its own. */
-static bool quoted_field(struct arena *to, struct slice *bytes, struct slice *field, size_t *lines)
-{
-	uint8_t *out = arena_take(to, bytes->len + 1);
-	size_t n = 0, i = 0;
-
-	for (; out && i < bytes->len; i++) {
-		if (bytes->at[i] == '"' && (i + 1 == bytes->len || bytes->at[i + 1] != '"'))
-			break;
-		i += bytes->at[i] == '"';
-		*lines += bytes->at[i] == '\n';
-		out[n++] = bytes->at[i];
-	}
-	if (!out || i == bytes->len)
-		return false;
-	*bytes = slice_from(*bytes, i + 1);
-	*field = slice_of(out, n);
-	return true;
-}
-
-/* Takes one row, NULL or what is wrong with it. */
-static const char *read_row(struct arena *to, struct slice *bytes, struct row *row)
-{
-	row->count = 0;
-	row->lines = 1;
-	do {
-		struct slice field = { bytes->at, 0 };
-
-		if (row->count)
-			*bytes = slice_from(*bytes, 1);
-		if (row->count == COLUMNS_MAX)
-			return "too many columns";
-		if (bytes->len && bytes->at[0] == '"') {
-			*bytes = slice_from(*bytes, 1);
-			if (!quoted_field(to, bytes, &field, &row->lines))
-				return "a quote is not closed";
-		} else {
-			field.at = bytes->at;
-			while (field.len < bytes->len && bytes->at[field.len] != ',' && bytes->at[field.len] != '\n')
-				field.len++;
-			*bytes = slice_from(*bytes, field.len);
-		}
-		row->at[row->count++] = trim(field);
-		while (bytes->len && bytes->at[0] == '\r')
-			*bytes = slice_from(*bytes, 1);
-	} while (bytes->len && bytes->at[0] == ',');
-	if (!bytes->len)
-		return NULL;
-	if (bytes->at[0] != '\n')
-		return "something is behind a quoted field";
-	*bytes = slice_from(*bytes, 1);
-	return NULL;
-}
-
-static size_t column_of(const struct row *row, struct slice name)
-{
-	size_t i = 0;
-
-	while (i < row->count && !slice_is_nocase(row->at[i], name))
-		i++;
-	return i;
-}
 
 static bool has_risk(const struct rule *rule, struct slice name)
 {
@@ -216,8 +131,11 @@ static void add_row(struct draft *d, const char *who, const char *name, struct m
 		               keyword >= row->count ? "keyword" : "risk");
 	else if (!taxonomy_find(row->at[risk], &known, &number))
 		report_mistake(d->report, name, at, "%s: unknown risk '%s'", who, report_quote(row->at[risk], quoted));
-	else if (has_risk(rule, known))
+	else if (has_risk(rule, known)) {
+		d->risk = number;
 		draft_keyword(d, ROLE_KEYWORD, who, name, at, row->at[keyword]);
+		d->risk = 0;
+	}
 }
 
 static void read_csv(struct draft *d, const char *who, const char *name, struct slice bytes)
@@ -226,13 +144,13 @@ static void read_csv(struct draft *d, const char *who, const char *name, struct 
 	struct mark at = { 1, 1 };
 	struct row row;
 
-	bytes = without_bom(bytes);
+	bytes = csv_without_bom(bytes);
 	if (memchr(bytes.at, 0, bytes.len)) {
 		report_mistake(d->report, name, at, "%s: binary, not a word list", who);
 		return;
 	}
 	for (bool first = true; bytes.len; first = false, at.line += row.lines) {
-		const char *why = read_row(&d->texts, &bytes, &row);
+		const char *why = csv_row(&d->texts, &bytes, &row);
 
 		if (why) {
 			report_mistake(d->report, name, at, "%s: %s", who, why);
@@ -242,8 +160,8 @@ static void read_csv(struct draft *d, const char *who, const char *name, struct 
 			add_row(d, who, name, at, &row, keyword, risk);
 			continue;
 		}
-		keyword = column_of(&row, SLICE("keyword"));
-		risk = column_of(&row, SLICE("risk"));
+		keyword = csv_column(&row, SLICE("keyword"));
+		risk = csv_column(&row, SLICE("risk"));
 		if (keyword < row.count && risk < row.count)
 			continue;
 		report_mistake(d->report, name, at,

@@ -20,6 +20,7 @@ enum standing { KEY_UNKNOWN, KEY_TAKEN, KEY_REMARK, KEY_LATER };
 struct key {
 	const char *name;
 	enum standing standing;
+	const char *why; /* KEY_LATER: the reason, if there is one to tell */
 };
 
 static const struct key pack_keys[] = {
@@ -30,16 +31,34 @@ static const struct key pack_keys[] = {
 };
 
 static const struct key rule_keys[] = {
-	{ "id", KEY_TAKEN },         { "risk", KEY_TAKEN },          { "action", KEY_TAKEN },
-	{ "keywords", KEY_TAKEN },   { "keywords_file", KEY_TAKEN }, { "boundary", KEY_TAKEN },
-	{ "note", KEY_REMARK },      { "description", KEY_REMARK },  { "except", KEY_TAKEN },
-	{ "near", KEY_TAKEN },       { "all_of", KEY_TAKEN },        { "pattern", KEY_TAKEN },
-	{ "max_length", KEY_TAKEN }, { "check", KEY_TAKEN },         { "evidence", KEY_TAKEN },
-	{ "examples", KEY_TAKEN },   { "valid_from", KEY_TAKEN },    { "valid_until", KEY_TAKEN },
-	{ "services", KEY_TAKEN },   { "models", KEY_TAKEN },        { "gap", KEY_LATER },
-	{ "redact", KEY_LATER },     { "shadow", KEY_LATER },        { "classifier", KEY_LATER },
-	{ "suspect", KEY_LATER },    { "fold", KEY_LATER },          { "pinyin", KEY_LATER },
-	{ "split", KEY_LATER },
+	{ "id", KEY_TAKEN },
+	{ "risk", KEY_TAKEN },
+	{ "action", KEY_TAKEN },
+	{ "keywords", KEY_TAKEN },
+	{ "keywords_file", KEY_TAKEN },
+	{ "boundary", KEY_TAKEN },
+	{ "note", KEY_REMARK },
+	{ "description", KEY_REMARK },
+	{ "except", KEY_TAKEN },
+	{ "near", KEY_TAKEN },
+	{ "all_of", KEY_TAKEN },
+	{ "pattern", KEY_TAKEN },
+	{ "max_length", KEY_TAKEN },
+	{ "check", KEY_TAKEN },
+	{ "evidence", KEY_TAKEN },
+	{ "examples", KEY_TAKEN },
+	{ "valid_from", KEY_TAKEN },
+	{ "valid_until", KEY_TAKEN },
+	{ "services", KEY_TAKEN },
+	{ "models", KEY_TAKEN },
+	{ "gap", KEY_TAKEN },
+	{ "redact", KEY_LATER },
+	{ "shadow", KEY_LATER },
+	{ "classifier", KEY_LATER },
+	{ "suspect", KEY_LATER },
+	{ "fold", KEY_LATER },
+	{ "pinyin", KEY_TAKEN },
+	{ "split", KEY_LATER, "no table of the parts of characters is free to use; write the parts as keywords" },
 };
 
 const struct doc_node *reader_value(const struct reader *r, const struct doc_node *map, const char *key)
@@ -59,15 +78,19 @@ static void check_keys(const struct reader *r, const struct doc_node *map, const
 	for (uint32_t k = map->first; k; k = r->doc->nodes[r->doc->nodes[k].next].next) {
 		const struct doc_node *key = &r->doc->nodes[k];
 		enum standing standing = KEY_UNKNOWN;
+		const char *why = NULL;
 
 		for (size_t i = 0; i < count; i++)
-			if (slice_is(key->text, slice_str(keys[i].name)))
+			if (slice_is(key->text, slice_str(keys[i].name))) {
 				standing = keys[i].standing;
+				why = keys[i].why;
+			}
 		report_quote(key->text, quoted);
 		if (standing == KEY_UNKNOWN)
 			MISTAKE(r, key->mark, "%sunknown key '%s'", who, quoted);
 		else if (standing == KEY_LATER)
-			MISTAKE(r, key->mark, "%s'%s' is not supported by this version", who, quoted);
+			MISTAKE(r, key->mark, "%s'%s' is not supported by this version%s%s", who, quoted,
+			        why ? ": " : "", why ? why : "");
 		else if (standing == KEY_REMARK && r->doc->nodes[key->next].kind != DOC_TEXT)
 			MISTAKE(r, r->doc->nodes[key->next].mark, "%s'%s' must be text", who, quoted);
 	}
@@ -297,7 +320,8 @@ static void read_rule(const struct reader *r, const struct doc_node *map, size_t
 static void read_pack(struct reader *r)
 {
 	const struct doc_node *root = &r->doc->nodes[1], *rules, *version;
-	size_t number = 0;
+	size_t number = 0, had = r->draft->rule_count;
+	struct draft *d = r->draft;
 
 	if (root->kind != DOC_MAP) {
 		MISTAKE(r, root->mark, "a pack must be a mapping");
@@ -318,7 +342,12 @@ static void read_pack(struct reader *r)
 	else
 		for (const struct doc_node *i = reader_node(r, rules->first); i; i = reader_node(r, i->next))
 			read_rule(r, i, ++number);
-	r->draft->packs++;
+	if (!draft_reserve((void **)&d->pack_list, &d->pack_room, d->packs, sizeof(*d->pack_list))) {
+		MISTAKE(r, root->mark, "out of memory");
+		return;
+	}
+	d->pack_list[d->packs++] = (struct pack){ r->pack, r->version, arena_copy(&d->kept, slice_str(r->file)),
+		                                  version ? reader_day(version->text) : 0, d->rule_count - had };
 }
 
 void draft_pack(struct draft *d, const char *file, struct slice bytes)

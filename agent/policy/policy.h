@@ -45,6 +45,9 @@ struct rule {
 	enum evidence evidence;
 	struct validity validity;
 	size_t keywords; /* how many */
+	uint8_t gap;     /* so many characters of noise may stand between two of a word */
+	bool pinyin;     /* words in Han characters count in pinyin too */
+	bool initials;   /* and by the first letters of its syllables */
 	bool has_pattern;
 	bool has_except;      /* a hit inside one of these words does not count */
 	uint32_t near_within; /* counts only if one of the words is that near, in characters; 0: no such condition */
@@ -52,6 +55,35 @@ struct rule {
 	uint32_t all_within;  /* in so many characters */
 	const struct slice *examples_hit, *examples_miss; /* texts that the author says it finds, or must not find */
 	size_t hit_count, miss_count;
+};
+
+/* What a needle is to its rule. */
+enum role { ROLE_KEYWORD, ROLE_EXCEPT, ROLE_NEAR, ROLE_ALL, ROLE_COUNT };
+
+extern const char *const role_names[ROLE_COUNT]; /* "keyword", "except", "near", "all_of" */
+
+/* How a word is written there. */
+enum form { FORM_WRITTEN, FORM_PINYIN, FORM_SPACED, FORM_INITIALS, FORM_COUNT };
+
+extern const char *const form_names[FORM_COUNT]; /* "as written", "pinyin", "pinyin, spaced", "initials" */
+
+/* A pack of the policy. Strings live as long as the ruleset. */
+struct pack {
+	const char *name, *version, *file; /* version: "": none; file: its name in the folder */
+	int64_t day;                       /* that its version names, seconds since 1970; 0: none */
+	size_t rules;
+};
+
+/* One word of a policy, if they were kept. */
+struct policy_word {
+	const struct rule *rule;
+	struct slice text; /* as written, or the form's */
+	enum role role;
+	enum form form;
+	uint32_t keyword; /* index within its rule and role */
+	uint8_t gap;
+	const char *file; /* where it stands */
+	uint32_t line, column;
 };
 
 struct ruleset;
@@ -71,6 +103,9 @@ void policy_report_free(struct policy_report *r);
  * report. A folder without packs is an error: an empty policy guards nothing. */
 int ruleset_load(struct ruleset **out, const char *dir, struct policy_report *report);
 
+/* The same, and keeps what its words say, for tools. */
+int ruleset_load_words(struct ruleset **out, const char *dir, struct policy_report *report);
+
 /* Shares; release with ruleset_put. */
 struct ruleset *ruleset_get(struct ruleset *r);
 void ruleset_put(struct ruleset **at);
@@ -84,12 +119,58 @@ size_t ruleset_patterns(const struct ruleset *r);
 size_t ruleset_rules(const struct ruleset *r);
 const struct rule *ruleset_rule_at(const struct ruleset *r, size_t i);
 size_t ruleset_packs(const struct ruleset *r);
+const struct pack *ruleset_pack_at(const struct ruleset *r, size_t i);
+/* The word behind a needle id; needles are numbered from 0. False: there is none, or words were not kept. */
+bool ruleset_word(const struct ruleset *r, size_t needle, struct policy_word *out);
+size_t ruleset_needles(const struct ruleset *r);
 /* Does any rule ask for it? */
 bool ruleset_acts(const struct ruleset *r, enum action action);
 
 #define RULESET_DIGEST 32
 /* SHA-256 over what the packs and lists say; the same policy gives the same digest. */
 const uint8_t *ruleset_digest(const struct ruleset *r);
+
+/* ---- what the words of a policy do to each other (inspect.c) ---- */
+
+#define POLICY_RISKS        31
+#define POLICY_KEYWORDS_ALL 10000 /* fewest in all that the standard asks for, over those risks that have a fewest */
+
+/* A risk of GB/T 45654-2025, appendix A, and what the policy has for it. */
+struct risk_count {
+	const char *clause, *zh, *en;
+	uint16_t number;
+	size_t keywords, least; /* least: that the standard asks for; 0: none */
+};
+
+struct word_counts {
+	struct risk_count risks[POLICY_RISKS];
+	size_t total;  /* keywords of risks that have a least */
+	size_t unread; /* words that have no pinyin although their rule asks for it */
+	size_t brief;  /* first letters of pinyin that are fewer than three: they will be found in harmless text */
+};
+
+/* Told that `other` is found in the text of `word`, by needle id; `whole`: it takes all of it. Both are keywords as
+ * they are written; or `other` is an exception of the same rule that takes the whole keyword, which then never counts.
+ * What is the same is told once, of the later word. */
+typedef void words_seen(void *to, size_t word, size_t other, bool whole);
+
+/* Reads the words of a policy that has kept them. Of words that are the same one counts for a risk; rules that are not
+ * in force at `now` do not count. -EINVAL: words were not kept; -ENOMEM. */
+int ruleset_inspect(const struct ruleset *r, int64_t now, struct word_counts *out, words_seen *seen, void *to);
+
+/* The longest word of the rule in that role, in characters as they fold. */
+size_t ruleset_longest(const struct ruleset *r, const struct rule *rule, enum role role);
+
+/* ---- texts to try a policy on (bank.c) ---- */
+
+struct bank;
+
+/* One text a line; of a .csv the column that its first line names text, question, prompt or answer. Empty ones are left
+ * out. Errors: -EBADMSG (no such column, or no CSV), -EFBIG, -ENOMEM, -errno of the file system. */
+int bank_load(struct bank **out, const char *path);
+void bank_free(struct bank **at);
+size_t bank_count(const struct bank *b);
+struct slice bank_text(const struct bank *b, size_t i);
 
 /* ---- signed packs (signature.c) ---- */
 

@@ -22,7 +22,11 @@ static void ruleset_free(struct ruleset **at)
 	free(r->rules);
 	free(r->meanings);
 	free(r->pattern_rule);
+	free(r->pack_list);
+	free(r->words);
+	free(r->origins);
 	arena_free(&r->strings);
+	arena_free(&r->texts);
 	free(r);
 	*at = NULL;
 }
@@ -76,10 +80,10 @@ static bool put_rule(EVP_MD_CTX *c, const struct draft *d, const struct draft_ru
 	       put_text(c, r->pattern.text) && put_number(c, r->pattern.max_length) &&
 	       put_text(c, slice_str(r->pattern.check ? check_name(r->pattern.check) : "")) &&
 	       put_number(c, rule->near_within) && put_number(c, rule->all_within);
-	fine = fine && put_number(c, r->count);
+	fine = fine && put_number(c, rule->gap) && put_number(c, r->count);
 	for (size_t i = 0; i < r->count; i++)
 		fine = fine && put_number(c, d->meanings[r->first + i].role) &&
-		       put_text(c, d->keywords[r->first + i].text);
+		       put_number(c, d->meanings[r->first + i].form) && put_text(c, d->keywords[r->first + i].text);
 	return fine;
 }
 
@@ -87,7 +91,7 @@ static bool put_rule(EVP_MD_CTX *c, const struct draft *d, const struct draft_ru
 static int digest(const struct draft *d, uint8_t out[RULESET_DIGEST])
 {
 	owned(digest_free) EVP_MD_CTX *c = EVP_MD_CTX_new();
-	bool fine = c && EVP_DigestInit_ex(c, EVP_sha256(), NULL) && put_text(c, SLICE("sluice policy 2"));
+	bool fine = c && EVP_DigestInit_ex(c, EVP_sha256(), NULL) && put_text(c, SLICE("sluice policy 3"));
 
 	for (size_t i = 0; i < d->rule_count; i++)
 		fine = fine && put_rule(c, d, &d->rules[i]);
@@ -180,6 +184,8 @@ static int number_needles(struct ruleset *r, struct draft *d)
 	r->meanings = TAKE(d->meanings);
 	r->rule_count = d->rule_count;
 	r->packs = d->packs;
+	r->pack_list = TAKE(d->pack_list);
+	r->needles = d->keyword_count;
 	return 0;
 }
 
@@ -230,7 +236,7 @@ static int compile_patterns(struct ruleset *r, const struct draft *d)
 	return error;
 }
 
-static int compile(struct ruleset **out, struct draft *d)
+static int compile(struct ruleset **out, struct draft *d, bool keep)
 {
 	owned(ruleset_free) struct ruleset *r = calloc(1, sizeof(*r));
 	enum scan_fault fault = SCAN_FINE;
@@ -258,6 +264,12 @@ static int compile(struct ruleset **out, struct draft *d)
 		return error;
 	r->strings = d->kept;
 	d->kept = (struct arena){ 0 };
+	if (keep) {
+		r->words = TAKE(d->keywords);
+		r->origins = TAKE(d->origins);
+		r->texts = d->texts;
+		d->texts = (struct arena){ 0 };
+	}
 	atomic_init(&r->refs, 1);
 	*out = TAKE(r);
 	return 0;
@@ -311,7 +323,7 @@ static int read_pack_file(struct draft *d, const char *name)
 	return 0;
 }
 
-int ruleset_load(struct ruleset **out, const char *dir, struct policy_report *report)
+static int load(struct ruleset **out, const char *dir, struct policy_report *report, bool keep)
 {
 	owned(draft_free) struct draft d = { .report = report, .dir = dir };
 	owned(listing_free) struct listing l = { 0 };
@@ -336,7 +348,17 @@ int ruleset_load(struct ruleset **out, const char *dir, struct policy_report *re
 	find_categories(&d);
 	if (error)
 		return error;
-	return report->errors ? -EINVAL : compile(out, &d);
+	return report->errors ? -EINVAL : compile(out, &d, keep);
+}
+
+int ruleset_load(struct ruleset **out, const char *dir, struct policy_report *report)
+{
+	return load(out, dir, report, false);
+}
+
+int ruleset_load_words(struct ruleset **out, const char *dir, struct policy_report *report)
+{
+	return load(out, dir, report, true);
 }
 
 /* ---- reading ---- */
@@ -389,6 +411,35 @@ const struct rule *ruleset_rule_at(const struct ruleset *r, size_t i)
 size_t ruleset_packs(const struct ruleset *r)
 {
 	return r->packs;
+}
+
+const struct pack *ruleset_pack_at(const struct ruleset *r, size_t i)
+{
+	return &r->pack_list[i];
+}
+
+size_t ruleset_needles(const struct ruleset *r)
+{
+	return r->needles;
+}
+
+bool ruleset_word(const struct ruleset *r, size_t needle, struct policy_word *out)
+{
+	const struct meaning *is;
+
+	if (!r->words || needle >= r->needles)
+		return false;
+	is = &r->meanings[needle];
+	*out = (struct policy_word){ &r->rules[is->rule],
+		                     r->words[needle].text,
+		                     is->role,
+		                     is->form,
+		                     is->index,
+		                     r->words[needle].gap,
+		                     r->origins[needle].file,
+		                     r->origins[needle].line,
+		                     r->origins[needle].column };
+	return true;
 }
 
 bool ruleset_acts(const struct ruleset *r, enum action action)

@@ -14,10 +14,15 @@ struct ruleset {
 	struct rule *rules;              /* owned, as all below; in order of id */
 	struct meaning *meanings;        /* of each needle */
 	uint32_t *pattern_rule;          /* of each pattern: its rule */
-	size_t rule_count, packs;
+	struct pack *pack_list;
+	size_t rule_count, packs, needles;
 	bool locates; /* some rule needs the bytes of its hits */
 	bool waits;   /* some rule has conditions */
 	bool acts[ACTION_COUNT];
 	struct arena strings;
+	/* Only if words are kept: */
+	struct needle *words;
+	struct origin *origins;
+	struct arena texts;
 	uint8_t digest[RULESET_DIGEST];
 };

@@ -25,7 +25,7 @@ def ctl(*args, **how):
 for name, args in (('sluiced', ['--colour']), ('sluiced', ['extra']), ('sluiced', ['-c']), ('sluicectl', []),
                    ('sluicectl', ['--colour']), ('sluicectl', ['-c']), ('sluicectl', ['dance']), ('sluicectl', ['status', '--colour']),
                    ('sluicectl', ['status', 'extra']), ('sluicectl', ['services', 'extra']), ('sluicectl', ['policy']),
-                   ('sluicectl', ['policy', 'dance']), ('sluicectl', ['policy', 'check', '--colour']), ('sluicectl', ['policy', 'show']),
+                   ('sluicectl', ['policy', 'dance']), ('sluicectl', ['policy', 'check', '--colour']), ('sluicectl', ['policy', 'show', '--colour']),
                    ('sluicectl', ['scan', '--colour']), ('sluicectl', ['replay']), ('sluicectl', ['replay', '--request', REQ]),
                    ('sluicectl', ['replay', '--colour']), ('sluicectl', ['replay', '--cut', 'x', '--request', REQ, '--response', RES]),
                    ('sluicectl', ['events', '--colour']), ('sluicectl', ['top']), ('sluicectl', ['verify'])):

@@ -151,8 +151,7 @@ TEST(policy, shipped_selftest)
 
 TEST(policy, unsupported_keys_by_name)
 {
-	static const char *const keys[] = { "gap",     "redact", "shadow", "classifier",
-		                            "suspect", "fold",   "pinyin", "split" };
+	static const char *const keys[] = { "redact", "shadow", "classifier", "suspect", "fold" };
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
 		char pack[256], expected[256];
@@ -162,6 +161,9 @@ TEST(policy, unsupported_keys_by_name)
 		         keys[i]);
 		pack_bad(pack, expected);
 	}
+	pack_bad(RULE("    keywords: [abc]\n    split: 2\n"), "a.yaml:7:5: rule 'r1': 'split' is not supported by this "
+	                                                      "version: no table of the parts of characters is "
+	                                                      "free to use; write the parts as keywords\n");
 	pack_bad("pack: p\nclassifier: [x]\nrules: [{id: a, risk: A.1.d, action: flag, keywords: [x]}]\n",
 	         "a.yaml:2:1: 'classifier' is not supported by this version\n");
 }
@@ -270,9 +272,11 @@ TEST(policy, all_files_and_doubles)
 	owned(folder_remove) struct folder f = folder_make();
 
 	folder_text(&f, "a.yaml", RULE("    keywords: [abc]\n"));
-	folder_text(&f, "b.yaml", RULE("    keywords: [abc]\n    gap: 1\n"));
+	folder_text(&f, "b.yaml", RULE("    keywords: [abc]\n    split: 1\n"));
 	folder_text(&f, "c.yml", "x\n");
-	load_bad(&f, "b.yaml:7:5: rule 'r1': 'gap' is not supported by this version\n"
+	load_bad(&f, "b.yaml:7:5: rule 'r1': 'split' is not supported by this version: no table of the parts of "
+	             "characters is "
+	             "free to use; write the parts as keywords\n"
 	             "c.yml:1:1: a pack must be a mapping\n"
 	             "b.yaml:3:9: rule 'r1': the id is taken by the rule at a.yaml:3:9\n");
 }
@@ -339,6 +343,8 @@ TEST(policy, digest)
 	digest_of("a.yaml", RULE("    keywords: [abd]\n"), b);
 	cr_expect(memcmp(a, b, sizeof(a)));
 	digest_of("a.yaml", RULE("    keywords: [abc]\n    boundary: none\n"), b);
+	cr_expect(memcmp(a, b, sizeof(a)));
+	digest_of("a.yaml", RULE("    keywords: [abc]\n    gap: 1\n"), b);
 	cr_expect(memcmp(a, b, sizeof(a)));
 	digest_of("a.yaml", "pack: p\nversion: 2\nrules: [{action: block, risk: A.1 d, id: r1, keywords: [abc]}]", b);
 	cr_expect(memcmp(a, b, sizeof(a)));

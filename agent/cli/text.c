@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* text.c - words of a policy on a terminal and in JSON. */
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/own.h"
+#include "cli/policy.h"
+
+void cli_text(FILE *to, struct slice text, size_t most)
+{
+	size_t n = text.len;
+
+	if (most && n > most)
+		for (n = most; n && (text.at[n] & 0xc0) == 0x80;)
+			n--;
+	for (size_t i = 0; i < n; i++)
+		fputc(text.at[i] < 0x20 || text.at[i] == 0x7f ? '?' : text.at[i], to);
+	if (n < text.len)
+		fputs("...", to);
+}
+
+void cli_json_text(FILE *to, struct slice text)
+{
+	owned(own_free) char *copy = malloc(text.len + 1);
+
+	if (!copy) {
+		fputs("null", to);
+		return;
+	}
+	if (text.len)
+		memcpy(copy, text.at, text.len);
+	copy[text.len] = 0;
+	cli_json_string(to, copy);
+}
+
+void cli_hex(FILE *to, const uint8_t *bytes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		fprintf(to, "%02x", bytes[i]);
+}
+
+int cli_policy_words(struct ruleset **out, const char *dir, struct config **config, double *taken)
+{
+	owned(policy_report_free) struct policy_report report = {};
+	owned(config_free) struct config *c = NULL;
+	owned(own_free) char *mistakes = NULL;
+	struct timespec begin, end;
+	int err = 0;
+
+	if (!dir || cli_globals.config)
+		err = config_load(&c, cli_globals.config ? cli_globals.config : CONFIG_FILE, &mistakes);
+	if (err) {
+		fputs(mistakes ? mistakes : "out of memory\n", stderr);
+		if (!dir)
+			fputs("sluicectl: -p DIR names a policy without a configuration\n", stderr);
+		return -ENOENT;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	err = ruleset_load_words(out, dir ? dir : c->policy, &report);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	if (report.text)
+		fwrite(report.text, 1, report.len, stderr);
+	if (taken)
+		*taken = (double)(end.tv_sec - begin.tv_sec) * 1e3 + (double)(end.tv_nsec - begin.tv_nsec) / 1e6;
+	if (!err && config)
+		*config = TAKE(c);
+	return err;
+}

@@ -84,6 +84,33 @@ static enum stop look(const struct scanner *s, struct walk *w)
 	return w->took ? STOP_CAREFUL : STOP_CUT;
 }
 
+/* Takes ASCII by the rows as long as each character has a class and ends nothing. *node: where the walk is, as rows
+ * know it. Returns where it stopped. */
+static always_inline const uint8_t *run(const struct scanner *s, const uint8_t *p, const uint8_t *end, uint32_t *node,
+                                        bool in_word, bool *stop)
+{
+	const struct rows *r = &s->rows;
+	const uint8_t *from = p;
+	const uint32_t *next = r->next;
+	uint32_t at = *node, to;
+	uint8_t class;
+
+	*stop = false;
+	for (; p != end && (class = r->class[*p]) != ROWS_NO_CLASS; at = to, p++) {
+		if (likely(at < ROWS_LINK))
+			to = next[at + class];
+		else
+			to = rows_slow(r, &s->automaton, at, class,
+			               p == from ? in_word : r->letters >> r->class[p[-1]] & 1);
+		if (unlikely(to & ROWS_STOP)) {
+			*stop = true;
+			break;
+		}
+	}
+	*node = at;
+	return p;
+}
+
 /* Takes characters as long as each gives one symbol and ends nothing. STOP_CAREFUL: `entry` is not taken. */
 static always_inline enum stop walk(const struct scanner *s, struct walk *w, struct scan_state *st, const bool edges)
 {
@@ -91,14 +118,37 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, str
 	const struct node *nodes = a->nodes;
 	const uint64_t(*root)[2] = (const uint64_t(*)[2])a->root;
 	const uint8_t *p = w->p, *end = w->end;
-	uint32_t node = st->node, base = nodes[node].base, in_word = st->in_word, entry = w->entry;
-	uint64_t one = AT(st->one, nodes[st->one].base), symbols = st->symbols;
+	uint32_t at = st->at, node = NODE_ROOT, base = 0, last = st->last, in_word = st->in_word, entry = w->entry;
+	uint64_t one = 0, symbols = st->symbols;
 	enum stop why = STOP_END;
 	size_t took = w->took;
+	bool found = false; /* `node` and `one` are, not only `at` */
 
 	if (w->have)
 		goto have;
 	while (p < end) {
+		if (*p < 0x80) {
+			const uint8_t *from = p;
+			bool stop;
+
+			if (found)
+				at = ROWS_COLD | node;
+			p = run(s, p, end, &at, in_word, &stop);
+			if (p != from) {
+				last = TEXT_SYMBOL(s->table.low[p[-1]]);
+				in_word = s->table.low[p[-1]] >> 16 & 1;
+				symbols += (size_t)(p - from);
+				found = false;
+			}
+			if (stop) {
+				entry = s->table.low[*p];
+				took = 1;
+				why = STOP_CAREFUL;
+				break;
+			}
+			if (p == end)
+				break;
+		}
 		entry = next_entry(&s->table, p, end, &took);
 		if (unlikely(!took)) {
 			why = STOP_CUT;
@@ -108,6 +158,12 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, str
 		if (unlikely(entry & TEXT_SPECIAL)) {
 			why = STOP_CAREFUL;
 			break;
+		}
+		if (!found) {
+			node = rows_node(&s->rows, at);
+			base = nodes[node].base;
+			one = root[last][0];
+			found = true;
 		}
 		uint32_t symbol = TEXT_SYMBOL(entry), word = entry >> 16 & 1;
 		uint32_t to = (base & NODE_BASE) + symbol, one_to = (AT_BASE(one) & NODE_BASE) + symbol;
@@ -132,6 +188,7 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, str
 			}
 		}
 		one = first;
+		last = symbol;
 		node = next;
 		base = next_base;
 		symbols++;
@@ -141,8 +198,8 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, str
 	/* Still at hand if the first was not taken. */
 	*w = (struct walk){ p, end, w->have && why == STOP_CAREFUL && symbols == st->symbols, entry, took };
 	st->symbols = symbols;
-	st->node = node;
-	st->one = AT_SLOT(one);
+	st->at = found ? ROWS_COLD | node : at;
+	st->last = last;
 	st->in_word = (uint8_t)in_word;
 	return why;
 }
@@ -219,7 +276,7 @@ size_t scan_end(const struct scanner *s, struct scan_state *st, struct scan_hit 
 
 size_t scan_hold(const struct scanner *s, const struct scan_state *st)
 {
-	size_t hold = s->automaton.hold[st->node], more = st->apart ? s->automaton.hold[st->twin] : 0;
+	size_t hold = rows_hold(&s->rows, &s->automaton, st->at), more = st->apart ? s->automaton.hold[st->twin] : 0;
 
 	if (more > hold)
 		hold = more;

@@ -222,7 +222,8 @@ static int pack(struct scanner *s)
 	struct automaton *a = &s->automaton;
 	size_t low = FOLD_LOW * sizeof(*s->table.low), root = (a->symbols + 1) * sizeof(*a->root);
 	size_t nodes = a->slots * sizeof(*a->nodes), next = (s->rows.count << s->rows.shift) * sizeof(*s->rows.next),
-	       len = (low + root + nodes + next + 256 + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	       links = s->rows.link_count * sizeof(*s->rows.links),
+	       len = (low + root + nodes + next + links + 320 + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
 	uint8_t *at = aligned_alloc(HUGE_PAGE, len);
 
 	if (!at)
@@ -231,6 +232,7 @@ static int pack(struct scanner *s)
 	s->hot = at;
 	s->table.low = move(&at, s->table.low, low);
 	s->rows.next = move(&at, s->rows.next, next);
+	s->rows.links = move(&at, s->rows.links, links);
 	a->root = move(&at, a->root, root);
 	a->nodes = move(&at, a->nodes, nodes);
 	return 0;
@@ -366,6 +368,7 @@ void scanner_free(struct scanner **at)
 		(*at)->automaton.root = NULL;
 		(*at)->table.low = NULL;
 		(*at)->rows.next = NULL;
+		(*at)->rows.links = NULL;
 		free((*at)->hot);
 	}
 	automaton_free(&(*at)->automaton);

@@ -86,7 +86,7 @@ static void add_links(struct rows *r, const struct automaton *a, struct queue *q
 		ways_on(r, a, q, node, &class);
 		r->of[node] = ROWS_LINK | (uint32_t)r->link_count;
 		r->link_slot[r->link_count] = node;
-		r->links[r->link_count++] = (struct link){ 0, a->hold[node], (uint8_t)class };
+		r->links[r->link_count++] = (struct link){ 0, a->hold[node], (uint8_t) class };
 		node = child_of(r, a, node, class);
 	} while (!(a->nodes[node].base & (NODE_OUT | NODE_WAIT)) && ways_on(r, a, q, node, &class) == 1);
 	r->link_slot[r->link_count] = node;

@@ -90,6 +90,7 @@ static always_inline const uint8_t *run(const struct scanner *s, const uint8_t *
                                         bool in_word, bool *stop)
 {
 	const struct rows *r = &s->rows;
+	const struct link *links = r->links, *l = links;
 	const uint8_t *from = p;
 	const uint32_t *next = r->next;
 	uint32_t at = *node, to;
@@ -97,8 +98,12 @@ static always_inline const uint8_t *run(const struct scanner *s, const uint8_t *
 
 	*stop = false;
 	for (; p != end && (class = r->class[*p]) != ROWS_NO_CLASS; at = to, p++) {
+		while (at - ROWS_LINK < ROWS_LINK && (l = &links[at - ROWS_LINK])->class != class)
+			at = l->fail;
 		if (likely(at < ROWS_LINK))
 			to = next[at + class];
+		else if (at < ROWS_COLD)
+			to = likely(l[1].class != ROWS_NO_CLASS) ? at + 1 : l[1].fail;
 		else
 			to = rows_slow(r, &s->automaton, at, class,
 			               p == from ? in_word : r->letters >> r->class[p[-1]] & 1);

@@ -16,7 +16,7 @@ struct reach {
 
 struct scanner {
 	void *hot; /* owned: what every character reads, on huge pages; the automaton's nodes and roots, the table's
-	            * `low` and the moves of `rows` point into it */
+	            * `low` and the moves and links of `rows` point into it */
 	struct automaton automaton;
 	struct fold_table table;
 	struct rows rows;

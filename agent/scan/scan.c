@@ -69,6 +69,8 @@ struct walk {
 	bool have; /* `entry`, of `took` bytes at p and perhaps some before, is looked at first */
 	uint32_t entry;
 	size_t took;
+	const uint8_t *lanes; /* where lanes are tried next */
+	size_t alone;         /* bytes to go without them if they fail */
 };
 
 enum stop { STOP_END, STOP_CUT, STOP_CAREFUL };
@@ -84,27 +86,108 @@ static enum stop look(const struct scanner *s, struct walk *w)
 	return w->took ? STOP_CAREFUL : STOP_CUT;
 }
 
+/* Where a class leads by rows and links alone; ROWS_STOP if they do not know. */
+static always_inline uint32_t move_on(const struct rows *r, uint32_t at, uint8_t class)
+{
+	const struct link *l = r->links;
+
+	while (at - ROWS_LINK < ROWS_LINK && (l = &r->links[at - ROWS_LINK])->class != class)
+		at = l->fail;
+	if (likely(at < ROWS_LINK))
+		return r->next[at + class];
+	if (unlikely(at >= ROWS_COLD))
+		return ROWS_STOP;
+	return likely(l[1].class != ROWS_NO_CLASS) ? at + 1 : l[1].fail;
+}
+
+/* The same without a branch that nobody can predict. Where it leads may be behind the last link: that is not followed
+ * before the next character, and ROWS_STOP comes that much later. */
+static always_inline uint32_t glide(const struct rows *r, uint32_t at, uint8_t class)
+{
+	uint32_t linked = -(at / ROWS_LINK), same, row;
+	const struct link *l = &r->links[at & linked & ROWS_AT];
+
+	row = (at & ~linked) | (l->fail & linked);
+	if (unlikely(row >= ROWS_LINK))
+		return move_on(r, at, class);
+	same = linked & -(uint32_t)(l->class == class);
+	return (r->next[row + class] & ~same) | ((at + 1) & same);
+}
+
+/* Long ASCII is read in several lanes at once, because a walk waits for memory most of the time. All but the first lane
+ * begin at the root, which forgets what began before them: the walk of the lane before goes on into each until both are
+ * at the same place, from where on they are the same. */
+#define LANES  4
+#define LANE   512
+#define STRIDE (LANES * LANE)
+#define TRACE  64 /* places of a lane that are kept for that */
+
+/* Takes STRIDE bytes at p. False if anything but rows and links is asked for: nothing is taken then. */
+static bool run_lanes(const struct rows *r, const uint8_t *p, uint32_t *at, bool in_word)
+{
+	uint32_t place[LANES], trace[LANES][TRACE + 1], to;
+	uint8_t class = 0;
+
+	place[0] = *at & ROWS_COLD ? rows_at(r, *at & ROWS_AT, in_word) : *at;
+	for (size_t i = 1; i < LANES; i++) {
+		uint8_t before = r->class[p[i * LANE - 1]];
+
+		class |= before;
+		place[i] = rows_at(r, NODE_ROOT, r->letters >> (before & 63) & 1);
+	}
+	if (class == ROWS_NO_CLASS || place[0] >= ROWS_COLD)
+		return false;
+	for (size_t k = 0; k < LANE; k++) {
+#pragma GCC unroll 8
+		for (size_t i = 0; i < LANES; i++) {
+			uint8_t c = r->class[p[i * LANE + k]];
+
+			if (unlikely(c == ROWS_NO_CLASS))
+				return false;
+			place[i] = glide(r, place[i], c);
+			if (unlikely(place[i] >= ROWS_COLD))
+				return false;
+			trace[i][k < TRACE ? k : TRACE] = place[i];
+		}
+	}
+	for (size_t i = 0; i < LANES; i++) {
+		if (place[i] & ROWS_LINK && r->links[place[i] & ROWS_AT].class == ROWS_NO_CLASS)
+			place[i] = r->links[place[i] & ROWS_AT].fail;
+		if (place[i] >= ROWS_COLD)
+			return false;
+	}
+	to = place[0];
+	for (size_t i = 1; i < LANES; i++) {
+		size_t k = 0;
+
+		for (; k < LANE; k++) {
+			to = move_on(r, to, r->class[p[i * LANE + k]]);
+			if (to & ROWS_STOP)
+				return false;
+			if (k < TRACE && to == trace[i][k])
+				break;
+		}
+		if (k < LANE)
+			to = place[i];
+	}
+	*at = to;
+	return true;
+}
+
 /* Takes ASCII by the rows as long as each character has a class and ends nothing. *node: where the walk is, as rows
  * know it. Returns where it stopped. */
 static always_inline const uint8_t *run(const struct scanner *s, const uint8_t *p, const uint8_t *end, uint32_t *node,
                                         bool in_word, bool *stop)
 {
 	const struct rows *r = &s->rows;
-	const struct link *links = r->links, *l = links;
 	const uint8_t *from = p;
-	const uint32_t *next = r->next;
 	uint32_t at = *node, to;
 	uint8_t class;
 
 	*stop = false;
 	for (; p != end && (class = r->class[*p]) != ROWS_NO_CLASS; at = to, p++) {
-		while (at - ROWS_LINK < ROWS_LINK && (l = &links[at - ROWS_LINK])->class != class)
-			at = l->fail;
-		if (likely(at < ROWS_LINK))
-			to = next[at + class];
-		else if (at < ROWS_COLD)
-			to = likely(l[1].class != ROWS_NO_CLASS) ? at + 1 : l[1].fail;
-		else
+		to = move_on(r, at, class);
+		if (unlikely(to & ROWS_STOP))
 			to = rows_slow(r, &s->automaton, at, class,
 			               p == from ? in_word : r->letters >> r->class[p[-1]] & 1);
 		if (unlikely(to & ROWS_STOP)) {
@@ -138,7 +221,17 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, str
 
 			if (found)
 				at = ROWS_COLD | node;
-			p = run(s, p, end, &at, in_word, &stop);
+			stop = false;
+			if (end - p >= STRIDE && p >= w->lanes && run_lanes(&s->rows, p, &at, in_word)) {
+				p += STRIDE;
+				w->alone = STRIDE;
+			} else {
+				if (p >= w->lanes) {
+					w->lanes = (size_t)(end - p) < w->alone ? end : p + w->alone;
+					w->alone *= 2;
+				}
+				p = run(s, p, w->lanes, &at, in_word, &stop);
+			}
 			if (p != from) {
 				last = TEXT_SYMBOL(s->table.low[p[-1]]);
 				in_word = s->table.low[p[-1]] >> 16 & 1;
@@ -151,8 +244,8 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, str
 				why = STOP_CAREFUL;
 				break;
 			}
-			if (p == end)
-				break;
+			if (p == end || s->rows.class[*p] != ROWS_NO_CLASS)
+				continue;
 		}
 		entry = next_entry(&s->table, p, end, &took);
 		if (unlikely(!took)) {
@@ -201,7 +294,10 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, str
 		p += took;
 	}
 	/* Still at hand if the first was not taken. */
-	*w = (struct walk){ p, end, w->have && why == STOP_CAREFUL && symbols == st->symbols, entry, took };
+	w->p = p;
+	w->have = w->have && why == STOP_CAREFUL && symbols == st->symbols;
+	w->entry = entry;
+	w->took = took;
 	st->symbols = symbols;
 	st->at = found ? ROWS_COLD | node : at;
 	st->last = last;
@@ -212,7 +308,7 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, str
 static always_inline size_t feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
                                  struct scan_hit *hits, size_t most, const bool edges)
 {
-	struct walk w = { bytes.at, bytes.at + bytes.len, false, 0, 0 };
+	struct walk w = { .p = bytes.at, .end = bytes.at + bytes.len, .lanes = bytes.at, .alone = STRIDE };
 	struct sink k = { hits, most, .done = st->done };
 	const bool all = s->gapped.nodes;
 	uint8_t tail = st->tail_len;

@@ -152,6 +152,7 @@ static char **make_grams(const struct text *t, size_t count, size_t *lens)
 	return grams;
 }
 
+/* CPU time: others on the machine are no part of it. */
 static double now(void)
 {
 	struct timespec t;

@@ -150,6 +150,25 @@ static uint32_t step(const struct rows *r, const struct automaton *a, uint32_t n
 	return a->nodes[to].base & NODE_OUT ? ROWS_STOP : rows_at(r, to, word);
 }
 
+/* Nodes that no class leads on from go on as those they fail to: most of other scripts. */
+static void liken(struct rows *r, const struct automaton *a, const struct queue *q)
+{
+	for (uint32_t i = 1; i < a->slots; i++) {
+		uint32_t node = i;
+		unsigned class;
+
+		if (r->of[i] != (ROWS_COLD | i))
+			continue;
+		while (node != NODE_ROOT && r->of[node] == (ROWS_COLD | node) && !(a->nodes[node].base & NODE_WAIT) &&
+		       !ways_on(r, a, q, node, &class))
+			node = a->fail[node];
+		if (node == NODE_ROOT)
+			r->of[i] = ROWS_STOP;
+		else if (!(r->of[node] & ROWS_COLD))
+			r->of[i] = ROWS_STOP | r->of[node];
+	}
+}
+
 /* What nodes lead to, when all have their places. */
 static void fill(struct rows *r, const struct automaton *a, const bool *letter, unsigned classes)
 {
@@ -166,10 +185,8 @@ static void fill(struct rows *r, const struct automaton *a, const bool *letter, 
 
 		if (l->class == ROWS_NO_CLASS)
 			l->fail = a->nodes[node].base & NODE_OUT ? ROWS_STOP : rows_at(r, node, false);
-		else if (a->fail[node] == NODE_ROOT)
-			l->fail = rows_at(r, NODE_ROOT, ends_in_letter(r, a, node, letter, classes));
 		else
-			l->fail = rows_at(r, a->fail[node], false);
+			l->fail = rows_as(r, a->fail[node], ends_in_letter(r, a, node, letter, classes));
 	}
 }
 
@@ -182,7 +199,7 @@ uint32_t rows_slow(const struct rows *r, const struct automaton *a, uint32_t at,
 
 		if (at & ROWS_COLD) {
 			node = at & ROWS_AT;
-			at = rows_at(r, node, in_word);
+			at = rows_as(r, node, in_word);
 			if (at & ROWS_COLD)
 				return step(r, a, node, class, in_word);
 		} else if (l->class == class) {
@@ -222,11 +239,20 @@ int rows_build(struct rows *r, const struct automaton *a, const struct fold_tabl
 	for (uint32_t i = 0; i < a->slots; i++)
 		r->of[i] = ROWS_COLD | i;
 	add_nodes(r, a, &q);
+	r->worth = 2 * (r->count + r->link_count) >= a->states;
+	if (!r->worth) {
+		r->count = 2;
+		r->link_count = 0;
+		for (uint32_t i = 0; i < a->slots; i++)
+			r->of[i] = ROWS_COLD | i;
+	}
 	trim(&r->links, sizeof(*r->links), r->link_count);
 	trim(&r->link_slot, sizeof(*r->link_slot), r->link_count);
 	r->next = calloc(r->count << r->shift, sizeof(*r->next));
 	if (!r->next)
 		return -ENOMEM;
+	if (r->worth)
+		liken(r, a, &q);
 	fill(r, a, letter, q.classes);
 	return 0;
 }

@@ -34,11 +34,14 @@ struct rows {
 	uint64_t letters;              /* classes that are letters of a script that separates words */
 	uint32_t *next;                /* owned: by row and class; rows 0 and 1 are the root's, outside and in a word */
 	struct link *links;            /* owned */
-	uint32_t *of;                  /* owned: by slot, where the walk is then */
+	uint32_t *of;                  /* owned: by slot, where the walk is then; with ROWS_STOP it is nowhere but at
+	                                * the slot, and goes on as if it were here, or at the root if that is 0 */
 	uint32_t *row_slot;            /* owned: by row */
 	uint32_t *link_slot;           /* owned: by link */
 	unsigned shift;                /* a row is 1 << shift moves */
 	size_t count, link_count;
+	bool worth; /* most nodes are here; if not, going to and fro costs more than it saves, and there are only roots
+	             */
 };
 
 /* Fills *r for an automaton; letter[symbol] as for automaton_build(). 0 or -ENOMEM; the caller frees in each case. */
@@ -54,7 +57,17 @@ uint32_t rows_slow(const struct rows *r, const struct automaton *a, uint32_t at,
 /* Where the walk is when it is at a node. */
 static inline uint32_t rows_at(const struct rows *r, uint32_t node, bool in_word)
 {
-	return node == NODE_ROOT ? (uint32_t)in_word << r->shift : r->of[node];
+	uint32_t at = node == NODE_ROOT ? (uint32_t)in_word << r->shift : r->of[node];
+
+	return at & ROWS_STOP ? ROWS_COLD | node : at;
+}
+
+/* A place from which each class leads to where it leads from the node. */
+static inline uint32_t rows_as(const struct rows *r, uint32_t node, bool in_word)
+{
+	uint32_t at = node == NODE_ROOT ? ROWS_STOP : r->of[node];
+
+	return at == ROWS_STOP ? (uint32_t)in_word << r->shift : at & ~ROWS_STOP;
 }
 
 /* And back. */

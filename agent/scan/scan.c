@@ -128,7 +128,7 @@ static bool run_lanes(const struct rows *r, const uint8_t *p, uint32_t *at, bool
 	uint32_t place[LANES], trace[LANES][TRACE + 1], to;
 	uint8_t class = 0;
 
-	place[0] = *at & ROWS_COLD ? rows_at(r, *at & ROWS_AT, in_word) : *at;
+	place[0] = *at & ROWS_COLD ? rows_as(r, *at & ROWS_AT, in_word) : *at;
 	for (size_t i = 1; i < LANES; i++) {
 		uint8_t before = r->class[p[i * LANE - 1]];
 
@@ -199,44 +199,73 @@ static always_inline const uint8_t *run(const struct scanner *s, const uint8_t *
 	return p;
 }
 
+/* Takes ASCII, in lanes while there is enough of it. */
+static __attribute__((noinline)) const uint8_t *run_ascii(const struct scanner *s, struct walk *w, const uint8_t *p,
+                                                          uint32_t *at, bool in_word, bool *stop)
+{
+	*stop = false;
+	if (w->end - p >= STRIDE && p >= w->lanes && run_lanes(&s->rows, p, at, in_word)) {
+		w->alone = STRIDE;
+		return p + STRIDE;
+	}
+	if (p >= w->lanes) {
+		w->lanes = (size_t)(w->end - p) < w->alone ? w->end : p + w->alone;
+		w->alone *= 2;
+	}
+	return run(s, p, w->lanes, at, in_word, stop);
+}
+
+/* Whether it is worth while to go over to the rows: the way there and back costs as much as some characters. */
+static always_inline bool ascii_ahead(const uint8_t *p, const uint8_t *end)
+{
+	uint64_t next[2];
+
+	if (end - p < (ptrdiff_t)sizeof(next))
+		return false;
+	memcpy(next, p, sizeof(next));
+	return !((next[0] | next[1]) & 0x8080808080808080u);
+}
+
 /* Takes characters as long as each gives one symbol and ends nothing. STOP_CAREFUL: `entry` is not taken. */
-static always_inline enum stop walk(const struct scanner *s, struct walk *w, struct scan_state *st, const bool edges)
+static always_inline enum stop walk(const struct scanner *s, struct walk *w, struct scan_state *st, const bool edges,
+                                    const bool rows)
 {
 	const struct automaton *a = &s->automaton;
 	const struct node *nodes = a->nodes;
 	const uint64_t(*root)[2] = (const uint64_t(*)[2])a->root;
 	const uint8_t *p = w->p, *end = w->end;
-	uint32_t at = st->at, node = NODE_ROOT, base = 0, last = st->last, in_word = st->in_word, entry = w->entry;
-	uint64_t one = 0, symbols = st->symbols;
+	uint32_t at = st->at, node, base, last = st->last, in_word = st->in_word, entry = w->entry;
+	uint64_t one = root[last][0], symbols = st->symbols; /* `one`, `node` and `base` count if `at` is ROWS_COLD */
 	enum stop why = STOP_END;
 	size_t took = w->took;
-	bool found = false; /* `node` and `one` are, not only `at` */
+
+	/* A short piece may be all there is for now: it is not left to the slower way for good. */
+	if (rows && at >= ROWS_COLD && p < end && *p < 0x80)
+		at = rows_at(&s->rows, at & ROWS_AT, in_word);
+	if (!rows)
+		at |= ROWS_COLD; /* zero is the root for both */
+	node = at < ROWS_COLD ? NODE_ROOT : at & ROWS_AT;
+	base = nodes[node].base;
 
 	if (w->have)
 		goto have;
 	while (p < end) {
-		if (*p < 0x80) {
+		if (rows && *p < 0x80 && (at < ROWS_COLD || ascii_ahead(p, end))) {
 			const uint8_t *from = p;
+			uint32_t place = at < ROWS_COLD ? at : ROWS_COLD | node;
 			bool stop;
 
-			if (found)
-				at = ROWS_COLD | node;
-			stop = false;
-			if (end - p >= STRIDE && p >= w->lanes && run_lanes(&s->rows, p, &at, in_word)) {
-				p += STRIDE;
-				w->alone = STRIDE;
-			} else {
-				if (p >= w->lanes) {
-					w->lanes = (size_t)(end - p) < w->alone ? end : p + w->alone;
-					w->alone *= 2;
-				}
-				p = run(s, p, w->lanes, &at, in_word, &stop);
-			}
+			p = run_ascii(s, w, p, &place, in_word, &stop);
+			at = place;
 			if (p != from) {
 				last = TEXT_SYMBOL(s->table.low[p[-1]]);
 				in_word = s->table.low[p[-1]] >> 16 & 1;
 				symbols += (size_t)(p - from);
-				found = false;
+			}
+			if (at >= ROWS_COLD) {
+				node = at & ROWS_AT;
+				base = nodes[node].base;
+				one = root[last][0];
 			}
 			if (stop) {
 				entry = s->table.low[*p];
@@ -257,11 +286,11 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, str
 			why = STOP_CAREFUL;
 			break;
 		}
-		if (!found) {
+		if (rows && at < ROWS_COLD) {
 			node = rows_node(&s->rows, at);
 			base = nodes[node].base;
 			one = root[last][0];
-			found = true;
+			at = ROWS_COLD;
 		}
 		uint32_t symbol = TEXT_SYMBOL(entry), word = entry >> 16 & 1;
 		uint32_t to = (base & NODE_BASE) + symbol, one_to = (AT_BASE(one) & NODE_BASE) + symbol;
@@ -299,14 +328,14 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, str
 	w->entry = entry;
 	w->took = took;
 	st->symbols = symbols;
-	st->at = found ? ROWS_COLD | node : at;
+	st->at = at < ROWS_COLD ? at : ROWS_COLD | node;
 	st->last = last;
 	st->in_word = (uint8_t)in_word;
 	return why;
 }
 
 static always_inline size_t feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
-                                 struct scan_hit *hits, size_t most, const bool edges)
+                                 struct scan_hit *hits, size_t most, const bool edges, const bool rows)
 {
 	struct walk w = { .p = bytes.at, .end = bytes.at + bytes.len, .lanes = bytes.at, .alone = STRIDE };
 	struct sink k = { hits, most, .done = st->done };
@@ -327,7 +356,7 @@ static always_inline size_t feed(const struct scanner *s, struct scan_state *st,
 		w.have = true;
 		st->tail_len = 0;
 	}
-	while ((why = unlikely(all || st->apart) ? look(s, &w) : walk(s, &w, st, edges)) == STOP_CAREFUL) {
+	while ((why = unlikely(all || st->apart) ? look(s, &w) : walk(s, &w, st, edges, rows)) == STOP_CAREFUL) {
 		if (!step_character(s, &k, st, w.entry)) {
 			/* Only a character of which nothing was taken can have been begun before. */
 			if (w.have)
@@ -350,9 +379,11 @@ static always_inline size_t feed(const struct scanner *s, struct scan_state *st,
 size_t scan_feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
                  struct scan_hit *hits, size_t most)
 {
-	if (s->automaton.edges)
-		return feed(s, st, bytes, used, hits, most, true);
-	return feed(s, st, bytes, used, hits, most, false);
+	if (s->rows.worth)
+		return s->automaton.edges ? feed(s, st, bytes, used, hits, most, true, true)
+		                          : feed(s, st, bytes, used, hits, most, false, true);
+	return s->automaton.edges ? feed(s, st, bytes, used, hits, most, true, false)
+	                          : feed(s, st, bytes, used, hits, most, false, false);
 }
 
 size_t scan_end(const struct scanner *s, struct scan_state *st, struct scan_hit *hits, size_t most)

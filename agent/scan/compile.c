@@ -221,8 +221,9 @@ static int pack(struct scanner *s)
 {
 	struct automaton *a = &s->automaton;
 	size_t low = FOLD_LOW * sizeof(*s->table.low), root = (a->symbols + 1) * sizeof(*a->root);
-	size_t nodes = a->slots * sizeof(*a->nodes),
-	       len = (low + root + nodes + 192 + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	size_t nodes = a->slots * sizeof(*a->nodes), next = (s->rows.count << s->rows.shift) * sizeof(*s->rows.next),
+	       links = s->rows.link_count * sizeof(*s->rows.links),
+	       len = (low + root + nodes + next + links + 320 + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
 	uint8_t *at = aligned_alloc(HUGE_PAGE, len);
 
 	if (!at)
@@ -230,6 +231,8 @@ static int pack(struct scanner *s)
 	madvise(at, len, MADV_HUGEPAGE);
 	s->hot = at;
 	s->table.low = move(&at, s->table.low, low);
+	s->rows.next = move(&at, s->rows.next, next);
+	s->rows.links = move(&at, s->rows.links, links);
 	a->root = move(&at, a->root, root);
 	a->nodes = move(&at, a->nodes, nodes);
 	return 0;
@@ -307,6 +310,8 @@ static int build(struct compile *c, struct scanner *s)
 	error = automaton_build(&s->automaton, c->words, plain, pool, c->used_count, (uint16_t)c->number[FOLD_EDGE],
 	                        c->letter);
 	if (!error)
+		error = rows_build(&s->rows, &s->automaton, &s->table, c->letter);
+	if (!error)
 		error = build_gapped(c, s, c->words + plain, c->word_count - plain, pool);
 	return error ? error : pack(s);
 }
@@ -362,10 +367,13 @@ void scanner_free(struct scanner **at)
 		(*at)->automaton.nodes = NULL;
 		(*at)->automaton.root = NULL;
 		(*at)->table.low = NULL;
+		(*at)->rows.next = NULL;
+		(*at)->rows.links = NULL;
 		free((*at)->hot);
 	}
 	automaton_free(&(*at)->automaton);
 	automaton_free(&(*at)->gapped);
+	rows_free(&(*at)->rows);
 	free((*at)->own);
 	free((*at)->gaps);
 	free((*at)->reach);
@@ -388,6 +396,6 @@ void scanner_stats(const struct scanner *s, struct scanner_stats *out)
 		         (a->wait ? a->slots * sizeof(*a->wait) : 0) + (a->symbols + 1) * sizeof(*a->root) +
 		         a->output_count * sizeof(*a->outputs) + a->id_count * sizeof(*a->ids) +
 		         s->table.block_count * sizeof(*s->table.blocks) + fold_multi_count * sizeof(*s->table.multi) +
-		         FOLD_LOW * sizeof(*s->table.low),
+		         FOLD_LOW * sizeof(*s->table.low) + rows_bytes(&s->rows, a),
 	};
 }

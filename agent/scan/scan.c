@@ -69,6 +69,8 @@ struct walk {
 	bool have; /* `entry`, of `took` bytes at p and perhaps some before, is looked at first */
 	uint32_t entry;
 	size_t took;
+	const uint8_t *lanes; /* where lanes are tried next */
+	size_t alone;         /* bytes to go without them if they fail */
 };
 
 enum stop { STOP_END, STOP_CUT, STOP_CAREFUL };
@@ -84,21 +86,196 @@ static enum stop look(const struct scanner *s, struct walk *w)
 	return w->took ? STOP_CAREFUL : STOP_CUT;
 }
 
+/* Where a class leads by rows and links alone; ROWS_STOP if they do not know. */
+static always_inline uint32_t move_on(const struct rows *r, uint32_t at, uint8_t class)
+{
+	const struct link *l = r->links;
+
+	while (at - ROWS_LINK < ROWS_LINK && (l = &r->links[at - ROWS_LINK])->class != class)
+		at = l->fail;
+	if (likely(at < ROWS_LINK))
+		return r->next[at + class];
+	if (unlikely(at >= ROWS_COLD))
+		return ROWS_STOP;
+	return likely(l[1].class != ROWS_NO_CLASS) ? at + 1 : l[1].fail;
+}
+
+/* The same without a branch that nobody can predict. Where it leads may be behind the last link: that is not followed
+ * before the next character, and ROWS_STOP comes that much later. */
+static always_inline uint32_t glide(const struct rows *r, uint32_t at, uint8_t class)
+{
+	uint32_t linked = -(at / ROWS_LINK), same, row;
+	const struct link *l = &r->links[at & linked & ROWS_AT];
+
+	row = (at & ~linked) | (l->fail & linked);
+	if (unlikely(row >= ROWS_LINK))
+		return move_on(r, at, class);
+	same = linked & -(uint32_t)(l->class == class);
+	return (r->next[row + class] & ~same) | ((at + 1) & same);
+}
+
+/* Long ASCII is read in several lanes at once, because a walk waits for memory most of the time. All but the first lane
+ * begin at the root, which forgets what began before them: the walk of the lane before goes on into each until both are
+ * at the same place, from where on they are the same. */
+#define LANES  4
+#define LANE   512
+#define STRIDE (LANES * LANE)
+#define TRACE  64 /* places of a lane that are kept for that */
+
+/* Takes STRIDE bytes at p. False if anything but rows and links is asked for: nothing is taken then. */
+static bool run_lanes(const struct rows *r, const uint8_t *p, uint32_t *at, bool in_word)
+{
+	uint32_t place[LANES], trace[LANES][TRACE + 1], to;
+	uint8_t class = 0;
+
+	place[0] = *at & ROWS_COLD ? rows_as(r, *at & ROWS_AT, in_word) : *at;
+	for (size_t i = 1; i < LANES; i++) {
+		uint8_t before = r->class[p[i * LANE - 1]];
+
+		class |= before;
+		place[i] = rows_at(r, NODE_ROOT, r->letters >> (before & 63) & 1);
+	}
+	if (class == ROWS_NO_CLASS || place[0] >= ROWS_COLD)
+		return false;
+	for (size_t k = 0; k < LANE; k++) {
+#pragma GCC unroll 8
+		for (size_t i = 0; i < LANES; i++) {
+			uint8_t c = r->class[p[i * LANE + k]];
+
+			if (unlikely(c == ROWS_NO_CLASS))
+				return false;
+			place[i] = glide(r, place[i], c);
+			if (unlikely(place[i] >= ROWS_COLD))
+				return false;
+			trace[i][k < TRACE ? k : TRACE] = place[i];
+		}
+	}
+	for (size_t i = 0; i < LANES; i++) {
+		if (place[i] & ROWS_LINK && r->links[place[i] & ROWS_AT].class == ROWS_NO_CLASS)
+			place[i] = r->links[place[i] & ROWS_AT].fail;
+		if (place[i] >= ROWS_COLD)
+			return false;
+	}
+	to = place[0];
+	for (size_t i = 1; i < LANES; i++) {
+		size_t k = 0;
+
+		for (; k < LANE; k++) {
+			to = move_on(r, to, r->class[p[i * LANE + k]]);
+			if (to & ROWS_STOP)
+				return false;
+			if (k < TRACE && to == trace[i][k])
+				break;
+		}
+		if (k < LANE)
+			to = place[i];
+	}
+	*at = to;
+	return true;
+}
+
+/* Takes ASCII by the rows as long as each character has a class and ends nothing. *node: where the walk is, as rows
+ * know it. Returns where it stopped. */
+static always_inline const uint8_t *run(const struct scanner *s, const uint8_t *p, const uint8_t *end, uint32_t *node,
+                                        bool in_word, bool *stop)
+{
+	const struct rows *r = &s->rows;
+	const uint8_t *from = p;
+	uint32_t at = *node, to;
+	uint8_t class;
+
+	*stop = false;
+	for (; p != end && (class = r->class[*p]) != ROWS_NO_CLASS; at = to, p++) {
+		to = move_on(r, at, class);
+		if (unlikely(to & ROWS_STOP))
+			to = rows_slow(r, &s->automaton, at, class,
+			               p == from ? in_word : r->letters >> r->class[p[-1]] & 1);
+		if (unlikely(to & ROWS_STOP)) {
+			*stop = true;
+			break;
+		}
+	}
+	*node = at;
+	return p;
+}
+
+/* Takes ASCII, in lanes while there is enough of it. */
+static __attribute__((noinline)) const uint8_t *run_ascii(const struct scanner *s, struct walk *w, const uint8_t *p,
+                                                          uint32_t *at, bool in_word, bool *stop)
+{
+	*stop = false;
+	if (w->end - p >= STRIDE && p >= w->lanes && run_lanes(&s->rows, p, at, in_word)) {
+		w->alone = STRIDE;
+		return p + STRIDE;
+	}
+	if (p >= w->lanes) {
+		w->lanes = (size_t)(w->end - p) < w->alone ? w->end : p + w->alone;
+		w->alone *= 2;
+	}
+	return run(s, p, w->lanes, at, in_word, stop);
+}
+
+/* Whether it is worth while to go over to the rows: the way there and back costs as much as some characters. */
+static always_inline bool ascii_ahead(const uint8_t *p, const uint8_t *end)
+{
+	uint64_t next[2];
+
+	if (end - p < (ptrdiff_t)sizeof(next))
+		return false;
+	memcpy(next, p, sizeof(next));
+	return !((next[0] | next[1]) & 0x8080808080808080u);
+}
+
 /* Takes characters as long as each gives one symbol and ends nothing. STOP_CAREFUL: `entry` is not taken. */
-static always_inline enum stop walk(const struct scanner *s, struct walk *w, struct scan_state *st, const bool edges)
+static always_inline enum stop walk(const struct scanner *s, struct walk *w, struct scan_state *st, const bool edges,
+                                    const bool rows)
 {
 	const struct automaton *a = &s->automaton;
 	const struct node *nodes = a->nodes;
 	const uint64_t(*root)[2] = (const uint64_t(*)[2])a->root;
 	const uint8_t *p = w->p, *end = w->end;
-	uint32_t node = st->node, base = nodes[node].base, in_word = st->in_word, entry = w->entry;
-	uint64_t one = AT(st->one, nodes[st->one].base), symbols = st->symbols;
+	uint32_t at = st->at, node, base, last = st->last, in_word = st->in_word, entry = w->entry;
+	uint64_t one = root[last][0], symbols = st->symbols; /* `one`, `node` and `base` count if `at` is ROWS_COLD */
 	enum stop why = STOP_END;
 	size_t took = w->took;
+
+	/* A short piece may be all there is for now: it is not left to the slower way for good. */
+	if (rows && at >= ROWS_COLD && p < end && *p < 0x80)
+		at = rows_at(&s->rows, at & ROWS_AT, in_word);
+	if (!rows)
+		at |= ROWS_COLD; /* zero is the root for both */
+	node = at < ROWS_COLD ? NODE_ROOT : at & ROWS_AT;
+	base = nodes[node].base;
 
 	if (w->have)
 		goto have;
 	while (p < end) {
+		if (rows && *p < 0x80 && (at < ROWS_COLD || ascii_ahead(p, end))) {
+			const uint8_t *from = p;
+			uint32_t place = at < ROWS_COLD ? at : ROWS_COLD | node;
+			bool stop;
+
+			p = run_ascii(s, w, p, &place, in_word, &stop);
+			at = place;
+			if (p != from) {
+				last = TEXT_SYMBOL(s->table.low[p[-1]]);
+				in_word = s->table.low[p[-1]] >> 16 & 1;
+				symbols += (size_t)(p - from);
+			}
+			if (at >= ROWS_COLD) {
+				node = at & ROWS_AT;
+				base = nodes[node].base;
+				one = root[last][0];
+			}
+			if (stop) {
+				entry = s->table.low[*p];
+				took = 1;
+				why = STOP_CAREFUL;
+				break;
+			}
+			if (p == end || s->rows.class[*p] != ROWS_NO_CLASS)
+				continue;
+		}
 		entry = next_entry(&s->table, p, end, &took);
 		if (unlikely(!took)) {
 			why = STOP_CUT;
@@ -108,6 +285,12 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, str
 		if (unlikely(entry & TEXT_SPECIAL)) {
 			why = STOP_CAREFUL;
 			break;
+		}
+		if (rows && at < ROWS_COLD) {
+			node = rows_node(&s->rows, at);
+			base = nodes[node].base;
+			one = root[last][0];
+			at = ROWS_COLD;
 		}
 		uint32_t symbol = TEXT_SYMBOL(entry), word = entry >> 16 & 1;
 		uint32_t to = (base & NODE_BASE) + symbol, one_to = (AT_BASE(one) & NODE_BASE) + symbol;
@@ -132,6 +315,7 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, str
 			}
 		}
 		one = first;
+		last = symbol;
 		node = next;
 		base = next_base;
 		symbols++;
@@ -139,18 +323,21 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, str
 		p += took;
 	}
 	/* Still at hand if the first was not taken. */
-	*w = (struct walk){ p, end, w->have && why == STOP_CAREFUL && symbols == st->symbols, entry, took };
+	w->p = p;
+	w->have = w->have && why == STOP_CAREFUL && symbols == st->symbols;
+	w->entry = entry;
+	w->took = took;
 	st->symbols = symbols;
-	st->node = node;
-	st->one = AT_SLOT(one);
+	st->at = at < ROWS_COLD ? at : ROWS_COLD | node;
+	st->last = last;
 	st->in_word = (uint8_t)in_word;
 	return why;
 }
 
 static always_inline size_t feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
-                                 struct scan_hit *hits, size_t most, const bool edges)
+                                 struct scan_hit *hits, size_t most, const bool edges, const bool rows)
 {
-	struct walk w = { bytes.at, bytes.at + bytes.len, false, 0, 0 };
+	struct walk w = { .p = bytes.at, .end = bytes.at + bytes.len, .lanes = bytes.at, .alone = STRIDE };
 	struct sink k = { hits, most, .done = st->done };
 	const bool all = s->gapped.nodes;
 	uint8_t tail = st->tail_len;
@@ -169,7 +356,7 @@ static always_inline size_t feed(const struct scanner *s, struct scan_state *st,
 		w.have = true;
 		st->tail_len = 0;
 	}
-	while ((why = unlikely(all || st->apart) ? look(s, &w) : walk(s, &w, st, edges)) == STOP_CAREFUL) {
+	while ((why = unlikely(all || st->apart) ? look(s, &w) : walk(s, &w, st, edges, rows)) == STOP_CAREFUL) {
 		if (!step_character(s, &k, st, w.entry)) {
 			/* Only a character of which nothing was taken can have been begun before. */
 			if (w.have)
@@ -192,9 +379,11 @@ static always_inline size_t feed(const struct scanner *s, struct scan_state *st,
 size_t scan_feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
                  struct scan_hit *hits, size_t most)
 {
-	if (s->automaton.edges)
-		return feed(s, st, bytes, used, hits, most, true);
-	return feed(s, st, bytes, used, hits, most, false);
+	if (s->rows.worth)
+		return s->automaton.edges ? feed(s, st, bytes, used, hits, most, true, true)
+		                          : feed(s, st, bytes, used, hits, most, false, true);
+	return s->automaton.edges ? feed(s, st, bytes, used, hits, most, true, false)
+	                          : feed(s, st, bytes, used, hits, most, false, false);
 }
 
 size_t scan_end(const struct scanner *s, struct scan_state *st, struct scan_hit *hits, size_t most)
@@ -219,7 +408,7 @@ size_t scan_end(const struct scanner *s, struct scan_state *st, struct scan_hit 
 
 size_t scan_hold(const struct scanner *s, const struct scan_state *st)
 {
-	size_t hold = s->automaton.hold[st->node], more = st->apart ? s->automaton.hold[st->twin] : 0;
+	size_t hold = rows_hold(&s->rows, &s->automaton, st->at), more = st->apart ? s->automaton.hold[st->twin] : 0;
 
 	if (more > hold)
 		hold = more;

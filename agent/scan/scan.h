@@ -85,10 +85,10 @@ void scanner_stats(const struct scanner *s, struct scanner_stats *out);
 /* One text under way: 32 bytes for needles, and 24 for those with a gap. All zero is the start of a text. */
 struct scan_state {
 	uint64_t symbols; /* so far, edges not counted */
-	uint32_t node;
-	uint32_t one;  /* what the last symbol comes to by itself */
-	uint32_t done; /* hits of the next character that a full array has already taken */
-	uint32_t twin; /* node of the second reading, if it is apart from the first */
+	uint32_t at;      /* where in the automaton, or in what stands for it */
+	uint32_t last;    /* symbol, as the automaton numbers them */
+	uint32_t done;    /* hits of the next character that a full array has already taken */
+	uint32_t twin;    /* node of the second reading, if it is apart from the first */
 	uint8_t apart;
 	uint8_t changed, own; /* symbols since the last that looks like another, and since the last of those */
 	uint8_t in_word;      /* the last character was a letter or digit of a separating script */

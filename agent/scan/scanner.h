@@ -4,6 +4,7 @@
 
 #include "scan/automaton.h"
 #include "scan/fold.h"
+#include "scan/rows.h"
 
 #define GAP_EDGE 0x80 /* the needle must begin a word */
 
@@ -14,10 +15,11 @@ struct reach {
 };
 
 struct scanner {
-	void *hot; /* owned: what every character reads, on huge pages; the automaton's nodes and roots and the table's
-	            * `low` point into it */
+	void *hot; /* owned: what every character reads, on huge pages; the automaton's nodes and roots, the table's
+	            * `low` and the moves and links of `rows` point into it */
 	struct automaton automaton;
 	struct fold_table table;
+	struct rows rows;
 	bool *own;               /* owned: by symbol, a letter that others look like */
 	struct automaton gapped; /* needles with a gap, without their noise; no nodes if there are none */
 	uint8_t *gaps;           /* owned: by place in gapped.ids, gap and GAP_EDGE */

@@ -12,6 +12,11 @@
  */
 #include "scan/scanner.h"
 
+static uint32_t node_of(const struct scanner *s, const struct scan_state *p)
+{
+	return rows_node(&s->rows, p->at);
+}
+
 /* What has to hold for a needle that ends here, beside its symbols. */
 enum reading { READ_FIRST, READ_TWIN, READ_GAPPED };
 
@@ -92,7 +97,7 @@ bool step_end_word(const struct scanner *s, struct sink *k, const struct scan_st
 {
 	const struct automaton *a = &s->automaton, *g = &s->gapped;
 
-	if (a->wait && !deliver(s, k, p, (struct outputs){ a, READ_FIRST, a->wait[p->node] }))
+	if (a->wait && !deliver(s, k, p, (struct outputs){ a, READ_FIRST, a->wait[node_of(s, p)] }))
 		return false;
 	if (a->wait && p->apart && !deliver(s, k, p, (struct outputs){ a, READ_TWIN, a->wait[p->twin] }))
 		return false;
@@ -126,9 +131,9 @@ static uint32_t step_twin(const struct scanner *s, struct scan_state *p, uint32_
 {
 	if (!p->apart) {
 		p->apart = true;
-		p->twin = p->node;
+		p->twin = node_of(s, p);
 		p->changed = UINT8_MAX;
-		p->own = own_distance(s, p->node);
+		p->own = own_distance(s, p->twin);
 	}
 	p->changed = symbol != looks ? 0 : one_more(p->changed);
 	p->own = symbol == looks && s->own[symbol] ? 0 : one_more(p->own);
@@ -164,18 +169,19 @@ static bool step(const struct scanner *s, struct sink *k, struct scan_state *p, 
 		return false;
 	if (p->apart || entry != looks)
 		twin = step_twin(s, p, symbol, TEXT_SYMBOL(looks), begins);
-	node = automaton_step(a, p->node, symbol, begins);
-	p->one = automaton_rest(a, AT_SLOT(a->root[symbol][0]));
+	node = automaton_step(a, node_of(s, p), symbol, begins);
+	p->last = symbol;
 	p->in_word = word;
 	p->symbols++;
 	if (!deliver(s, k, p, (struct outputs){ a, READ_FIRST, a->out[node] }))
 		return false;
-	p->node = automaton_rest(a, node);
+	node = automaton_rest(a, node);
+	p->at = ROWS_COLD | node;
 	if (p->apart) {
 		if (!deliver(s, k, p, (struct outputs){ a, READ_TWIN, a->out[twin] }))
 			return false;
 		p->twin = automaton_rest(a, twin);
-		p->apart = p->twin != p->node;
+		p->apart = p->twin != node;
 	}
 	return !s->gapped.nodes || step_gapped(s, k, p, entry);
 }

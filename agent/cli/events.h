@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* events.h - `sluicectl events`, `stats` and `export`: the record as its reader wants it. */
+/* events.h - `sluicectl events` and `stats`: the record as its reader wants it. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,7 +11,6 @@
 /* argv[0] is the command's name. Each returns the exit status: 0 found, 1 nothing, 2 error, 3 a record is damaged. */
 int events_main(int argc, char **argv);
 int stats_main(int argc, char **argv);
-int export_main(int argc, char **argv);
 
 enum event_status { EVENTS_FOUND, EVENTS_NOTHING, EVENTS_ERROR, EVENTS_DAMAGED };
 
@@ -34,7 +33,7 @@ enum event_output {
 };
 
 /* Who takes an option. */
-enum { FOR_EVENTS = 1, FOR_STATS = 2, FOR_EXPORT = 4 };
+enum { FOR_EVENTS = 1, FOR_STATS = 2 };
 
 struct event_options {
 	const char *command;
@@ -46,7 +45,7 @@ struct event_options {
 	bool has_since, has_lines, no_output;
 	uint64_t since, until, lines; /* UINT64_MAX: no limit */
 	enum event_output output;
-	const char *pattern, *cursor, *cursor_file, *by, *bundle, *reason;
+	const char *pattern, *cursor, *cursor_file, *by;
 	struct record_filter *filter; /* owned */
 };
 

@@ -41,8 +41,6 @@ enum option_id {
 	OPT_REQUEST,
 	OPT_BY,
 	OPT_JSON,
-	OPT_BUNDLE,
-	OPT_REASON,
 	OPT_UTC,
 	OPT_NO_INDEX,
 	OPT_QUIET,
@@ -51,7 +49,7 @@ enum option_id {
 	OPT_COUNT
 };
 
-#define ALL (FOR_EVENTS | FOR_STATS | FOR_EXPORT)
+#define ALL (FOR_EVENTS | FOR_STATS)
 
 static const struct option_row {
 	char letter;
@@ -67,7 +65,7 @@ static const struct option_row {
 	[OPT_REVERSE] = { 'r', "reverse", NULL, "newest first", FOR_EVENTS },
 	[OPT_END] = { 'e', "pager-end", NULL, "the last 1000", FOR_EVENTS },
 	[OPT_NO_TAIL] = { 0, "no-tail", NULL, "with -f: all of the history first", FOR_EVENTS },
-	[OPT_OUTPUT] = { 'o', "output", "FORM", "short, short-iso, json, json-seq, pb, cat", FOR_EVENTS | FOR_EXPORT },
+	[OPT_OUTPUT] = { 'o', "output", "FORM", "short, short-iso, json, json-seq, pb, cat", FOR_EVENTS },
 	[OPT_GREP] = { 'g', "grep", "PATTERN", "a text of the record matches (PCRE2; small letters match both cases)",
 	               ALL },
 	[OPT_CASE] = { 0, "case-sensitive", "YES", "of --grep: yes or no", ALL },
@@ -92,8 +90,6 @@ static const struct option_row {
 	[OPT_REQUEST] = { 0, "request", "ID", "as request_id=ID", ALL, "request_id" },
 	[OPT_BY] = { 0, "by", "LIST", "of risk, rule, verdict, action, type, service, model, hour, day", FOR_STATS },
 	[OPT_JSON] = { 0, "json", NULL, "one object a line", FOR_STATS },
-	[OPT_BUNDLE] = { 0, "bundle", "FILE", "a tar that can be verified without this program", FOR_EXPORT },
-	[OPT_REASON] = { 0, "reason", "TEXT", "for the Access record", FOR_EXPORT },
 	[OPT_UTC] = { 0, "utc", NULL, "times in UTC", ALL },
 	[OPT_NO_INDEX] = { 0, "no-index", NULL, "reads every block: the answer is the same", ALL },
 	[OPT_QUIET] = { 'q', "quiet", NULL, "no remarks", ALL },
@@ -262,12 +258,6 @@ static int take_option(struct event_options *o, enum option_id id, const char *v
 	case OPT_BY:
 		o->by = value;
 		return 0;
-	case OPT_BUNDLE:
-		o->bundle = value;
-		return 0;
-	case OPT_REASON:
-		o->reason = value;
-		return 0;
 	case OPT_FOLLOW:
 		o->follow = true;
 		return 0;
@@ -424,8 +414,6 @@ static const char *const usages[] = {
 		"usage: sluicectl events [-S since] [-U until] [-f] [-n N] [-r] [-o FORM] [-g PATTERN] [-p LEVEL] "
 		"[FIELD=VALUE...] [-D dir]\n",
 	[FOR_STATS] = "usage: sluicectl stats [--by LIST] [--json] [-S since] [-U until] [FIELD=VALUE...] [-D dir]\n",
-	[FOR_EXPORT] = "usage: sluicectl export [--bundle FILE] [--reason TEXT] [-o FORM] [-S since] [-U until] "
-		       "[FIELD=VALUE...] [-D dir]\n",
 };
 
 void events_usage(unsigned who)

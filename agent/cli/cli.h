@@ -20,9 +20,11 @@ int dropin_main(int argc, char **argv);
 int events_main(int argc, char **argv);
 int model_main(int argc, char **argv);
 int policy_main(int argc, char **argv);
+int reindex_main(int argc, char **argv);
 int replay_main(int argc, char **argv);
 int scan_main(int argc, char **argv);
 int services_main(int argc, char **argv);
+int stats_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 int verify_main(int argc, char **argv);
 

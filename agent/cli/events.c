@@ -2,39 +2,31 @@
 /*
  * events.c - `sluicectl events`: which records, in which order, how long.
  *
- * History is read forwards unless the end is asked for (-n, -r, -f): then in windows from the end, so that the last ten
- * records cost the same in a full disk as in an empty one. The files are read, never the daemon: nothing here can slow
- * it down.
+ * History is read forwards unless the end is asked for (-n, -r, -f): then from the end, so that the last ten records
+ * cost the same in a full disk as in an empty one. The files are read, never the daemon: nothing here can slow it down.
  */
 #include "cli/events.h"
 
-#include "cli/cli.h"
-
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/own.h"
 
-#define WINDOW_FIRST  1024
-#define WINDOW_MOST   65536
 #define POLL_MS       1000
 #define POLL_BLIND_MS 50 /* where the kernel does not tell of changes */
 
 struct events {
 	struct event_options o;
-	uint64_t read_to; /* highest seq of the history, plus one */
-	bool found, damaged, gone;
-	char said[256]; /* the last damage told: windows may overlap there */
+	struct event_logs logs, tail;
+	bool found, gone;
 };
 
-/* ---- records ---- */
-
-/* A record kept until its turn comes. */
+/* Records kept until their turn comes. */
 struct kept {
 	size_t len;
 	uint8_t *raw;
@@ -75,25 +67,11 @@ static int window_keep(struct window *w, struct slice raw)
 	return 0;
 }
 
-static bool wanted(const struct events *e, const Record *r)
-{
-	return r->time_unix_nano >= e->o.since && r->time_unix_nano <= e->o.until &&
-	       events_match(e->o.match, e->o.matches, r);
-}
-
-static struct slice raw_of(const struct ledger_reader *r)
-{
-	struct slice raw;
-
-	ledger_raw(r, &raw.at, &raw.len);
-	return raw;
-}
-
 /* Whether to go on: not when nobody reads. */
 static bool show(struct events *e, const Record *r, struct slice raw)
 {
 	e->found = true;
-	if (events_print(stdout, e->o.output, e->o.utc, r, raw) || ferror(stdout))
+	if (!e->o.no_output && (events_print(stdout, e->o.output, e->o.utc, r, raw) || ferror(stdout)))
 		e->gone = true;
 	return !e->gone;
 }
@@ -108,175 +86,172 @@ static bool show_kept(struct events *e, const struct kept *k)
 	return more;
 }
 
-/* The next record, damage told on the way: 1, 0 or -errno. */
-static int next(struct events *e, struct ledger_reader *r, const Record **out)
-{
-	int got;
-
-	while ((got = ledger_next(r, out)) == -EBADMSG) {
-		e->damaged = true;
-		if (!strcmp(e->said, ledger_reader_why(r)))
-			continue;
-		snprintf(e->said, sizeof(e->said), "%s", ledger_reader_why(r));
-		fflush(stdout);
-		fprintf(stderr, "events: %s/%s\n", e->o.dir, e->said);
-	}
-	if (got < 0)
-		fprintf(stderr, "events: %s/%s\n", e->o.dir, ledger_reader_why(r));
-	return got;
-}
-
 /* All from here to the end for now. 0 or -errno. */
-static int forward(struct events *e, struct ledger_reader *r)
+static int forward(struct events *e, struct event_logs *l)
 {
 	const Record *rec;
+	struct slice raw;
 	int got = 0;
 
-	while (!e->gone && (got = next(e, r, &rec)) > 0)
-		if (rec->seq >= e->read_to && wanted(e, rec))
-			show(e, rec, raw_of(r));
-	return got < 0 ? got : 0;
-}
-
-/* Reads the last `depth` records below *bound; keeps what is wanted; *bound becomes the first seq read, if any. */
-static int read_window(struct events *e, struct ledger_reader *r, uint64_t depth, uint64_t *bound, struct window *w)
-{
-	uint64_t first = *bound;
-	const Record *rec;
-	int got, err = ledger_seek_last(r, depth);
-
-	if (err)
-		return err;
-	while ((got = next(e, r, &rec)) > 0 && rec->seq < *bound) {
-		if (rec->seq < first)
-			first = rec->seq;
-		if (rec->seq >= e->read_to)
-			e->read_to = rec->seq + 1;
-		err = wanted(e, rec) ? window_keep(w, raw_of(r)) : 0;
-		if (err)
-			return err;
-	}
-	*bound = first;
+	while (!e->gone && (got = events_next(l, &rec, &raw)) > 0)
+		show(e, rec, raw);
 	return got < 0 ? got : 0;
 }
 
 /* Newest first to standard output (-r), or the last `lines` in order. */
-static int backward(struct events *e, struct ledger_reader *r)
+static int backward(struct events *e)
 {
-	owned(window_free) struct window newest = { 0 }; /* newest first */
-	uint64_t bound = UINT64_MAX, oldest, depth = 0, step = WINDOW_FIRST, left = e->o.lines, end;
+	owned(window_free) struct window newest = { 0 };
+	int err = events_backwards(&e->logs, e->o.lines), got = 0;
 	const Record *rec;
-	int err = next(e, r, &rec);
+	struct slice raw;
 
-	if (err <= 0)
-		return err;
-	oldest = rec->seq;
-	end = UINT64_MAX;
-	for (; left && bound > oldest && depth < end && !e->gone; step = step < WINDOW_MOST ? 4 * step : step) {
-		owned(window_free) struct window w = { 0 };
-
-		depth += step;
-		err = read_window(e, r, depth, &bound, &w);
-		/* No ledger holds more records than it has used numbers: the oldest may be pruned meanwhile. */
-		if (end == UINT64_MAX && bound != UINT64_MAX)
-			end = e->read_to - oldest + WINDOW_MOST;
-		for (size_t i = w.n; i > 0 && left && !err; i--, left--) {
-			if (e->o.reverse && !show_kept(e, &w.kept[i - 1]))
-				break;
-			if (!e->o.reverse)
-				err = window_keep(&newest, slice_of(w.kept[i - 1].raw, w.kept[i - 1].len));
-		}
-		if (err)
-			return err;
+	for (uint64_t left = e->o.lines; !err && left && !e->gone; left--) {
+		got = events_next(&e->logs, &rec, &raw);
+		if (got <= 0)
+			break;
+		if (e->o.reverse)
+			show(e, rec, raw);
+		else
+			err = window_keep(&newest, raw);
 	}
-	for (size_t i = newest.n; i > 0 && show_kept(e, &newest.kept[i - 1]); i--)
+	for (size_t i = newest.n; i > 0 && !err && got >= 0 && show_kept(e, &newest.kept[i - 1]); i--)
 		;
-	return 0;
+	return err ? err : got < 0 ? got : 0;
 }
 
-static int follow(struct events *e, struct ledger_reader *r)
+static int follow(struct events *e, struct event_logs *l)
 {
-	int fd = ledger_reader_fd(r);
-
 	for (;;) {
-		struct pollfd p[] = { { fd, POLLIN, 0 }, { STDOUT_FILENO, 0, 0 } };
-		int err = forward(e, r);
+		struct pollfd p[EVENT_LOGS + 1];
+		bool blind = false;
+		int err;
 
+		for (size_t i = 0; i < l->count; i++) {
+			p[i] = (struct pollfd){ ledger_reader_fd(l->log[i].r), POLLIN, 0 };
+			blind = blind || p[i].fd < 0;
+		}
+		p[l->count] = (struct pollfd){ STDOUT_FILENO, 0, 0 };
+		err = forward(e, l);
 		if (err)
 			return err;
 		if (fflush(stdout) || e->gone)
 			return 0;
-		if (poll(p, ARRAY_LEN(p), fd < 0 ? POLL_BLIND_MS : POLL_MS) > 0 && p[1].revents)
+		if (poll(p, l->count + 1, blind ? POLL_BLIND_MS : POLL_MS) > 0 && p[l->count].revents)
 			return 0;
 	}
 }
 
-static int run(struct events *e)
+/* The cursor file as it was, or nothing if there is none yet. */
+static int read_cursor_file(struct events *e, char **text)
 {
-	owned(ledger_reader_close) struct ledger_reader *r = NULL;
-	owned(ledger_reader_close) struct ledger_reader *tail = NULL;
-	bool from_end = e->o.reverse || (e->o.has_lines && e->o.lines != UINT64_MAX);
-	int err = ledger_reader_open(&r, e->o.dir);
+	owned(own_close) int fd = open(e->o.cursor_file, O_RDONLY | O_CLOEXEC);
+	owned(own_free) char *all = calloc(1, 4096);
+	ssize_t n;
 
-	/* The follower stands at the end before history is read, so that nothing falls in between. */
-	if (!err && e->o.follow && from_end) {
-		err = ledger_reader_open(&tail, e->o.dir);
-		if (!err)
-			err = ledger_seek_last(tail, 0);
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	n = fd < 0 || !all ? -1 : read(fd, all, 4095);
+	if (n < 0) {
+		fprintf(stderr, "events: %s: %s\n", e->o.cursor_file, strerror(errno));
+		return EVENTS_ERROR;
 	}
-	if (err) {
-		fprintf(stderr, "events: %s: %s\n", e->o.dir, strerror(-err));
-		return err;
-	}
-	err = from_end ? backward(e, r) : forward(e, r);
-	if (!err && e->o.follow)
-		err = follow(e, tail ? tail : r);
-	return err;
+	all[strcspn(all, "\n")] = 0;
+	*text = *all ? TAKE(all) : NULL;
+	e->o.after = true;
+	return 0;
 }
 
-/* A record directory holds several ledgers; this one is read. */
-static int choose_dir(struct events *e)
+/* Whole or not at all: a cursor that is cut would lose its reader's place. */
+static int write_cursor_file(const struct events *e, const char *text)
 {
-	owned(own_free) char *inner = NULL;
-	struct stat st;
+	owned(own_free) char *temporary = NULL;
+	FILE *to;
+	int err;
 
-	if (!e->o.dir && cli_record_dir(&e->o.dir))
-		return EVENTS_ERROR;
-	if (!e->o.dir || asprintf(&inner, "%s/ledger", e->o.dir) < 0) {
-		fprintf(stderr, "events: out of memory\n");
-		return EVENTS_ERROR;
+	if (asprintf(&temporary, "%s.new", e->o.cursor_file) < 0) {
+		temporary = NULL;
+		return -ENOMEM;
 	}
-	if (!stat(inner, &st) && S_ISDIR(st.st_mode)) {
-		free(e->o.dir);
-		e->o.dir = TAKE(inner);
+	to = fopen(temporary, "we");
+	if (!to)
+		return -errno;
+	fprintf(to, "%s\n", text);
+	err = fflush(to) || fsync(fileno(to)) ? -errno : 0;
+	if (fclose(to) && !err)
+		err = -errno;
+	return err ? err : rename(temporary, e->o.cursor_file) ? -errno : 0;
+}
+
+static int tell_cursor(struct events *e)
+{
+	owned(own_free) char *text = NULL;
+	int err = events_cursor(&e->logs, &text);
+
+	if (err || !text || !*text)
+		return err;
+	if (e->o.show_cursor)
+		printf("-- cursor: %s\n", text);
+	return e->o.cursor_file ? write_cursor_file(e, text) : 0;
+}
+
+static int run(struct events *e)
+{
+	bool from_end = e->o.reverse || e->o.has_lines;
+	int err = events_open(&e->logs, &e->o);
+
+	if (err)
+		return err;
+	if (!e->o.follow || !from_end) {
+		err = from_end ? backward(e) : e->o.follow ? follow(e, &e->logs) : forward(e, &e->logs);
+	} else {
+		/* The follower stands at the end before history is read, so that nothing falls in between. */
+		err = events_open(&e->tail, &e->o);
+		for (size_t i = 0; i < e->tail.count && !err; i++)
+			err = ledger_seek_last(e->tail.log[i].r, 0);
+		err = err ? err : backward(e);
+		e->o.has_lines = false;
+		err = err ? err : follow(e, &e->tail);
 	}
-	return 0;
+	if (!err && (e->o.show_cursor || e->o.cursor_file)) {
+		err = tell_cursor(e);
+		if (err)
+			fprintf(stderr, "events: cursor: %s\n", strerror(-err));
+	}
+	return err;
 }
 
 static void events_free(struct events *e)
 {
-	free(e->o.dir);
+	events_close(&e->logs);
+	events_close(&e->tail);
+	events_options_free(&e->o);
 }
 
 int events_main(int argc, char **argv)
 {
-	owned(events_free) struct events e = { .o = { .until = UINT64_MAX, .lines = UINT64_MAX } };
-	int err = events_options(&e.o, argc, argv);
+	owned(events_free) struct events e = { .found = false };
+	owned(own_free) char *cursor = NULL;
+	int err = events_options(&e.o, FOR_EVENTS, argc, argv);
 
 	if (err)
 		return err;
 	if (e.o.help) {
-		events_usage();
+		events_usage(FOR_EVENTS);
 		return 0;
 	}
 	signal(SIGPIPE, SIG_IGN); /* a reader that has seen enough is no error */
-	err = choose_dir(&e);
+	err = events_choose_dir(&e.o);
+	if (!err && e.o.cursor_file)
+		err = read_cursor_file(&e, &cursor);
 	if (err)
 		return err;
+	if (cursor)
+		e.o.cursor = cursor;
 	err = run(&e);
 	if (fflush(stdout))
 		e.gone = true;
 	if (err)
 		return EVENTS_ERROR;
-	return e.damaged ? EVENTS_DAMAGED : e.found ? EVENTS_FOUND : EVENTS_NOTHING;
+	return e.logs.damaged || e.tail.damaged ? EVENTS_DAMAGED : e.found ? EVENTS_FOUND : EVENTS_NOTHING;
 }

@@ -230,11 +230,11 @@ static void put_message(FILE *to, const Record *r)
 		fprintf(to, " seq=%" PRIu64, r->seq);
 }
 
-static void put_short(FILE *to, bool utc, const Record *r)
+static void put_short(FILE *to, const char *form, bool utc, const Record *r)
 {
 	static char host[65];
 	time_t seconds = (time_t)(r->time_unix_nano / NS);
-	char when[32];
+	char when[40];
 	struct tm tm;
 
 	if (!*host && gethostname(host, sizeof(host) - 1))
@@ -243,7 +243,7 @@ static void put_short(FILE *to, bool utc, const Record *r)
 		gmtime_r(&seconds, &tm);
 	else
 		localtime_r(&seconds, &tm);
-	strftime(when, sizeof(when), "%b %d %H:%M:%S", &tm);
+	strftime(when, sizeof(when), form, &tm);
 	fprintf(to, "%s %s sluice[%s]:", when, host, type_name(r));
 	put_message(to, r);
 	fputc('\n', to);
@@ -264,14 +264,14 @@ static int put_cat(FILE *to, const Record *r)
 	return 0;
 }
 
-static int put_json(FILE *to, const Record *r)
+static int put_json(FILE *to, const char *before, const Record *r)
 {
 	owned(own_free) char *text = NULL;
 	size_t len = 0;
 	int err = record_json(r, &text, &len);
 
 	if (!err)
-		fprintf(to, "%s\n", text);
+		fprintf(to, "%s%s\n", before, text);
 	return err;
 }
 
@@ -291,14 +291,19 @@ int events_print(FILE *to, enum event_output how, bool utc, const Record *r, str
 {
 	switch (how) {
 	case EVENTS_JSON:
-		return put_json(to, r);
+		return put_json(to, "", r);
+	case EVENTS_JSON_SEQ: /* RFC 7464 */
+		return put_json(to, "\x1e", r);
 	case EVENTS_CAT:
 		return put_cat(to, r);
 	case EVENTS_PB:
 		put_pb(to, raw);
 		return 0;
+	case EVENTS_SHORT_ISO:
+		put_short(to, "%Y-%m-%dT%H:%M:%S%z", utc, r);
+		return 0;
 	default:
-		put_short(to, utc, r);
+		put_short(to, "%b %d %H:%M:%S", utc, r);
 		return 0;
 	}
 }

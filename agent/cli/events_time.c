@@ -199,6 +199,45 @@ static bool date(const char *s, uint64_t now, uint64_t *out)
 	return true;
 }
 
+/* When the machine started. */
+static bool boot_time(uint64_t now, uint64_t *out)
+{
+	struct timespec t;
+
+	if (clock_gettime(CLOCK_BOOTTIME, &t))
+		return false;
+	*out = now - ((uint64_t)t.tv_sec * NS + (uint64_t)t.tv_nsec);
+	return true;
+}
+
+/* ausearch's words. The day: 0 as it is, else set to. */
+static bool calendar(const char *word, uint64_t now, uint64_t *out)
+{
+	time_t seconds = (time_t)(now / NS);
+	struct tm tm;
+
+	localtime_r(&seconds, &tm);
+	tm.tm_min = tm.tm_sec = 0;
+	tm.tm_isdst = -1;
+	if (!strcasecmp(word, "this-hour")) {
+		*out = (uint64_t)mktime(&tm) * NS;
+		return true;
+	}
+	tm.tm_hour = 0;
+	if (!strcasecmp(word, "this-week")) /* from Sunday on */
+		tm.tm_mday -= tm.tm_wday;
+	else if (!strcasecmp(word, "week-ago"))
+		tm.tm_mday -= 7;
+	else if (!strcasecmp(word, "this-month"))
+		tm.tm_mday = 1;
+	else if (!strcasecmp(word, "this-year"))
+		tm.tm_mday = 1, tm.tm_mon = 0;
+	else
+		return false;
+	*out = (uint64_t)mktime(&tm) * NS;
+	return true;
+}
+
 bool events_time(const char *text, uint64_t now_nano, uint64_t *out)
 {
 	static const struct {
@@ -211,6 +250,14 @@ bool events_time(const char *text, uint64_t now_nano, uint64_t *out)
 		*out = now_nano;
 		return true;
 	}
+	if (!strcasecmp(text, "recent")) {
+		*out = now_nano - 600 * NS;
+		return true;
+	}
+	if (!strcasecmp(text, "boot"))
+		return boot_time(now_nano, out);
+	if (calendar(text, now_nano, out))
+		return true;
 	for (size_t i = 0; i < ARRAY_LEN(days); i++)
 		if (!strcasecmp(text, days[i].word)) {
 			*out = midnight(now_nano, days[i].days);

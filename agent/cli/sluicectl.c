@@ -25,7 +25,9 @@ static int version_main(int argc, char **argv)
 static const struct command commands[] = {
 	{ "status", status_main, "what is guarded, what is not, counters  [--json]" },
 	{ "services", services_main, "guarded services and their addresses" },
-	{ "events", events_main, "the record: -S -U -f -n -r -o FIELD=VALUE -D" },
+	{ "events", events_main, "the record: -S -U -f -n -r -o -g -p FIELD=VALUE -D" },
+	{ "stats", stats_main, "counts and rates of the record  [--by LIST] [--json]" },
+	{ "reindex", reindex_main, "writes the record's indexes anew  [-D DIR]" },
 	{ "verify", verify_main, "is the record what was signed?  [-D DIR] [--key VKEY|FILE]" },
 	{ "policy", policy_main, "check | test | show | reload" },
 	{ "scan", scan_main, "find what the policy forbids in files or standard input" },
@@ -35,7 +37,6 @@ static const struct command commands[] = {
 	{ "dropin", dropin_main, "drop-ins that start guarded units behind the guard  [--install]" },
 	{ "completion", completion_main, "for bash, zsh or fish" },
 	{ "version", version_main, "this program's version" },
-	{ "stats", NULL, "counts and rates of the record" },
 	{ "top", NULL, "live view" },
 	{ "selftest", NULL, "each rule through each dialect" },
 	{ "review", NULL, "mark findings right or wrong" },

@@ -2,8 +2,9 @@
 /*
  * reader.c - a ledger read from its files: first to last, or from near the end, and on as it grows.
  *
- * A file set aside by recovery is read too, up to where it is damaged: what it still tells belongs to the history, and
- * the error at that place is the truth about it.
+ * Finished segments are searched ahead by threads (ahead.h); what is not sound, and the segment that still grows, is
+ * walked through here. A file set aside by recovery is read too, up to where it is damaged: what it still tells belongs
+ * to the history, and the error at that place is the truth about it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,16 @@
 #include <sys/inotify.h>
 
 #include "base/own.h"
+#include "record/ahead.h"
+#include "record/frame.h"
 #include "record/segment.h"
+
+/* Records of one segment, to be given from the last on. */
+struct pile {
+	uint8_t *data;
+	size_t len, room;
+	size_t *ends, n, ends_room; /* record i ends at ends[i] */
+};
 
 struct ledger_reader {
 	int dir, changes;
@@ -26,7 +36,67 @@ struct ledger_reader {
 	Record *record;
 	struct slice raw;
 	char why[256];
+
+	const struct record_filter *filter; /* borrowed */
+	struct filter_scratch *scratch;
+	bool begun, no_ahead, no_index;
+	uint64_t from; /* no seq below */
+	struct ahead *ahead;
+	bool quick;           /* the open segment is one of `ahead` */
+	size_t job;           /* which */
+	uint64_t given, omit; /* of the open segment: given; to be left out, because they were given */
+	bool backwards;
+	uint64_t last; /* backwards: enough of one segment */
+	size_t left;   /* backwards: segments still to come */
+	bool unread;   /* backwards: the pile of list[left] is to be made carefully */
+	struct pile pile;
 };
+
+static void pile_free(struct pile *p)
+{
+	free(p->data);
+	free(p->ends);
+	*p = (struct pile){ 0 };
+}
+
+static int pile_add(struct pile *p, struct slice raw)
+{
+	if (p->n == p->ends_room) {
+		size_t room = p->ends_room ? 2 * p->ends_room : 64, *ends = reallocarray(p->ends, room, sizeof(*ends));
+
+		if (!ends)
+			return -ENOMEM;
+		p->ends = ends;
+		p->ends_room = room;
+	}
+	if (p->room - p->len < raw.len) {
+		size_t room = 2 * p->room + raw.len;
+		uint8_t *data = realloc(p->data, room);
+
+		if (!data)
+			return -ENOMEM;
+		p->data = data;
+		p->room = room;
+	}
+	memcpy(p->data + p->len, raw.at, raw.len);
+	p->len += raw.len;
+	p->ends[p->n++] = p->len;
+	return 0;
+}
+
+/* Keeps the last n. */
+static void pile_cut(struct pile *p, size_t n)
+{
+	size_t drop = p->n > n ? p->n - n : 0, bytes = drop ? p->ends[drop - 1] : 0;
+
+	if (!drop)
+		return;
+	memmove(p->data, p->data + bytes, p->len - bytes);
+	p->len -= bytes;
+	p->n -= drop;
+	for (size_t i = 0; i < p->n; i++)
+		p->ends[i] = p->ends[i + drop] - bytes;
+}
 
 static void forget_record(struct ledger_reader *r)
 {
@@ -43,6 +113,9 @@ void ledger_reader_close(struct ledger_reader **at)
 	if (!r)
 		return;
 	forget_record(r);
+	ahead_stop(&r->ahead);
+	filter_scratch_free(&r->scratch);
+	pile_free(&r->pile);
 	segment_walk_stop(&r->walk);
 	own_close(&r->changes);
 	own_close(&r->dir);
@@ -120,7 +193,8 @@ static bool walking(const struct ledger_reader *r)
 static const struct segment_name *newer(const struct ledger_reader *r)
 {
 	for (size_t i = 0; i < r->listed; i++)
-		if (!r->past || r->list[i].first_seq > r->now.first_seq)
+		if ((!r->past || r->list[i].first_seq > r->now.first_seq) &&
+		    (i + 1 == r->listed || r->list[i + 1].first_seq > r->from))
 			return &r->list[i];
 	return NULL;
 }
@@ -133,7 +207,37 @@ static int enter(struct ledger_reader *r, const struct segment_name *name)
 	r->now = *name;
 	r->past = true;
 	r->given_up = r->looked = false;
-	return segment_walk_open(&r->walk, r->dir, &r->now);
+	r->given = r->omit = 0;
+	r->quick = ahead_has(r->ahead, &r->now, &r->job);
+	return r->quick ? 0 : segment_walk_open(&r->walk, r->dir, &r->now);
+}
+
+/* Starts the search of what is finished, at the first call for a record. Without it reading is only slower. */
+static void begin(struct ledger_reader *r)
+{
+	struct ahead_plan plan = { .dir = r->dir,
+		                   .filter = r->filter,
+		                   .from = r->from,
+		                   .backwards = r->backwards,
+		                   .no_index = r->no_index,
+		                   .last = r->last };
+	owned(own_free) struct segment_name *list = NULL;
+	size_t n = 0;
+
+	r->begun = true;
+	if (r->no_ahead || r->past)
+		return;
+	if (!r->backwards && refresh(r))
+		return;
+	list = calloc(r->listed + 1, sizeof(*list));
+	for (size_t i = 0; list && i + 1 < r->listed; i++) {
+		const struct segment_name *name = &r->list[r->backwards ? r->listed - 2 - i : i];
+
+		if (!name->corrupt && name[1].first_seq > r->from)
+			list[n++] = *name;
+	}
+	if (n)
+		(void)ahead_start(&r->ahead, &plan, list, n);
 }
 
 /* Whether the segment `next` begins by saying that the open one was left unfinished at this place. */
@@ -167,15 +271,6 @@ static int give_up(struct ledger_reader *r, int err, const char *what)
 	return err;
 }
 
-static int take_record(struct ledger_reader *r, const Record **out)
-{
-	r->record = record__unpack(NULL, r->raw.len, r->raw.at);
-	if (!r->record)
-		return give_up(r, -EBADMSG, "the bytes are not a Record");
-	*out = r->record;
-	return 1;
-}
-
 /* At the end of the open segment, or at damage in it: 1 to try again, 0 at the end for now, -errno. */
 static int go_on(struct ledger_reader *r, int step)
 {
@@ -206,6 +301,38 @@ static int go_on(struct ledger_reader *r, int step)
 	return err && err != -ENOENT ? err : 1;
 }
 
+/* Whether a record is asked for at all. */
+static bool wanted(struct ledger_reader *r)
+{
+	uint64_t seq;
+
+	if (r->from && frame_seq(r->raw, &seq) && seq < r->from)
+		return false;
+	if (!filter_wants(r->filter, r->scratch, r->raw))
+		return false;
+	if (r->omit) {
+		r->omit--;
+		return false;
+	}
+	return true;
+}
+
+/* The next record of a segment that is searched ahead: 1, 0 at its end, -errno. */
+static int take_quick(struct ledger_reader *r)
+{
+	uint64_t given = r->given;
+	int got = ahead_next(r->ahead, r->job, &r->raw), err;
+
+	r->given += got == 1;
+	if (got != -EBADMSG && got != -ENOENT)
+		return got;
+	/* Something is wrong with it: once more, carefully. */
+	r->quick = false;
+	err = segment_walk_open(&r->walk, r->dir, &r->now);
+	r->omit = given;
+	return err == -ENOENT ? 0 : err ? err : -EAGAIN;
+}
+
 static void drain(const struct ledger_reader *r)
 {
 	char events[4096];
@@ -214,9 +341,8 @@ static void drain(const struct ledger_reader *r)
 		;
 }
 
-int ledger_next(struct ledger_reader *r, const Record **out)
+static int step_forwards(struct ledger_reader *r)
 {
-	forget_record(r);
 	/* Before looking, not after: a change in between must wake the follower. */
 	if (r->idle)
 		drain(r);
@@ -224,18 +350,161 @@ int ledger_next(struct ledger_reader *r, const Record **out)
 	for (;;) {
 		int step = WALK_END, more;
 
+		if (r->quick) {
+			int got = take_quick(r);
+
+			if (got == 1)
+				return 1;
+			if (got && got != -EAGAIN)
+				return give_up(r, got, strerror(-got));
+			r->quick = false;
+			if (got)
+				continue;
+		}
 		if (walking(r) && !r->given_up)
 			step = segment_walk_next(&r->walk, &r->raw);
-		if (step == WALK_RECORD)
-			return take_record(r, out);
+		if (step == WALK_RECORD) {
+			if (wanted(r))
+				return 1;
+			continue;
+		}
 		if (step < 0)
 			return give_up(r, step, strerror(-step));
 		more = go_on(r, step);
 		if (more <= 0) {
+			r->raw = (struct slice){ NULL, 0 };
 			r->idle = !more;
 			return more;
 		}
 	}
+}
+
+/* ---- from the end ---- */
+
+void ledger_reader_filter(struct ledger_reader *r, const struct record_filter *f)
+{
+	r->filter = f;
+}
+
+void ledger_reader_plainly(struct ledger_reader *r, bool no_index, bool no_threads)
+{
+	r->no_index = no_index;
+	r->no_ahead = no_threads;
+}
+
+void ledger_seek_seq(struct ledger_reader *r, uint64_t seq)
+{
+	r->from = seq;
+}
+
+int ledger_read_backwards(struct ledger_reader *r, uint64_t last)
+{
+	int err = refresh(r);
+
+	if (err)
+		return err;
+	r->backwards = true;
+	r->last = last;
+	r->left = r->listed;
+	return 0;
+}
+
+/* What a segment holds, carefully: by a reader of its own, which says what is wrong. 0, -EBADMSG with the pile as far
+ * as it goes, -errno. */
+static int make_pile(struct ledger_reader *r, const struct segment_name *name)
+{
+	owned(ledger_reader_close) struct ledger_reader *one = calloc(1, sizeof(*one));
+	int got, err = 0, bad = 0;
+
+	if (!one)
+		return -ENOMEM;
+	one->changes = one->walk.fd = -1;
+	one->dir = fcntl(r->dir, F_DUPFD_CLOEXEC, 0);
+	one->filter = r->filter;
+	one->from = r->from;
+	one->begun = one->no_ahead = true;
+	if (one->dir < 0)
+		return -errno;
+	err = filter_scratch_new(&one->scratch, one->filter);
+	err = err ? err : enter(one, name);
+	while (!err && (got = step_forwards(one)) != 0 && one->now.first_seq == name->first_seq) {
+		if (got == -EBADMSG) {
+			snprintf(r->why, sizeof(r->why), "%s", one->why);
+			bad = got;
+			break;
+		}
+		err = got < 0 ? got : pile_add(&r->pile, one->raw);
+		if (!err && r->last < 65536 && r->pile.n > 2 * r->last + 256)
+			pile_cut(&r->pile, (size_t)r->last);
+	}
+	return err == -ENOENT ? 0 : err ? err : bad;
+}
+
+static int step_backwards(struct ledger_reader *r)
+{
+	for (;;) {
+		const struct segment_name *name;
+		int err;
+
+		if (r->quick) {
+			int got = ahead_next(r->ahead, r->job, &r->raw);
+
+			if (got == 1)
+				return 1;
+			r->quick = false;
+			r->unread = got == -EBADMSG;
+			if (got && got != -EBADMSG && got != -ENOENT)
+				return give_up(r, got, strerror(-got));
+		}
+		if (r->unread) {
+			r->unread = false;
+			err = make_pile(r, &r->list[r->left]);
+			if (err == -EBADMSG)
+				return err;
+			if (err)
+				return give_up(r, err, strerror(-err));
+		}
+		if (r->pile.n) {
+			size_t from = --r->pile.n ? r->pile.ends[r->pile.n - 1] : 0;
+
+			r->raw = slice_of(r->pile.data + from, r->pile.ends[r->pile.n] - from);
+			return 1;
+		}
+		r->pile.len = 0;
+		if (!r->left || (r->left < r->listed && r->list[r->left].first_seq <= r->from))
+			return 0;
+		name = &r->list[--r->left];
+		r->now = *name;
+		r->quick = ahead_has(r->ahead, name, &r->job);
+		r->unread = !r->quick;
+	}
+}
+
+int ledger_step(struct ledger_reader *r)
+{
+	int err;
+
+	forget_record(r);
+	if (!r->begun) {
+		err = filter_scratch_new(&r->scratch, r->filter);
+		if (err)
+			return err;
+		begin(r);
+	}
+	return r->backwards ? step_backwards(r) : step_forwards(r);
+}
+
+int ledger_next(struct ledger_reader *r, const Record **out)
+{
+	int got = ledger_step(r);
+
+	if (got != 1)
+		return got;
+	r->record = record__unpack(NULL, r->raw.len, r->raw.at);
+	if (!r->record)
+		return give_up(r, -EBADMSG, "the bytes are not a Record");
+	*out = r->record;
+	return 1;
 }
 
 /* ---- from near the end ---- */

@@ -72,6 +72,28 @@ void ledger_stats(struct ledger *l, struct ledger_stats *out);
 #define LEDGER_VKEY 320
 void ledger_vkey(struct ledger *l, char to[LEDGER_VKEY]);
 
+/* ---- which records: a filter is made once and outlives its readers ---- */
+
+enum severity { SEVERITY_INFO, SEVERITY_LOW, SEVERITY_MEDIUM, SEVERITY_HIGH, SEVERITY_CRITICAL, SEVERITY_COUNT };
+extern const char *const severity_names[SEVERITY_COUNT]; /* "info", "low", ... */
+
+struct record_filter;
+
+/* One that wants every record. -ENOMEM. */
+int record_filter_new(struct record_filter **out);
+void record_filter_free(struct record_filter **at);
+/* FIELD=VALUE: a field of that name, however deep ("verdict", "exchange.verdict"), or "type". The same field again: or;
+ * another: and; "+" between matches: or of what stands on its sides. NULL, or why not; then the filter is of no more
+ * use. */
+const char *record_filter_add(struct record_filter *f, const char *text);
+/* Behind the last match: NULL, or why they cannot end so. */
+const char *record_filter_end(const struct record_filter *f);
+/* Both inclusive, nanoseconds since 1970. */
+void record_filter_times(struct record_filter *f, uint64_t since, uint64_t until);
+void record_filter_severity(struct record_filter *f, enum severity least, enum severity most);
+/* A PCRE2 pattern that a text of the record must hold: a string, the name of a value, the kind. -EINVAL: `why`. */
+int record_filter_grep(struct record_filter *f, const char *pattern, bool caseless, char *why, size_t room);
+
 /* ---- reading: live or copied folders, no lock, no writer needed ---- */
 
 struct ledger_reader;
@@ -87,12 +109,35 @@ int ledger_next(struct ledger_reader *r, const Record **out);
 /* The stored bytes of the last record, as they are a `record` field's value in a Segment. */
 void ledger_raw(const struct ledger_reader *r, const uint8_t **at, size_t *len);
 const char *ledger_reader_why(const struct ledger_reader *r);
-/* Skips to the last n records (for events -n). 0 or -errno. */
+/* As ledger_next(), but unpacks nothing: ledger_raw() says what came. */
+int ledger_step(struct ledger_reader *r);
+/* Skips to the last n records, whatever they are. 0 or -errno. */
 int ledger_seek_last(struct ledger_reader *r, uint64_t n);
+
+/* Before the first record is read: only records that the filter wants. Borrows it. Where there are indexes (NAME.idx)
+ * blocks without such records are not read, and damage in them is not seen: verify looks at everything. */
+void ledger_reader_filter(struct ledger_reader *r, const struct record_filter *f);
+/* Likewise: nothing below `seq`. */
+void ledger_seek_seq(struct ledger_reader *r, uint64_t seq);
+/* Likewise: the newest first, from what is there now; of one segment the newest `last` are enough. 0 or -errno. */
+int ledger_read_backwards(struct ledger_reader *r, uint64_t last);
+/* Likewise: without indexes; without threads. The answers are the same. */
+void ledger_reader_plainly(struct ledger_reader *r, bool no_index, bool no_threads);
 /* A descriptor that becomes readable when the folder changes (inotify), for following; owned by the reader. Made at the
  * first call: call it before the ledger_next() whose 0 is to be waited on. -1: the kernel has none to give; ask now and
  * then instead. */
 int ledger_reader_fd(struct ledger_reader *r);
+
+/* A place in the log of folder `dir`, known again: "o=ORIGIN;s=SEQ;h=HASH" of a record's stored bytes. -errno. */
+#define LEDGER_CURSOR 320
+int ledger_cursor(const char *dir, const uint8_t *raw, size_t len, char to[LEDGER_CURSOR]);
+/* The seq that a cursor of this log stands for. -EINVAL: no cursor; -ENOENT: of another log; -ENODATA: the record is no
+ * longer there (*seq is set); -ESTALE: the log is not the one it was (*seq is set); -errno. */
+int ledger_find_cursor(const char *dir, const char *text, size_t len, uint64_t *seq);
+
+/* Writes the indexes of sealed segments that have none (or all of them) beside the segments. Returns in *made how many.
+ * -errno of the last that failed. */
+int ledger_reindex(const char *dir, bool all, uint64_t *made);
 
 /* ---- proof ---- */
 

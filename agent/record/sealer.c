@@ -7,11 +7,14 @@
  */
 #include <errno.h>
 #include <linux/ioprio.h>
+#include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 
 #include "base/own.h"
 #include "record/gz.h"
+#include "record/index.h"
 #include "record/private.h"
 
 static bool must_stop(void *arg)
@@ -50,6 +53,18 @@ static int seal_one(struct ledger *l, const struct segment_name *name, const str
 	return gz_seal(l->ops, l->dir, &s);
 }
 
+/* The index is derived: a failure to write it is no failure of the log. */
+static void index_one(struct ledger *l, const struct segment_name *name)
+{
+	char text[NAME_ROOM];
+
+	if (name->corrupt || must_stop(l))
+		return;
+	snprintf(text, sizeof(text), "%020llu" INDEX_SUFFIX, (unsigned long long)name->first_seq);
+	if (faccessat(l->dir, text, F_OK, 0))
+		(void)index_build(l->ops, l->dir, name->first_seq, must_stop, l);
+}
+
 static void seal_all(struct ledger *l)
 {
 	owned(own_free) struct segment_name *list = NULL;
@@ -62,6 +77,8 @@ static void seal_all(struct ledger *l)
 		int err = seal_one(l, &list[i], &list[i + 1]);
 
 		failures += err && err != -ECANCELED;
+		if (!err)
+			index_one(l, &list[i]);
 	}
 	pthread_mutex_lock(&l->lock);
 	l->stats.seal_failures += failures;

@@ -152,8 +152,8 @@ static int take_file(const char *path, const struct stat *st, int kind, struct F
 	const char *name = path + ftw->base;
 
 	(void)st;
-	/* The lock is empty; a checkpoint that got no further is judged only with the newest. */
-	if (kind != FTW_F || !strcmp(name, "lock"))
+	/* The lock is empty; a checkpoint that got no further is judged only with the newest. An index proves nothing. */
+	if (kind != FTW_F || !strcmp(name, "lock") || strstr(name, ".idx"))
 		return 0;
 	cr_assert_lt(file_count, ARRAY_LEN(files));
 	snprintf(files[file_count].path, sizeof(files[0].path), "%s", path);

@@ -43,6 +43,7 @@ struct daemon {
 	bool *upgrade_pass; /* by service, as names */
 	const char **names;
 	struct guard *guards;
+	int record_lock;
 	int keeper; /* the worker's end of the pair */
 	pid_t parent;
 	uid_t worker_uid;

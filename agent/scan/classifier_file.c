@@ -71,7 +71,7 @@ static int bad(struct classifier_fault *fault, size_t at, const char *what)
 }
 
 /* Names are printable ASCII: they go to terminals and records. */
-static const char *name_fault(const uint8_t *name)
+static const char *risk_name_fault(const uint8_t *name)
 {
 	size_t n = 0;
 
@@ -93,7 +93,7 @@ static int read_risks(struct classifier *c, struct slice file, struct classifier
 	for (unsigned i = 0; i < c->risk_count; i++) {
 		size_t at = AT_RISKS + (size_t)i * RISK_BYTES;
 		struct classifier_risk *r = &c->risks[i];
-		const char *what = name_fault(file.at + at);
+		const char *what = risk_name_fault(file.at + at);
 
 		if (what)
 			return bad(fault, at, what);

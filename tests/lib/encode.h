@@ -13,19 +13,19 @@
 #include "base/buf.h"
 #include "stream/stream.h"
 
-enum form {
+enum flush {
 	FORM_FLUSHED, /* what is given can be read at once */
 	FORM_AT_END,  /* all comes at the end */
 	FORM_MEMBERS, /* gzip, zstd: each piece a member or frame of its own */
 	FORM_STORED,  /* flushed, and hardly compressed */
-	FORM_COUNT
+	FLUSH_COUNT
 };
 
 static const char *const coding_names[CODING_COUNT] = { "identity", "gzip", "deflate", "br", "zstd" };
 
 struct encoder {
 	enum coding coding;
-	enum form form;
+	enum flush form;
 	bool bare; /* deflate without its wrapper */
 	z_stream z;
 	BrotliEncoderState *br;
@@ -82,7 +82,7 @@ static inline void encode_zstd(struct encoder *e, struct buf *out, struct slice 
 	} while (from.pos < from.size || (op != ZSTD_e_continue && left));
 }
 
-static inline void encoder_begin(struct encoder *e, enum coding coding, enum form form, bool bare)
+static inline void encoder_begin(struct encoder *e, enum coding coding, enum flush form, bool bare)
 {
 	int level = form == FORM_STORED ? 0 : 6;
 

@@ -50,7 +50,7 @@ static const struct slice pieces[] = { SLICE("data: {\"a\":\"one two three\"}\n\
 	                               SLICE("data: {\"a\":\"毒气\"}\n\n"), SLICE(""), SLICE("data: [DONE]\n\n") };
 #define WHOLE "data: {\"a\":\"one two three\"}\n\ndata: {\"a\":\"毒气\"}\n\ndata: [DONE]\n\n"
 
-static void encode(struct buf *out, enum coding coding, enum form form, bool bare)
+static void encode(struct buf *out, enum coding coding, enum flush form, bool bare)
 {
 	struct encoder e;
 
@@ -97,9 +97,9 @@ TEST(encoding, names)
 TEST(encoding, every_coding_in_every_form)
 {
 	for (enum coding c = CODING_GZIP; c < CODING_COUNT; c++)
-		for (int f = 0; f < FORM_COUNT * 2; f++) {
-			enum form form = f % FORM_COUNT;
-			bool bare = f >= FORM_COUNT;
+		for (int f = 0; f < FLUSH_COUNT * 2; f++) {
+			enum flush form = f % FLUSH_COUNT;
+			bool bare = f >= FLUSH_COUNT;
 			struct buf in;
 			struct result r;
 
@@ -137,7 +137,7 @@ TEST(encoding, no_reader_is_faster)
 	static uint8_t theirs[1 << 16];
 
 	for (enum coding c = CODING_GZIP; c < CODING_COUNT; c++)
-		for (enum form f = 0; f < FORM_COUNT; f++) {
+		for (enum flush f = 0; f < FLUSH_COUNT; f++) {
 			struct decoder *d;
 			struct slice piece, all;
 			struct buf in;

@@ -13,7 +13,7 @@
 static uint8_t read_by_client[OUT_MAX];
 
 /* An answer with a head and an encoded body. Borrowed until the next. */
-static struct slice answer_of(const char *type, enum coding c, enum form form, bool bare, bool chunked,
+static struct slice answer_of(const char *type, enum coding c, enum flush form, bool bare, bool chunked,
                               const struct slice *pieces, size_t count)
 {
 	static struct buf answer;
@@ -103,7 +103,7 @@ static bool has(struct slice s, const char *words)
 /* Each coding in each form, closed and chunked; and what of it holds. */
 #define EACH_FORM(c, form, bare, chunked)                                                                              \
 	for (enum coding c = CODING_GZIP; c < CODING_COUNT; c++)                                                       \
-		for (int form = 0; form < FORM_COUNT; form++)                                                          \
+		for (int form = 0; form < FLUSH_COUNT; form++)                                                         \
 			for (int bare = 0; bare <= (c == CODING_DEFLATE); bare++)                                      \
 				for (int chunked = 0; chunked < 2; chunked++)                                          \
 					if (form != FORM_MEMBERS || c == CODING_GZIP || c == CODING_ZSTD)

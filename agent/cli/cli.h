@@ -21,6 +21,7 @@ int events_main(int argc, char **argv);
 int policy_main(int argc, char **argv);
 int replay_main(int argc, char **argv);
 int scan_main(int argc, char **argv);
+int selftest_main(int argc, char **argv);
 int services_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 int verify_main(int argc, char **argv);

@@ -23,6 +23,7 @@ int policy_main(int argc, char **argv);
 int reindex_main(int argc, char **argv);
 int replay_main(int argc, char **argv);
 int scan_main(int argc, char **argv);
+int selftest_main(int argc, char **argv);
 int services_main(int argc, char **argv);
 int stats_main(int argc, char **argv);
 int status_main(int argc, char **argv);

@@ -161,4 +161,48 @@ for name, text, status, parts in (
 got = explained('only', '--service', 'cellar'), explained('only', '--service', 'kitchen')
 ok('show --explain: a rule for another service', got[0][0] == 1 and 'not for this service' in got[0][1] and got[1][0] == 0, got)
 
+# ---- replay --against ----
+
+before = policy('before', ('id: a, risk: A.1.d, action: block, keywords: [alpha]', 'id: b, risk: A.1.d, action: flag, keywords: [beta]'))
+after = policy('after', ('id: a, risk: A.1.d, action: flag, keywords: [alpha]', 'id: c, risk: A.1.d, action: block, keywords: [gamma]'))
+texts = write('/run/texts', 'alpha\nbeta\ngamma\nalpha gamma\nharmless\n')
+result = ctl('replay', '-p', before, '--against', after, '--json', texts)
+said = json.loads(result.stdout)
+ok('against: what texts lose and gain, by rule', result.returncode == 1 and said['texts'] == 5 and said['differ'] == 4 and
+   {r['rule']: (r['before'], r['after'], r['gained'], r['lost']) for r in said['rules']} == {'b': (1, 0, 0, 1), 'c': (0, 2, 2, 0)} and
+   {(a['before'], a['after']): a['texts'] for a in said['actions']} == {('block', 'flag'): 1, ('flag', 'nothing'): 1, ('nothing', 'block'): 1}, said)
+ok('against: the same policy is 0', ctl('replay', '-p', before, '--against', before, texts).returncode == 0)
+ok('against: a broken one is 2', ctl('replay', '-p', before, '--against', '/run/bad', texts).returncode == 2)
+exchange = ['--request', os.path.join(FIXTURES, 'hit-one-event.req'), '--response', os.path.join(FIXTURES, 'hit-one-event.http')]
+result = ctl('replay', '-p', POLICY, '--against', after, '--json', *exchange)
+said = json.loads(result.stdout)
+ok('against: an exchange', result.returncode == 1 and (said['before'], said['after']) == ('blocked', 'cleared') and
+   said['lost'] == ['test.alpha'] and said['gained'] == [] and said['released'][0] < said['released'][1], said)
+ok('against: the same exchange is 0', ctl('replay', '-p', POLICY, '--against', POLICY, *exchange).returncode == 0)
+
+# ---- selftest ----
+
+for name, p in (('the shipped packs', os.path.join(TOP, 'packaging/policy.d')), ('the policy of the tests', POLICY)):
+    result = ctl('selftest', '-p', p, '--quick', '--json')
+    said = json.loads(result.stdout)
+    ok('selftest: nothing missed of ' + name, result.returncode == 0 and said['missed'] == 0 and said['tried'] and
+       (said['time_was_up'] or said['tried'] == said['of']) and len(said['apis']) == 15, (result.stderr, said))
+p = policy('self', (
+    'id: a, risk: A.1.d, action: block, keywords: [繁体测试, sarin gas]',
+    'id: b, risk: A.1.d, action: redact, gap: 1, keywords: [mole], near: {words: [hill], within: 12}',
+    'id: c, risk: A.1.d, action: block, all_of: {words: [fuse, powder], within: 30}',
+    "id: d, risk: A.4.f, action: block, pattern: 'ORD-[0-9]{6}'"))
+result = ctl('selftest', '-p', p, '--json', '--seconds', '60')
+said = json.loads(result.stdout)
+ok('selftest: every form of every rule', result.returncode == 0 and said['of'] == 4 and said['tried'] == 4 and said['without_examples'] == 1 and
+   all(form['runs'] for form in said['forms'].values()), (result.stderr, said))
+p = policy('miss', ('id: a, risk: A.1.d, action: block, keywords: [weasel], except: [WEASEL]',))
+result = ctl('selftest', '-p', p, '--json')
+said = json.loads(result.stdout)
+ok('selftest: what is missed is 1, each API and form', result.returncode == 1 and said['missed'] and
+   all(api['misses'] for api in said['apis'].values()) and b"missed: rule 'a', openai chat" in result.stderr, (result.stderr[:400], said))
+p = policy('draw', ['id: a, risk: A.1.d, action: flag, keywords: [%s]' % ', '.join(many[:300])])
+said = json.loads(ctl('selftest', '-p', p, '--json', '--keywords', '3').stdout)
+ok('selftest: says how many were drawn', said['tried'] == 3 and said['of'] == 300, said)
+
 finish()

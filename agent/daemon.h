@@ -57,12 +57,19 @@ struct daemon {
 	uint64_t most_open; /* connections, since memory was given back */
 	char policy_error[512];
 	bool ready;
+	atomic_bool stopped; /* nobody is served: the disk of the record */
+	unsigned disk_state; /* see disk.c */
 };
 
 /* ---- logs.c ---- */
 
 /* Opens both logs and the keys of the pseudonyms; says what went wrong. */
 int logs_open(struct daemon *d);
+
+/* ---- disk.c ---- */
+
+/* Looks at the disk of the record, and does what the configuration says about it. Every second. */
+void disk_look(struct daemon *d);
 
 /* ---- notes.c: records of the daemon itself ---- */
 

@@ -34,6 +34,7 @@ static int open_one(struct daemon *d, struct ledger **out, struct journal_told *
 		o.origin_key = origin_key;
 	o.retention_class = name;
 	o.floor_days = floor_days;
+	o.segment_bytes = d->config->segment_bytes;
 	err = err ? err : ledger_open(out, &o);
 	if (err) {
 		log_error("record: %s: %s", dir, strerror(-err));

@@ -206,6 +206,9 @@ void report_status(struct daemon *d, StatusReply *s)
 	add_counter(&s->counters, &s->n_counters, "records", l.records);
 	add_counter(&s->counters, &s->n_counters, "record_syncs", l.syncs);
 	add_counter(&s->counters, &s->n_counters, "record_sync_failures", l.sync_failures);
+	add_counter(&s->counters, &s->n_counters, "record_space_left", l.space_left);
+	add_counter(&s->counters, &s->n_counters, "record_full", l.full);
+	add_counter(&s->counters, &s->n_counters, "record_not_taken", l.lost);
 }
 
 static void metric(struct buf *out, const char *name, const char *type, const char *about, uint64_t value)
@@ -232,6 +235,9 @@ void report_metrics(void *arg, struct buf *out)
 	metric(out, "sluice_stops_requested_total", "counter", "Generations that were to be stopped.", s.stopped);
 	metric(out, "sluice_stops_confirmed_total", "counter", "Generations known to be stopped.", s.stop_confirmed);
 	metric(out, "sluice_audit_records_total", "counter", "Records made durable.", l.records);
+	metric(out, "sluice_audit_disk_free_bytes", "gauge", "Space left where the record is.", l.space_left);
+	metric(out, "sluice_audit_writable", "gauge", "The ledger takes records and makes them durable.",
+	       ledger_is_sound(d->ledger));
 	metric(out, "sluice_audit_sync_failures_total", "counter", "Syncs of the ledger that failed.", l.sync_failures);
 	buf_printf(out,
 	           "# HELP sluice_bypass_total Connections that passed unread, because the configuration says so.\n"

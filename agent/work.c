@@ -185,6 +185,7 @@ static void tick_due(struct timer *t)
 	if (all_turn(d))
 		keeper_tell(d->keeper, TELL_BEAT, 0);
 	give_back(d);
+	disk_look(d);
 	if (++d->ticks % HEARTBEAT_S == 0)
 		note_heartbeat(d);
 }
@@ -226,6 +227,8 @@ static int start_workers(struct daemon *d)
 		.head_timeout_ms = d->config->head_timeout_ms,
 		.stop_timeout_ms = d->config->stop_timeout_ms,
 		.record_all = d->config->record_all,
+		.stopped = &d->stopped,
+		.record_closed = d->config->disk.closed,
 	};
 
 	for (unsigned i = 0; i < d->thread_count; i++) {

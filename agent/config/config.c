@@ -158,6 +158,11 @@ static void record_retain(struct reader *r, yaml_node_t *n)
 		r->config->retain_days = (uint32_t)days;
 }
 
+static void record_segment(struct reader *r, yaml_node_t *n)
+{
+	read_number(r, n, "record.segment", size_units, 128 << 10, 1u << 30, &r->config->segment_bytes);
+}
+
 static void record_exchanges(struct reader *r, yaml_node_t *n)
 {
 	static const char *const words[] = { "flagged", "all" };
@@ -167,12 +172,79 @@ static void record_exchanges(struct reader *r, yaml_node_t *n)
 		r->config->record_all = which;
 }
 
+static void record_on_failure(struct reader *r, yaml_node_t *n)
+{
+	static const char *const words[] = { "continue", "closed" };
+	size_t which;
+
+	if (read_one_of(r, n, "record.on_record_failure", words, 2, &which))
+		r->config->disk.closed = which;
+}
+
+static void record_space_left(struct reader *r, yaml_node_t *n)
+{
+	read_number(r, n, "record.space_left", size_units, 0, UINT64_MAX, &r->config->disk.space_left);
+}
+
+static void record_admin_space_left(struct reader *r, yaml_node_t *n)
+{
+	read_number(r, n, "record.admin_space_left", size_units, 0, UINT64_MAX, &r->config->disk.admin_space_left);
+}
+
+const char *const disk_action_names[DISK_ACTION_COUNT] = {
+	[DISK_IGNORE] = "ignore",
+	[DISK_SYSLOG] = "syslog",
+	[DISK_SUSPEND] = "suspend",
+	[DISK_STOP_SERVING] = "stop-serving",
+};
+
+static void disk_action(struct reader *r, yaml_node_t *n, const char *what, enum disk_action *to)
+{
+	const char *value = n->type == YAML_SCALAR_NODE ? (const char *)n->data.scalar.value : "";
+	size_t which;
+
+	if (!strcmp(value, "exec") || !strcmp(value, "email") || !strcmp(value, "rotate"))
+		read_wrong(r, n, "%s: '%s' is not supported by this version", what, value);
+	else if (!strcmp(value, "halt") || !strcmp(value, "single"))
+		read_wrong(r, n, "%s: the host is not sluice's to stop: stop-serving refuses the guarded services",
+		           what);
+	else if (read_one_of(r, n, what, disk_action_names, DISK_ACTION_COUNT, &which))
+		*to = (enum disk_action)which;
+}
+
+static void record_space_left_action(struct reader *r, yaml_node_t *n)
+{
+	disk_action(r, n, "record.space_left_action", &r->config->disk.space_left_action);
+}
+
+static void record_admin_space_left_action(struct reader *r, yaml_node_t *n)
+{
+	disk_action(r, n, "record.admin_space_left_action", &r->config->disk.admin_space_left_action);
+}
+
+static void record_disk_full_action(struct reader *r, yaml_node_t *n)
+{
+	disk_action(r, n, "record.disk_full_action", &r->config->disk.disk_full_action);
+}
+
+static void record_disk_error_action(struct reader *r, yaml_node_t *n)
+{
+	disk_action(r, n, "record.disk_error_action", &r->config->disk.disk_error_action);
+}
+
 static const struct key record_keys[] = {
 	{ "dir", record_dir, NULL },
 	{ "retain", record_retain, NULL },
 	{ "exchanges", record_exchanges, NULL },
+	{ "segment", record_segment, NULL },
 	{ "unsafe", NULL, "retention below the floor is refused" },
-	{ "on_record_failure", NULL, "a block that cannot be recorded is cut without words, other traffic goes on" },
+	{ "on_record_failure", record_on_failure, NULL },
+	{ "space_left", record_space_left, NULL },
+	{ "space_left_action", record_space_left_action, NULL },
+	{ "admin_space_left", record_admin_space_left, NULL },
+	{ "admin_space_left_action", record_admin_space_left_action, NULL },
+	{ "disk_full_action", record_disk_full_action, NULL },
+	{ "disk_error_action", record_disk_error_action, NULL },
 	{ "recipients", NULL, "evidence is not kept" },
 	{},
 };
@@ -180,6 +252,8 @@ static const struct key record_keys[] = {
 static void record(struct reader *r, yaml_node_t *n)
 {
 	read_mapping(r, n, "record", record_keys);
+	if (r->config->disk.admin_space_left > r->config->disk.space_left)
+		read_wrong(r, n, "record.admin_space_left must not be above record.space_left");
 }
 
 static void identity_headers(struct reader *r, yaml_node_t *n)
@@ -483,6 +557,12 @@ int config_load(struct config **out, const char *file, char **report)
 	if (!err) {
 		c->record_all = true;
 		c->retain_days = 200;
+		c->disk = (struct config_disk){ .space_left = 1u << 30,
+			                        .admin_space_left = 256u << 20,
+			                        .space_left_action = DISK_SYSLOG,
+			                        .admin_space_left_action = DISK_SYSLOG,
+			                        .disk_full_action = DISK_SYSLOG,
+			                        .disk_error_action = DISK_SYSLOG };
 		c->log_level = LOG_INFO;
 		c->body_max = 16u << 20;
 		c->event_max = 1u << 20;

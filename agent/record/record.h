@@ -53,9 +53,15 @@ int ledger_open(struct ledger **out, const struct ledger_options *o);
 /* Commits what waits, issues a last checkpoint, then closes. */
 void ledger_close(struct ledger **at);
 
+/* Whether what is appended becomes durable, as far as is known: not failed, not full, not suspended. Cheap. */
+bool ledger_is_sound(struct ledger *l);
+/* Takes no more records (append: -ENOSPC), or takes them again; what was not taken is a Loss then. */
+void ledger_suspend(struct ledger *l, bool suspend);
+
 /* Queues a copy of r, whose seq, time, boot fields and CRC are set here. Any thread. `note` may be NULL; else it is
- * told unless this fails. Errors: -ENOBUFS (queue full), -EMSGSIZE (over 65,535 bytes packed), -EIO (the ledger has
- * failed), -ENOMEM. */
+ * told unless this fails; on a full disk it is told -ENOSPC, and the record is written when there is space. Errors:
+ * -ENOBUFS (queue full), -ENOSPC (suspended), -EMSGSIZE (over 65,535 bytes packed), -EIO (the ledger has failed),
+ * -ENOMEM. */
 int ledger_append(struct ledger *l, const Record *r, struct ledger_note *note);
 
 struct ledger_stats {
@@ -65,6 +71,7 @@ struct ledger_stats {
 	uint64_t rotations, rotation_failures, seal_failures;
 	uint64_t space_left; /* bytes of the file system, when last looked */
 	bool failed;
+	bool full; /* there is no space: records wait in memory, and are tried again every second */
 };
 void ledger_stats(struct ledger *l, struct ledger_stats *out);
 

@@ -30,6 +30,7 @@ struct daemon {
 	struct ruleset *rules;
 	struct ledger *ledger, *control; /* the two logs */
 	struct journal_told told[2];
+	char retain_policy[2][64]; /* of each log */
 	struct subjects *subjects;
 	struct capture *capture; /* the keeper's; in the worker, what dialling needs of it */
 	struct loop *loop;       /* the worker's main one */

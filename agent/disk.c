@@ -20,11 +20,11 @@ static unsigned state_of(const struct config_disk *c, struct ledger *l, uint64_t
 	ledger_stats(l, &s);
 	if (s.space_left < *space)
 		*space = s.space_left;
-	return s.failed                              ? BROKEN
-	       : s.full                              ? FULL
-	       : s.space_left < c->admin_space_left  ? VERY_LOW
-	       : s.space_left < c->space_left        ? LOW
-	                                             : FINE;
+	return s.failed                             ? BROKEN
+	       : s.full                             ? FULL
+	       : s.space_left < c->admin_space_left ? VERY_LOW
+	       : s.space_left < c->space_left       ? LOW
+	                                            : FINE;
 }
 
 void disk_look(struct daemon *d)
@@ -49,9 +49,11 @@ void disk_look(struct daemon *d)
 		return;
 	now = table[state].action;
 	if (now != DISK_IGNORE || state == FULL || state == BROKEN)
-		log_write(state >= VERY_LOW ? LOG_ERROR : state == LOW ? LOG_WARN : LOG_INFO,
-		        "record: %s: space_left=%llu action=%s", table[state].what, (unsigned long long)space,
-		        disk_action_names[now]);
+		log_write(state >= VERY_LOW ? LOG_ERROR
+		          : state == LOW    ? LOG_WARN
+		                            : LOG_INFO,
+		          "record: %s: space_left=%llu action=%s", table[state].what, (unsigned long long)space,
+		          disk_action_names[now]);
 	d->disk_state = state;
 	if ((was == DISK_STOP_SERVING) != (now == DISK_STOP_SERVING)) {
 		bool stop = now == DISK_STOP_SERVING;

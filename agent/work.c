@@ -310,6 +310,8 @@ static int start(struct daemon *d, const sigset_t *signals)
 	if (err)
 		return err;
 	note_lifecycle(d, LIFECYCLE__KIND__START, d->last_end);
+	if (d->config->retain_unsafe)
+		note_lifecycle(d, LIFECYCLE__KIND__UNSAFE, d->retain_policy[0]);
 	note_policy(d, false);
 	err = start_workers(d);
 	if (err)

@@ -150,12 +150,23 @@ static void record_dir(struct reader *r, yaml_node_t *n)
 	read_text(r, n, "record.dir", &r->config->record_dir);
 }
 
+/* Judged when `unsafe` is known, which may stand behind it. */
 static void record_retain(struct reader *r, yaml_node_t *n)
 {
 	uint64_t days;
 
-	if (read_number(r, n, "record.retain", day_units, RETAIN_FLOOR_DAYS, 36600, &days))
+	r->retain_at = n;
+	if (read_number(r, n, "record.retain", day_units, 1, 36600, &days))
 		r->config->retain_days = (uint32_t)days;
+}
+
+static void record_unsafe(struct reader *r, yaml_node_t *n)
+{
+	static const char *const words[] = { "false", "true" };
+	size_t which;
+
+	if (read_one_of(r, n, "record.unsafe", words, 2, &which))
+		r->config->retain_unsafe = which;
 }
 
 static void record_segment(struct reader *r, yaml_node_t *n)
@@ -237,7 +248,7 @@ static const struct key record_keys[] = {
 	{ "retain", record_retain, NULL },
 	{ "exchanges", record_exchanges, NULL },
 	{ "segment", record_segment, NULL },
-	{ "unsafe", NULL, "retention below the floor is refused" },
+	{ "unsafe", record_unsafe, NULL },
 	{ "on_record_failure", record_on_failure, NULL },
 	{ "space_left", record_space_left, NULL },
 	{ "space_left_action", record_space_left_action, NULL },
@@ -252,6 +263,9 @@ static const struct key record_keys[] = {
 static void record(struct reader *r, yaml_node_t *n)
 {
 	read_mapping(r, n, "record", record_keys);
+	if (r->config->retain_days < RETAIN_FLOOR_DAYS && !r->config->retain_unsafe)
+		read_wrong(r, r->retain_at, "record.retain must be from %d to 36600, or unsafe: true beside it",
+		           RETAIN_FLOOR_DAYS);
 	if (r->config->disk.admin_space_left > r->config->disk.space_left)
 		read_wrong(r, n, "record.admin_space_left must not be above record.space_left");
 }

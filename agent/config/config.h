@@ -43,6 +43,7 @@ struct config {
 	char *policy; /* folder of packs */
 	char *record_dir;
 	uint32_t retain_days;
+	bool retain_unsafe; /* below the floor, as the operator wants it */
 	struct config_disk disk;
 	uint64_t segment_bytes; /* of a file of the record; 0: the usual */
 	bool record_all;        /* exchanges: all | flagged */

@@ -14,6 +14,7 @@ struct reader {
 	yaml_document_t doc;
 	struct config *config;
 	struct config_service *service; /* the one being read */
+	const yaml_node_t *retain_at;   /* record.retain */
 	FILE *report;
 	size_t mistakes;
 };

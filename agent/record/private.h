@@ -8,6 +8,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "record/file.h"
@@ -32,6 +33,13 @@ struct item {
 /* Records that were not taken: how many, between when and when. */
 struct loss {
 	uint64_t count, first_unix_nano, last_unix_nano;
+};
+
+/* Of a record that a thread of the ledger's waits for. */
+struct waiting {
+	struct ledger_note note;
+	sem_t told;
+	int err;
 };
 
 struct left {
@@ -94,6 +102,7 @@ struct ledger {
 	pthread_mutex_t seal_lock;
 	pthread_cond_t seal_wake;
 	bool seal_due;
+	struct waiting prune_note; /* the Prune record on its way to the disk */
 	atomic_bool seal_stop;
 };
 
@@ -151,9 +160,17 @@ void *notary_run(void *ledger);
 void ledger_look_at_space(struct ledger *l);
 void notary_stop(struct ledger *l);
 
+/* ---- prune.c: by the sealer's thread ---- */
+
+/* Removes what is out of its term and on no hold. */
+void prune_old(struct ledger *l);
+
 /* ---- sealer.c ---- */
 
 void *sealer_run(void *ledger);
+/* What a segment's header says. -EBADMSG: there is none, or it says nothing of the tree. */
+int sealer_head(int dir, const struct segment_name *name, struct segment_head *out);
+bool sealer_must_stop(struct ledger *l);
 /* There may be something to seal. */
 void sealer_poke(struct ledger *l);
 void sealer_stop(struct ledger *l);

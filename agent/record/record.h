@@ -36,7 +36,12 @@ struct ledger_options {
 	uint32_t rotate_s;           /* the age at which the key is changed; 0: 24 h */
 	const char *retention_class; /* in each segment's header, may be NULL */
 	uint32_t floor_days;         /* no segment may be deleted before; 0: none */
-	uint64_t queue_bytes;        /* records waiting for the disk; 0: 64 MiB. Beyond: -ENOBUFS */
+	uint64_t retain_s;           /* sealed segments older than this are pruned; 0: never */
+	const char *retain_policy;   /* as a Prune record names it; may be NULL */
+	/* Whether a record of [first, last] is on hold; asked by a thread of the ledger's. NULL: none is. */
+	bool (*held)(void *arg, uint64_t first, uint64_t last);
+	void *held_arg;
+	uint64_t queue_bytes; /* records waiting for the disk; 0: 64 MiB. Beyond: -ENOBUFS */
 	/* Told of each checkpoint, a signed note, by a thread of the ledger's; may be NULL. */
 	void (*issued)(void *arg, const char *note, size_t len);
 	void *arg;
@@ -69,7 +74,9 @@ struct ledger_stats {
 	uint64_t sync_max_us;
 	uint64_t checkpoint_size, checkpoint_unix, checkpoint_failures; /* the newest one: records, seconds */
 	uint64_t rotations, rotation_failures, seal_failures;
-	uint64_t space_left; /* bytes of the file system, when last looked */
+	uint64_t pruned, prune_failures, held; /* segments; held: would go if there were no hold */
+	uint64_t oldest_unix;                  /* seconds: birth of the oldest segment; 0: not looked yet */
+	uint64_t space_left;                   /* bytes of the file system, when last looked */
 	bool failed;
 	bool full; /* there is no space: records wait in memory, and are tried again every second */
 };
@@ -130,6 +137,7 @@ struct verify_result {
 	uint64_t size;   /* records under the newest checkpoint */
 	uint64_t beyond; /* records behind it, which nothing proves yet */
 	uint64_t segments, checkpoints, tiles, keys, faults;
+	uint64_t pruned; /* records that went, as a Prune record says */
 };
 
 /* Reads a log, live or copied, and names each thing that is wrong. 0 (result->faults says whether it is sound), or

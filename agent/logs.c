@@ -45,6 +45,8 @@ static int open_one(struct daemon *d, struct ledger **out, struct journal_told *
 	snprintf(policy, sizeof(d->retain_policy[0]), "record.retain %ud%s", retain,
 	         d->config->retain_unsafe ? ", unsafe" : "");
 	o.retain_policy = policy;
+	o.held = out == &d->control ? holds_on_control : holds_on_ledger;
+	o.held_arg = d->holds;
 	err = err ? err : ledger_open(out, &o);
 	if (err) {
 		log_error("record: %s: %s", dir, strerror(-err));
@@ -68,6 +70,13 @@ int logs_open(struct daemon *d)
 		return err;
 	}
 	d->last_unix = note_last(dir);
+	if ((size_t)snprintf(dir, sizeof(dir), "%s/control", d->config->record_dir) >= sizeof(dir))
+		return -ENAMETOOLONG;
+	err = holds_open(&d->holds, dir);
+	if (err) {
+		log_error("record: the holds in %s: %s", dir, strerror(-err));
+		return err;
+	}
 	err = open_one(d, &d->ledger, &d->told[0], "ledger", "", LOG_LEDGER_FLOOR_DAYS);
 	err = err ? err : open_one(d, &d->control, &d->told[1], "control", "/control", LOG_CONTROL_FLOOR_DAYS);
 	if (err)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -138,6 +139,22 @@ int daemon_user(struct daemon *d)
 	return 0;
 }
 
+/* One daemon a record: the next would take over the guard before its worker met the lock of the ledger. */
+static int lock_record(struct daemon *d)
+{
+	owned(own_close) int fd = open(d->config->record_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB)) {
+		int err = -errno;
+
+		log_error("record: %s: %s", d->config->record_dir,
+		          err == -EWOULDBLOCK ? "another daemon has it" : strerror(-err));
+		return err;
+	}
+	d->record_lock = TAKE_FD(fd); /* until the process ends */
+	return 0;
+}
+
 int daemon_folders(struct daemon *d)
 {
 	const struct config *c = d->config;
@@ -147,5 +164,6 @@ int daemon_folders(struct daemon *d)
 	if ((size_t)snprintf(keys, sizeof(keys), "%s.keys", c->record_dir) >= sizeof(keys))
 		return -ENAMETOOLONG;
 	err = give_dir(d, c->record_dir, 0750, true);
-	return err ? err : give_dir(d, keys, 0700, true);
+	err = err ? err : give_dir(d, keys, 0700, true);
+	return err ? err : lock_record(d);
 }

@@ -101,11 +101,16 @@ static void reload(struct daemon *d)
 static void answer(void *arg, const ControlRequest *in, ControlReply *out)
 {
 	struct daemon *d = arg;
+	char error[256] = "";
 
 	switch (in->op_case) {
 	case CONTROL_REQUEST__OP_RELOAD:
 		reload(d);
 		out->error = strdup(d->policy_error);
+		break;
+	case CONTROL_REQUEST__OP_HOLD:
+		hold_answer(d, in->hold, in->caller, error, sizeof(error));
+		out->error = strdup(error);
 		break;
 	case CONTROL_REQUEST__OP_STATUS:
 		out->status = malloc(sizeof(*out->status));
@@ -361,6 +366,7 @@ static void stop(struct daemon *d)
 		loop_free(&d->threads[i].loop);
 	}
 	subjects_close(&d->subjects);
+	holds_close(&d->holds);
 	own_close(&d->signals.fd);
 	loop_free(&d->loop);
 	ruleset_put(&d->rules);

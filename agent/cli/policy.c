@@ -24,12 +24,16 @@ static int check(const char *dir)
 {
 	owned(ruleset_put) struct ruleset *rules = NULL;
 	struct scanner_stats stats;
+	size_t keywords = 0;
 	int err = cli_policy(&rules, dir);
 
 	if (err)
 		return err == -EINVAL ? 1 : 2;
+	for (size_t i = 0; i < ruleset_rules(rules); i++)
+		keywords += ruleset_rule_at(rules, i)->keywords;
 	scanner_stats(ruleset_scanner(rules), &stats);
-	printf("packs %zu, rules %zu, keywords %zu\n", ruleset_packs(rules), ruleset_rules(rules), stats.needles);
+	printf("packs %zu, rules %zu, keywords %zu, patterns %zu\n", ruleset_packs(rules), ruleset_rules(rules),
+	       keywords, ruleset_patterns(rules));
 	printf("automaton: %zu states, %zu symbols, %zu KiB, longest keyword %zu characters\n", stats.states,
 	       stats.symbols, stats.bytes / 1024, stats.longest);
 	printf("digest ");

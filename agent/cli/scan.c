@@ -9,7 +9,6 @@
 #include "cli/cli.h"
 
 #define FILE_MAX (1ull << 30)
-#define PIECE    2048 /* bytes between two places that hits are located from */
 
 static int usage(FILE *to, int status)
 {
@@ -54,91 +53,43 @@ static void print_hit(const char *file, const struct rule *rule, size_t start, s
 	fputs("}\n", stdout);
 }
 
-/* Where the text was walked before: a hit is located from the last such place in front of it, not from the start. */
-struct place {
-	size_t at; /* bytes before it */
-	struct scan_state state;
-};
-
 struct search {
-	const struct ruleset *rules;
 	const char *name; /* of the file, or NULL: not shown */
 	bool json;
-	struct slice text;
-	struct place *places; /* owned; the first is the start */
-	size_t count, room;
 	long hits;
 };
 
-static int place_add(struct search *x, size_t at, const struct scan_state *state)
+static int show_hit(void *to, const struct sight *hit)
 {
-	if (state->tail_len) /* inside a character */
-		return 0;
-	if (x->count == x->room) {
-		size_t room = x->room ? 2 * x->room : 64;
-		struct place *more = realloc(x->places, room * sizeof(*more));
+	struct search *x = to;
 
-		if (!more)
-			return -ENOMEM;
-		x->places = more;
-		x->room = room;
-	}
-	x->places[x->count++] = (struct place){ at, *state };
+	print_hit(x->name, hit->rule, (size_t)hit->from, (size_t)hit->to, x->json);
+	x->hits++;
 	return 0;
 }
 
-static void show_hits(struct search *x, const struct scan_hit *hits, size_t n)
+static int search(struct search *x, const struct ruleset *rules, struct slice text)
 {
-	const struct scanner *s = ruleset_scanner(x->rules);
+	struct scope anywhere = {};
+	struct lookout state = { .locate = true };
+	int err = lookout_feed(rules, &anywhere, &state, text, show_hit, x);
 
-	for (size_t i = 0; i < n; i++) {
-		size_t from, to, k = x->count - 1;
-
-		while (k && x->places[k].state.symbols > hits[i].start)
-			k--;
-		scan_locate(s, x->places[k].state, slice_from(x->text, x->places[k].at), hits[i].start, hits[i].end,
-		            &from, &to);
-		print_hit(x->name, ruleset_rule(x->rules, hits[i].needle), x->places[k].at + from, x->places[k].at + to,
-		          x->json);
-	}
-	x->hits += (long)n;
-}
-
-static int search(struct search *x)
-{
-	const struct scanner *s = ruleset_scanner(x->rules);
-	struct scan_hit hits[SCAN_NEEDLE_MAX];
-	struct scan_state state = {};
-	size_t at = 0, used, n = 0;
-
-	while (at < x->text.len || n == ARRAY_LEN(hits)) {
-		size_t left = x->text.len - at;
-		int err = place_add(x, at, &state);
-
-		if (err)
-			return err;
-		n = scan_feed(s, &state, slice_of(x->text.at + at, left < PIECE ? left : PIECE), &used, hits,
-		              ARRAY_LEN(hits));
-		at += used;
-		show_hits(x, hits, n);
-	}
-	show_hits(x, hits, scan_end(s, &state, hits, ARRAY_LEN(hits)));
-	return 0;
+	if (!err)
+		err = lookout_end(rules, &anywhere, &state, show_hit, x);
+	lookout_free(&state);
+	return err;
 }
 
 /* Returns how many hits, or -errno. */
 static long scan_file(const struct ruleset *rules, const char *path, bool named, bool json)
 {
-	struct search x = { .rules = rules, .name = named ? path : NULL, .json = json };
+	struct search x = { .name = named ? path : NULL, .json = json };
 	owned(own_free) uint8_t *data = NULL;
 	size_t len;
 	int err = cli_read(path, FILE_MAX, &data, &len);
 
-	if (!err) {
-		x.text = slice_of(data, len);
-		err = search(&x);
-	}
-	free(x.places);
+	if (!err)
+		err = search(&x, rules, slice_of(data, len));
 	if (!err)
 		return x.hits;
 	fprintf(stderr, "sluicectl: %s: %s\n", path, strerror(-err));

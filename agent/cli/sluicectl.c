@@ -27,6 +27,7 @@ static const struct command commands[] = {
 	{ "services", services_main, "guarded services and their addresses" },
 	{ "events", events_main, "the record: -S -U -f -n -r -o FIELD=VALUE -D" },
 	{ "verify", verify_main, "is the record what was signed?  [-D DIR] [--key VKEY|FILE]" },
+	{ "hold", hold_main, "keep records from pruning: add | release | list" },
 	{ "policy", policy_main, "check | reload" },
 	{ "scan", scan_main, "find what the policy forbids in files or standard input" },
 	{ "replay", replay_main, "send raw HTTP bytes through the daemon's own path, without a network" },
@@ -41,7 +42,6 @@ static const struct command commands[] = {
 	{ "review", NULL, "mark findings right or wrong" },
 	{ "witness", NULL, "cosign the checkpoints of other hosts" },
 	{ "export", NULL, "hand records out" },
-	{ "hold", NULL, "keep records from pruning" },
 	{ "reveal", NULL, "decrypt evidence" },
 	{ "erase", NULL, "shred evidence" },
 };

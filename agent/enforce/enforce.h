@@ -11,9 +11,17 @@
 #include "policy/policy.h"
 #include "stream/stream.h"
 
-enum verdict { VERDICT_CLEARED, VERDICT_FLAGGED, VERDICT_REDACTED, VERDICT_BLOCKED, VERDICT_EXCEPTION, VERDICT_COUNT };
+enum verdict {
+	VERDICT_CLEARED,
+	VERDICT_SHADOWED,
+	VERDICT_FLAGGED,
+	VERDICT_REDACTED,
+	VERDICT_BLOCKED,
+	VERDICT_EXCEPTION,
+	VERDICT_COUNT
+};
 
-extern const char *const verdict_names[VERDICT_COUNT]; /* "cleared", "flagged" and so on */
+extern const char *const verdict_names[VERDICT_COUNT]; /* "cleared" and so on */
 
 enum exception {
 	EXCEPTION_NONE,
@@ -42,6 +50,7 @@ enum exception {
 	EXCEPTION_TEXT_AFTER_FINISH,
 	EXCEPTION_TEXT_CHANGED,
 	EXCEPTION_TOKEN_IDS,
+	EXCEPTION_RULE_TIMEOUT,
 	EXCEPTION_COVERAGE,
 	EXCEPTION_MEMORY,
 	EXCEPTION_RECORD_NOT_DURABLE,

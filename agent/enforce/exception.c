@@ -2,7 +2,9 @@
 /* exception.c - every way of losing sight of an answer, by name. */
 #include "enforce/enforce.h"
 
-const char *const verdict_names[VERDICT_COUNT] = { "cleared", "flagged", "redacted", "blocked", "exception" };
+const char *const verdict_names[VERDICT_COUNT] = {
+	"cleared", "shadowed", "flagged", "redacted", "blocked", "exception"
+};
 
 const struct exception_row exception_table[EXCEPTION_COUNT] = {
 	[EXCEPTION_NONE] = { "none", 0, "" },
@@ -32,6 +34,7 @@ const struct exception_row exception_table[EXCEPTION_COUNT] = {
 	[EXCEPTION_TEXT_AFTER_FINISH] = { "text_after_finish", 502, "a choice went on after it was finished" },
 	[EXCEPTION_TEXT_CHANGED] = { "text_changed", 502, "a text that came again is not what it was" },
 	[EXCEPTION_TOKEN_IDS] = { "token_ids", 502, "the answer holds token ids in place of text" },
+	[EXCEPTION_RULE_TIMEOUT] = { "rule_timeout", 502, "a rule took more work on the answer than it may" },
 	[EXCEPTION_COVERAGE] = { "coverage", 502, "not every byte of the answer was accounted for" },
 	[EXCEPTION_MEMORY] = { "memory", 503, "out of memory" },
 	[EXCEPTION_RECORD_NOT_DURABLE] = { "record_not_durable", 0, "the decision could not be recorded" },

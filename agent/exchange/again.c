@@ -18,13 +18,13 @@ static void drop(struct exchange *x, size_t at)
 
 	text_forget_marks(x, t);
 	t->touched = false;
-	t->state = (struct scan_state){};
+	text_restart(&t->state);
 	t->escapes = (struct unescape){};
 	if (!twin)
 		return;
 	text_forget_marks(x, twin);
 	twin->touched = false;
-	twin->state = (struct scan_state){};
+	text_restart(&twin->state);
 	twin->escapes = (struct unescape){};
 }
 

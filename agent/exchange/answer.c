@@ -320,6 +320,9 @@ enum order exchange_answer(struct exchange *x, struct lane *l, bool eof)
 	if (!x->started) {
 		x->start = l->base + l->parsed;
 		x->started = came;
+		/* What was asked for, not what the answer calls itself: it is known before the first word. */
+		memcpy(x->asked_model, x->report.model, sizeof(x->asked_model));
+		x->scope.model = x->asked_model;
 	}
 	if (came && (x->asking == PHASE_HEAD || x->answering == PHASE_DONE)) {
 		x->report.coverage.in = l->base + buf_len(&l->buf) - x->start;

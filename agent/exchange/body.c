@@ -311,7 +311,7 @@ static enum exception text_piece(struct exchange *x, struct slice data)
 static bool mid_character(const struct exchange *x)
 {
 	for (size_t i = 0; i < x->text_count; i++)
-		if (x->texts[i].state.tail_len)
+		if (x->texts[i].state.scan.tail_len)
 			return true;
 	return false;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cell.c - the trail of a text is read again, and what is to be hidden is hidden.
+ * cell.c - the track of a text is read again, and what is to be hidden is hidden.
  *
  * The same decoders read as the first time, a byte at a time, and remember which bytes of the lane each of their
  * characters came from. A cell is the least piece that is whole for all of them: a character, or an escape of the JSON
@@ -75,7 +75,7 @@ static void count_symbols(const struct eye *e, struct scan_state *state, struct 
 	size_t used;
 
 	while (bytes.len) {
-		scan_feed(e->x->scanner, state, bytes, &used, hits, 8);
+		scan_feed(ruleset_scanner(e->x->rules), state, bytes, &used, hits, 8);
 		bytes = slice_from(bytes, used);
 	}
 }
@@ -334,7 +334,7 @@ static int byte_at(const struct lane *l, uint64_t at)
 	return at < l->base || at - l->base >= all.len ? -1 : all.at[at - l->base];
 }
 
-static void read_part(struct eye *e, struct trail *t, uint32_t i, const uint64_t from[READINGS])
+static void read_part(struct eye *e, struct track *t, uint32_t i, const uint64_t from[READINGS])
 {
 	struct redact *r = e->x->redact;
 	struct part *p = &t->parts[i];
@@ -372,14 +372,14 @@ static void read_part(struct eye *e, struct trail *t, uint32_t i, const uint64_t
 	behind.cut = false;
 	behind.begins = false;
 	*p = behind;
-	trail_drop(r, t, i);
+	track_drop(r, t, i);
 }
 
-void trail_read(struct exchange *x, size_t text, struct pending *hits, size_t count)
+void track_read(struct exchange *x, size_t text, struct pending *hits, size_t count)
 {
 	static const uint64_t none[READINGS] = {}, all[READINGS] = { UINT64_MAX, UINT64_MAX, UINT64_MAX };
 	struct redact *r = x->redact;
-	struct trail *t = &r->trails[text];
+	struct track *t = &r->tracks[text];
 	struct eye e = { .x = x, .hits = hits, .hit_count = count, .has_twin = x->texts[text].twin };
 	uint64_t from[READINGS], at[READINGS];
 	uint64_t cleared = redact_cleared(x);
@@ -400,7 +400,7 @@ void trail_read(struct exchange *x, size_t text, struct pending *hits, size_t co
 		return;
 	}
 	fail(&e, none, t->parts[i].symbols);
-	trail_needs(x, text, from);
+	track_needs(x, text, from);
 	for (; i < t->end && !e.broken && !all_behind(&e); i++) {
 		const struct part *p = &t->parts[i];
 

@@ -11,13 +11,9 @@
 /* What the server said is repeated only if it was read to its end and holds nothing that any rule knows. */
 static void keep_clean(struct exchange *x, char *text, size_t room)
 {
-	struct scan_state state = {};
-	struct scan_hit hit;
-	size_t used, len = strlen(text);
-	bool clean = len + 1 < room && !scan_feed(x->scanner, &state, slice_of(text, len), &used, &hit, 1) &&
-	             !scan_end(x->scanner, &state, &hit, 1);
+	size_t len = strlen(text);
 
-	if (!clean)
+	if (len + 1 >= room || !reading_clean(x, slice_of(text, len)))
 		*text = '\0';
 }
 

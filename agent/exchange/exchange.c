@@ -17,6 +17,9 @@ void exchange_free(struct exchange **at)
 		return;
 	for (size_t i = 0; i < x->text_count; i++)
 		text_free(&x->texts[i]);
+	for (size_t i = 0; i < READINGS_MAX; i++)
+		lookout_free(&x->spare[i]);
+	lookout_free(&x->one);
 	template_free(&x->template);
 	free(x->texts);
 	free(x->choices);
@@ -46,9 +49,9 @@ int exchange_new(struct exchange **out, struct ruleset *rules, const struct exch
 		return -ENOMEM;
 	}
 	x->rules = ruleset_get(rules);
-	x->scanner = ruleset_scanner(rules);
 	if (limits)
 		x->limits = *limits;
+	x->scope = (struct scope){ .service = x->limits.service, .now = x->limits.now };
 	if (!x->limits.body_max)
 		x->limits.body_max = EXCHANGE_BODY_MAX;
 	if (!x->limits.event_max)
@@ -94,11 +97,18 @@ const struct exchange_report *exchange_report(struct exchange *x)
 	struct coverage *c = &r->coverage;
 	uint64_t masked;
 
-	r->verdict = VERDICT_CLEARED;
-	if (x->finding_count)
-		r->verdict = VERDICT_FLAGGED;
-	if (x->redacted)
-		r->verdict = VERDICT_REDACTED;
+	static const enum verdict of[ACTION_COUNT] = {
+		[ACTION_SHADOW] = VERDICT_SHADOWED,
+		[ACTION_FLAG] = VERDICT_FLAGGED,
+		[ACTION_REDACT] = VERDICT_REDACTED,
+		[ACTION_BLOCK] = VERDICT_BLOCKED,
+	};
+	enum action heaviest = x->redacted ? ACTION_REDACT : ACTION_SHADOW;
+
+	for (size_t i = 0; i < x->finding_count; i++)
+		if (x->findings[i].action > heaviest)
+			heaviest = x->findings[i].action;
+	r->verdict = x->finding_count ? of[heaviest] : VERDICT_CLEARED;
 	if (r->exception != EXCEPTION_NONE)
 		r->verdict = VERDICT_EXCEPTION;
 	if (x->blocked)

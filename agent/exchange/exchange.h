@@ -57,7 +57,9 @@ struct exchange_limits {
 	size_t event_max;            /* bytes held of a stream; 0: 1 MiB */
 	const char *const *identity; /* names of the request fields that say who asks; the first one given counts */
 	size_t identity_count;
-	bool upgrade_pass; /* a WebSocket may pass, unread */
+	bool upgrade_pass;   /* a WebSocket may pass, unread */
+	const char *service; /* whose answers they are, for rules that are for some; NULL: not known */
+	int64_t now;         /* seconds since 1970, for rules with dates; 0: not known */
 };
 
 /* What an answer that is held whole may take in its lane. */

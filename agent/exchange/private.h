@@ -7,6 +7,7 @@
 #define TEXTS_MAX    512 /* texts followed at a time */
 #define CHOICES_MAX  256
 #define FINDINGS_MAX 256
+#define READINGS_MAX 5
 
 /* A place in the answer where it may be cut: all before it is decided. */
 struct point {
@@ -30,7 +31,7 @@ static inline uint64_t point_wire(const struct point *p)
 
 /* The state of a text before a unit touched it. */
 struct mark {
-	uint64_t symbols;
+	uint64_t symbols, bytes;
 	bool cut; /* inside a character or an escape */
 	struct point point;
 };
@@ -65,7 +66,7 @@ struct text {
 	enum channel channel;
 	uint32_t choice, sub;
 	uint64_t path;
-	struct scan_state state;
+	struct lookout state;
 	bool is_twin, is_orphan; /* a twin; one whose text is gone */
 	uint32_t twin;           /* place of its twin, 0: none; the first text is never one */
 	uint32_t twin_of;        /* a twin: place of its text */
@@ -145,8 +146,10 @@ enum phase { PHASE_HEAD, PHASE_BODY, PHASE_DONE, PHASE_CUT };
 
 struct exchange {
 	struct ruleset *rules; /* shared */
-	const struct scanner *scanner;
 	struct exchange_limits limits;
+	struct scope scope;
+	char asked_model[128];              /* of the request; the scope's */
+	struct lookout spare[READINGS_MAX]; /* memory for looking ahead */
 	struct exchange_report report;
 	const struct rule *blocked; /* the first rule that blocked, NULL: none */
 	bool redacted;              /* something is masked */
@@ -190,7 +193,7 @@ struct exchange {
 	uint8_t lead[6]; /* the first bytes of a text that are not blank */
 	struct walk walk;
 	uint64_t walk_structural; /* of walk.structural, already in here.structural */
-	struct scan_state one;    /* the text by itself that is under way */
+	struct lookout one;       /* the text by itself that is under way */
 	struct label labels[LABELS];
 	struct label label; /* the name under way; len over LABEL_BYTES: too long to be kept */
 	bool label_known;   /* so far it is the one of labels[]: it was not read again */
@@ -232,7 +235,6 @@ static inline bool stopped(const struct exchange *x)
 
 /* ---- reading.c: pieces of text meet the scanner ---- */
 
-#define READINGS_MAX 5
 #define UNESCAPE_MAX 12
 
 /* The readings of one text, where they are told apart. */
@@ -240,10 +242,10 @@ enum { READ_PLAIN, READ_TWIN, READ_ALONE };
 
 /* One way to read a text. Borrows both. */
 struct reading {
-	struct scan_state *state;
+	struct lookout *state;
 	struct unescape *escapes; /* NULL: as it is */
 	struct unbase *coded;     /* NULL: as it is */
-	uint32_t text;            /* place of the text whose trail masks its hits, + 1; 0: they cannot be masked */
+	uint32_t text;            /* place of the text whose track masks its hits, + 1; 0: they cannot be masked */
 	uint8_t way;              /* READ_... */
 };
 
@@ -251,6 +253,8 @@ struct reading {
 enum exception readings_feed(struct exchange *x, struct reading *readings, size_t count, struct slice bytes,
                              enum channel channel, uint32_t choice);
 enum exception reading_end(struct exchange *x, struct reading *r, enum channel channel, uint32_t choice);
+/* Does `text` by itself hold nothing that any rule knows? What cannot be read is not clean. */
+bool reading_clean(struct exchange *x, struct slice text);
 /* Takes one byte, gives those that are plain now: escapes as UTF-8, all that is none as it is. */
 size_t unescape_byte(struct unescape *u, uint8_t c, uint8_t out[UNESCAPE_MAX]);
 
@@ -280,6 +284,8 @@ size_t unbase_byte(struct unbase *u, uint8_t c, uint8_t out[UNBASE_MAX]);
 /* ---- text.c: texts and what of them is held ---- */
 
 void text_free(struct text *t);
+/* As at the start of a text. */
+void text_restart(struct lookout *l);
 /* The text of a leaf, made if it is new; NULL: there are too many. Texts move when one is made: keep their places. */
 struct text *text_find(struct exchange *x, const struct leaf *leaf);
 /* The text at `at` is about to be read: it has a twin from its first backslash on. Texts may move. */

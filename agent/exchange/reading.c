@@ -8,9 +8,10 @@
 #include "exchange/private.h"
 #include "exchange/redact.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
-#define HITS_A_CALL 16
+#define STEP 64 /* bytes that are looked through before they are read one by one */
 
 /* ---- hits ---- */
 
@@ -24,11 +25,11 @@ static void found_again(struct exchange *x, struct finding *f, uint64_t *step, u
 	f->last_offset = offset;
 }
 
-static enum exception found(struct exchange *x, const struct reading *reading, const struct scan_hit *hit,
+static enum exception found(struct exchange *x, const struct reading *reading, const struct sight *hit,
                             enum channel channel, uint32_t choice)
 {
-	const struct rule *rule = ruleset_rule(x->rules, hit->needle);
-	uint32_t keyword = ruleset_keyword(x->rules, hit->needle);
+	const struct rule *rule = hit->rule;
+	uint32_t keyword = hit->keyword;
 	enum action action = rule->action;
 	bool decides;
 
@@ -76,16 +77,6 @@ static enum exception found(struct exchange *x, const struct reading *reading, c
 		.last_offset = hit->start,
 	};
 	return EXCEPTION_NONE;
-}
-
-static enum exception found_all(struct exchange *x, const struct reading *reading, const struct scan_hit *hits,
-                                size_t n, enum channel channel, uint32_t choice)
-{
-	enum exception e = EXCEPTION_NONE;
-
-	for (size_t i = 0; i < n && e == EXCEPTION_NONE; i++)
-		e = found(x, reading, &hits[i], channel, choice);
-	return e;
 }
 
 /* ---- escapes of JSON in a string that was decoded already ---- */
@@ -194,24 +185,39 @@ struct sink {
 	struct exchange *x;
 	enum channel channel;
 	uint32_t choice;
-	bool look; /* only whether there are any */
-	bool hit;
+	const struct reading *reading; /* that is under way */
+	bool look;                     /* only whether there are any */
+	enum exception exception;
 };
+
+static int seen(void *at, const struct sight *hit)
+{
+	struct sink *to = at;
+
+	if (to->look)
+		return -EEXIST;
+	to->exception = found(to->x, to->reading, hit, to->channel, to->choice);
+	return to->exception == EXCEPTION_NONE ? 0 : -ECANCELED;
+}
+
+static enum exception exception_of(const struct sink *to, int error)
+{
+	switch (error) {
+	case 0:
+		return EXCEPTION_NONE;
+	case -ECANCELED:
+		return to->exception;
+	case -ETIME:
+		return EXCEPTION_RULE_TIMEOUT;
+	default:
+		return EXCEPTION_MEMORY;
+	}
+}
 
 static enum exception scan(struct sink *to, const struct reading *r, struct slice bytes)
 {
-	struct scan_hit hits[HITS_A_CALL];
-	enum exception e = EXCEPTION_NONE;
-	size_t n, used;
-
-	while (e == EXCEPTION_NONE && bytes.len && !(to->look && to->hit)) {
-		n = scan_feed(to->x->scanner, r->state, bytes, &used, hits, HITS_A_CALL);
-		bytes = slice_from(bytes, used);
-		to->hit |= n > 0;
-		if (!to->look)
-			e = found_all(to->x, r, hits, n, to->channel, to->choice);
-	}
-	return e;
+	to->reading = r;
+	return exception_of(to, lookout_feed(to->x->rules, &to->x->scope, r->state, bytes, seen, to));
 }
 
 static enum exception read_on(struct sink *to, struct reading *r, struct slice bytes)
@@ -234,35 +240,41 @@ static enum exception read_on(struct sink *to, struct reading *r, struct slice b
 	return e;
 }
 
-/* Does `bytes` hit in any reading? Leaves them behind `bytes` if not, as they were otherwise. */
+/* Does `bytes` hit nothing in any reading? Leaves them behind `bytes` if so, as they were otherwise. */
 static bool hits_nothing(struct sink *to, struct reading *readings, size_t count, struct slice bytes)
 {
-	struct scan_state states[READINGS_MAX];
 	struct unescape escapes[READINGS_MAX];
 	struct unbase coded[READINGS_MAX];
+	struct exchange *x = to->x;
+	bool clean = true;
 
 	to->look = true;
-	to->hit = false;
-	for (size_t i = 0; i < count; i++) {
-		states[i] = *readings[i].state;
+	for (size_t i = 0; i < count && clean; i++) {
+		clean = !lookout_copy(x->rules, &x->spare[i], readings[i].state);
 		if (readings[i].escapes)
 			escapes[i] = *readings[i].escapes;
 		if (readings[i].coded)
 			coded[i] = *readings[i].coded;
 	}
-	for (size_t i = 0; i < count && !to->hit; i++)
-		read_on(to, &readings[i], bytes);
+	if (!clean) {
+		to->look = false;
+		return false;
+	}
+	/* What goes wrong counts as a hit: byte by byte it will be seen whether it does. */
+	for (size_t i = 0; i < count && clean; i++)
+		clean = read_on(to, &readings[i], bytes) == EXCEPTION_NONE;
 	to->look = false;
-	if (!to->hit)
-		return true;
-	for (size_t i = 0; i < count; i++) {
-		*readings[i].state = states[i];
+	for (size_t i = 0; i < count && !clean; i++) {
+		struct lookout spoilt = *readings[i].state;
+
+		*readings[i].state = x->spare[i];
+		x->spare[i] = spoilt;
 		if (readings[i].escapes)
 			*readings[i].escapes = escapes[i];
 		if (readings[i].coded)
 			*readings[i].coded = coded[i];
 	}
-	return false;
+	return clean;
 }
 
 enum exception readings_feed(struct exchange *x, struct reading *readings, size_t count, struct slice bytes,
@@ -273,11 +285,18 @@ enum exception readings_feed(struct exchange *x, struct reading *readings, size_
 
 	if (!bytes.len || hits_nothing(&to, readings, count, bytes))
 		return EXCEPTION_NONE;
-	for (size_t at = 0; at < bytes.len && e == EXCEPTION_NONE && !stopped(x); at++) {
-		x->step++;
-		for (size_t i = 0; i < count && e == EXCEPTION_NONE; i++)
-			e = read_on(&to, &readings[i], slice_of(bytes.at + at, 1));
-		redact_step(x);
+	while (bytes.len && e == EXCEPTION_NONE && !stopped(x)) {
+		struct slice step = slice_of(bytes.at, bytes.len < STEP ? bytes.len : STEP);
+
+		bytes = slice_from(bytes, step.len);
+		if (hits_nothing(&to, readings, count, step))
+			continue;
+		for (size_t at = 0; at < step.len && e == EXCEPTION_NONE && !stopped(x); at++) {
+			x->step++;
+			for (size_t i = 0; i < count && e == EXCEPTION_NONE; i++)
+				e = read_on(&to, &readings[i], slice_of(step.at + at, 1));
+			redact_step(x);
+		}
 	}
 	return e;
 }
@@ -285,19 +304,26 @@ enum exception readings_feed(struct exchange *x, struct reading *readings, size_
 enum exception reading_end(struct exchange *x, struct reading *r, enum channel channel, uint32_t choice)
 {
 	struct sink to = { .x = x, .channel = channel, .choice = choice };
-	struct scan_hit hits[HITS_A_CALL];
 	enum exception e = EXCEPTION_NONE;
-	size_t n;
 
 	x->step++;
 	if (r->escapes) {
 		e = scan(&to, r, slice_of(r->escapes->bytes, r->escapes->len));
 		r->escapes->len = 0;
 	}
-	do {
-		n = scan_end(x->scanner, r->state, hits, HITS_A_CALL);
-		if (e == EXCEPTION_NONE)
-			e = found_all(x, r, hits, n, channel, choice);
-	} while (n == HITS_A_CALL);
+	to.reading = r;
+	if (e == EXCEPTION_NONE)
+		e = exception_of(&to, lookout_end(x->rules, &x->scope, r->state, seen, &to));
 	return e;
+}
+
+bool reading_clean(struct exchange *x, struct slice text)
+{
+	struct sink to = { .x = x, .look = true };
+	struct lookout state = {};
+	bool clean = !lookout_feed(x->rules, &x->scope, &state, text, seen, &to) &&
+	             !lookout_end(x->rules, &x->scope, &state, seen, &to);
+
+	lookout_free(&state);
+	return clean;
 }

@@ -17,7 +17,7 @@ static void block(struct exchange *x, const struct rule *rule)
 			x->findings[i].action = ACTION_BLOCK;
 }
 
-bool redact_hit(struct exchange *x, const struct reading *reading, const struct scan_hit *hit, const struct rule *rule)
+bool redact_hit(struct exchange *x, const struct reading *reading, const struct sight *hit, const struct rule *rule)
 {
 	struct redact *r = x->redact;
 	uint64_t base = reading->way == READ_ALONE && r ? r->alone_base : 0;
@@ -73,7 +73,7 @@ void redact_settle(struct exchange *x)
 		n = 1;
 		while (i + n < r->pending_count && r->pending[i + n].text == r->pending[i].text)
 			n++;
-		trail_read(x, r->pending[i].text, &r->pending[i], n);
+		track_read(x, r->pending[i].text, &r->pending[i], n);
 		for (size_t k = i; k < i + n; k++)
 			if (r->pending[k].failed)
 				block(x, r->pending[k].rule);

@@ -7,7 +7,7 @@
  * anew. What is masked is still held when it is found (that is what holding is for): the bytes are overwritten in the
  * lane just before they are released.
  *
- *   trail.c    of each text, where in the lane the part lies that may still become part of a hit
+ *   track.c    of each text, where in the lane the part lies that may still become part of a hit
  *   redact.c   hits become masks, masks are written
  *   cell.c     which bytes stand for which symbols, and what hides them
  *
@@ -21,7 +21,7 @@
 #define READINGS    3     /* READ_PLAIN, READ_TWIN, READ_ALONE */
 #define PENDING_MAX 1024  /* hits that wait to become masks */
 #define RUNS_MAX    4096  /* pieces that a message lies in */
-#define PARTS_MAX   16384 /* pieces that all trails lie in */
+#define PARTS_MAX   16384 /* pieces that all tracks lie in */
 #define MASKS_MAX   (1u << 16)
 
 /* A piece of a text as it lies in the lane. Positions are the lane's. */
@@ -35,7 +35,7 @@ struct part {
 	bool lost;   /* what was read does not lie in the lane */
 };
 
-struct trail {
+struct track {
 	struct part *parts; /* owned */
 	uint32_t first, end, room;
 	uint32_t trim_at; /* parts at which some may be let go */
@@ -70,8 +70,8 @@ struct redact {
 	struct run *runs;        /* owned */
 	size_t run_count, run_room;
 	uint64_t fed; /* bytes of the message */
-	struct trail trails[TEXTS_MAX];
-	size_t parts;            /* of all trails */
+	struct track tracks[TEXTS_MAX];
+	size_t parts;            /* of all tracks */
 	uint64_t alone_base;     /* symbols of the texts read by themselves, before the one under way */
 	uint32_t alone_text;     /* place of the one under way, + 1; 0: none */
 	struct pending *pending; /* owned; PENDING_MAX of them once there was one */
@@ -90,7 +90,7 @@ static inline uint64_t redact_cleared(const struct exchange *x)
 	return x->start + point_wire(&x->cleared);
 }
 
-/* ---- trail.c ---- */
+/* ---- track.c ---- */
 
 /* A new message of JSON begins; its next bytes are these. */
 void redact_message(struct exchange *x);
@@ -107,16 +107,16 @@ static inline uint32_t redact_alone_text(const struct exchange *x)
 /* The place is another text's now. */
 void redact_forget(struct exchange *x, size_t text);
 /* Lets go of what can be no part of a hit any more. */
-void trail_trim(struct exchange *x, size_t text);
+void track_trim(struct exchange *x, size_t text);
 /* Of each reading: the first symbol that may still become part of a hit. */
-void trail_needs(const struct exchange *x, size_t text, uint64_t from[READINGS]);
+void track_needs(const struct exchange *x, size_t text, uint64_t from[READINGS]);
 /* The first `n` bytes of the first part, and all parts before parts[first], are not needed any more. */
-void trail_drop(struct redact *r, struct trail *t, uint32_t first);
+void track_drop(struct redact *r, struct track *t, uint32_t first);
 
 /* ---- redact.c ---- */
 
 /* A hit of a rule that redacts: it will be masked, or false. */
-bool redact_hit(struct exchange *x, const struct reading *reading, const struct scan_hit *hit, const struct rule *rule);
+bool redact_hit(struct exchange *x, const struct reading *reading, const struct sight *hit, const struct rule *rule);
 /* What was found becomes masks; a hit that cannot be masked blocks. Not in the middle of a leaf's reading. */
 void redact_settle(struct exchange *x);
 /* Often enough to be called behind each byte. */
@@ -134,5 +134,5 @@ bool redact_write(struct redact *r, uint64_t at, uint8_t byte);
 
 /* ---- cell.c ---- */
 
-/* Reads the trail of a text again and masks what the hits cover; those that it cannot are marked as failed. */
-void trail_read(struct exchange *x, size_t text, struct pending *hits, size_t count);
+/* Reads the track of a text again and masks what the hits cover; those that it cannot are marked as failed. */
+void track_read(struct exchange *x, size_t text, struct pending *hits, size_t count);

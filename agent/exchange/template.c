@@ -10,6 +10,7 @@
  * and all are in some test, goes the long way, too.
  */
 #include "exchange/private.h"
+#include "exchange/redact.h"
 
 #include <stdlib.h>
 
@@ -19,6 +20,7 @@ struct template
 {
 	size_t before, after; /* bytes in front of the words, from their closing quote on */
 	size_t scanned;       /* of both: bytes that were read as texts by themselves */
+	size_t message;       /* where the JSON message begins; it is in one piece up to the words */
 	struct leaf leaf;     /* whose the words are */
 	uint8_t bytes[TEMPLATE_BYTES];
 };
@@ -99,8 +101,15 @@ void template_end(struct exchange *x, const uint8_t *end)
 	const struct draft *d = &x->draft;
 	struct slice words = d->leaf.text, rest;
 	struct template *t = x->template;
+	size_t message;
 
 	if (!d->event.len || !d->leaf.string || d->hits != x->hits || x->blocked || x->payload != PAYLOAD_JSON)
+		return;
+	message = (size_t)(words.at + words.len - d->event.at) - d->leaf.at;
+	/* Over several lines it lies otherwise than it reads. */
+	if (message > (size_t)(words.at - d->event.at) ||
+	    memchr(d->event.at + message, '\n', (size_t)(words.at - d->event.at) - message) ||
+	    memchr(d->event.at + message, '\r', (size_t)(words.at - d->event.at) - message))
 		return;
 	rest = slice_of(words.at + words.len, (size_t)(end - (words.at + words.len)));
 	if ((size_t)(words.at - d->event.at) + rest.len > TEMPLATE_BYTES || *rest.at != '"')
@@ -113,6 +122,7 @@ void template_end(struct exchange *x, const uint8_t *end)
 	t->before = (size_t)(words.at - d->event.at);
 	t->after = rest.len;
 	t->scanned = (size_t)(x->here.scanned - d->scanned) - words.len;
+	t->message = message;
 	t->leaf = d->leaf;
 	memcpy(t->bytes, d->event.at, t->before);
 	memcpy(t->bytes + t->before, rest.at, rest.len);
@@ -167,6 +177,11 @@ bool template_read(struct exchange *x, struct slice data, size_t *used, enum exc
 	leaf = t->leaf;
 	leaf.text = slice_of(data.at, n);
 	leaf.raw = (uint32_t)n;
+	leaf.at = t->before - t->message + n;
+	if (x->redact) {
+		redact_message(x);
+		redact_data(x, slice_of(data.at - t->before + t->message, leaf.at));
+	}
 	leaf.at = 0; /* it is where its text is */
 	*e = text_feed(x, &leaf);
 	if (*e != EXCEPTION_NONE || stopped(x))

@@ -15,6 +15,7 @@
 
 /* Most symbols that one character or escape gives; a mark inside of one may be that far from where it ends. */
 #define CUT_SYMBOLS 18
+#define CUT_BYTES   UNESCAPE_MAX
 
 static bool goes_on(enum channel channel)
 {
@@ -50,17 +51,18 @@ void text_free(struct text *t)
 	free(t->marks);
 	t->again = NULL;
 	t->marks = NULL;
+	lookout_free(&t->state);
 }
 
 static bool is_cut(const struct text *t)
 {
-	return t->state.tail_len || t->escapes.len;
+	return t->state.scan.tail_len || t->escapes.len;
 }
 
 /* A text of which nothing may become part of a hit is as good as new. */
 static bool idle(const struct exchange *x, const struct text *t)
 {
-	return t->channel == CHANNEL_OTHER && !is_cut(t) && !scan_hold(x->scanner, &t->state);
+	return t->channel == CHANNEL_OTHER && !is_cut(t) && lookout_idle(x->rules, &t->state);
 }
 
 static bool spent(const struct exchange *x, const struct text *t)
@@ -159,7 +161,7 @@ static bool touch(struct exchange *x, struct text *t)
 	}
 	if (t->mark_first == t->mark_end)
 		x->holding++;
-	t->marks[t->mark_end++] = (struct mark){ t->state.symbols, is_cut(t), x->unit };
+	t->marks[t->mark_end++] = (struct mark){ t->state.scan.symbols, t->state.bytes, is_cut(t), x->unit };
 	t->touched = true;
 	return true;
 }
@@ -179,7 +181,6 @@ static bool make_twin(struct exchange *x, size_t at, bool coded)
 	t->twin_of = (uint32_t)at;
 	t->is_coded = coded;
 	if (coded) {
-		t->state = (struct scan_state){ .symbols = of->state.symbols };
 		t->letters = (struct unbase){};
 		t->escapes = (struct unescape){};
 	}
@@ -187,8 +188,10 @@ static bool make_twin(struct exchange *x, size_t at, bool coded)
 	t->mark_first = 0;
 	t->mark_end = 0;
 	t->mark_room = live;
+	/* Counts go on from those of the text, whose marks it shares. */
+	t->state = (struct lookout){ .scan.symbols = of->state.scan.symbols, .bytes = of->state.bytes };
 	t->marks = malloc(live * sizeof(*t->marks));
-	if (!t->marks)
+	if (!t->marks || (!coded && lookout_copy(x->rules, &t->state, &of->state)))
 		return false;
 	memcpy(t->marks, of->marks + of->mark_first, live * sizeof(*t->marks));
 	t->mark_end = live;
@@ -228,6 +231,12 @@ enum exception text_choice(struct exchange *x, uint32_t index, bool finish)
 	return EXCEPTION_NONE;
 }
 
+void text_restart(struct lookout *l)
+{
+	lookout_free(l);
+	*l = (struct lookout){};
+}
+
 void text_choices_finish(struct exchange *x)
 {
 	for (size_t i = 0; i < x->choice_count; i++)
@@ -241,7 +250,7 @@ enum exception text_alone(struct exchange *x, enum channel channel, struct slice
 	enum exception e;
 
 	if (begin)
-		x->one = (struct scan_state){};
+		text_restart(&x->one);
 	e = readings_feed(x, &one, 1, bytes, channel, 0);
 	return e == EXCEPTION_NONE && finish && !stopped(x) ? reading_end(x, &one, channel, 0) : e;
 }
@@ -406,7 +415,7 @@ enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 	if (is_apart(leaf->channel) && leaf->begin) {
 		if (x->redact)
 			redact_alone(x);
-		x->one = (struct scan_state){};
+		text_restart(&x->one);
 	}
 	/* What comes again is not where it was, and cannot be masked there; one message has it but once. */
 	if (leaf->again && x->redact && !x->report.streamed)
@@ -430,26 +439,27 @@ void unit_begin(struct exchange *x)
 	x->unit_open = true;
 }
 
-/* A symbol from which on all lie in the unit of the mark, their first byte too. */
-static uint64_t begins(const struct mark *m)
+/* From these on all lie in the unit of the mark, their first byte too. */
+static bool begins(const struct mark *m, const struct lookout_hold *hold)
 {
-	return m->symbols + (m->cut ? CUT_SYMBOLS : 0);
+	return m->symbols + (m->cut ? CUT_SYMBOLS : 0) <= hold->symbol &&
+	       m->bytes + (m->cut ? CUT_BYTES : 0) <= hold->byte;
 }
 
 /* Forgets the marks of units that are no longer needed. A cut UTF-8 character is held with its unit. */
 static void settle(struct exchange *x, struct text *t)
 {
-	size_t hold = scan_hold(x->scanner, &t->state);
-	uint64_t from = t->state.symbols - hold;
+	struct lookout_hold hold;
 
+	lookout_hold(x->rules, &t->state, &hold);
 	t->touched = false;
-	if (hold > x->report.max_hold)
-		x->report.max_hold = (uint32_t)hold;
-	if (!hold && !is_cut(t)) {
+	if (hold.length > x->report.max_hold)
+		x->report.max_hold = (uint32_t)hold.length;
+	if (!hold.length && !is_cut(t)) {
 		text_forget_marks(x, t);
 		return;
 	}
-	while (t->mark_end - t->mark_first > 1 && begins(&t->marks[t->mark_first + 1]) <= from)
+	while (t->mark_end - t->mark_first > 1 && begins(&t->marks[t->mark_first + 1], &hold))
 		t->mark_first++;
 }
 
@@ -525,7 +535,7 @@ enum exception unit_end(struct exchange *x)
 	for (size_t i = 0; i < x->text_count; i++)
 		if (x->texts[i].touched) {
 			if (x->redact && !x->texts[i].is_twin)
-				trail_trim(x, i);
+				track_trim(x, i);
 			settle(x, &x->texts[i]);
 		}
 	if (x->finishing)

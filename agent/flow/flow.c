@@ -239,6 +239,8 @@ static int begin_exchange(struct flow *f)
 	struct exchange_limits limits = f->worker->o.limits;
 
 	limits.upgrade_pass = f->worker->o.upgrade_pass && f->worker->o.upgrade_pass[f->service];
+	limits.service = f->worker->o.services[f->service];
+	limits.now = (int64_t)(unix_now() / 1000000000u);
 	return exchange_new(&f->x, f->worker->rules, &limits);
 }
 

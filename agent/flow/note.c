@@ -95,10 +95,12 @@ static Action action_of(const struct exchange_report *r)
 		return ACTION__BLOCK;
 	case VERDICT_EXCEPTION:
 		return ACTION__REFUSE;
-	case VERDICT_FLAGGED:
-		return ACTION__FLAG;
 	case VERDICT_REDACTED:
 		return ACTION__REDACT;
+	case VERDICT_FLAGGED:
+		return ACTION__FLAG;
+	case VERDICT_SHADOWED:
+		return ACTION__SHADOW;
 	default:
 		return r->complete ? ACTION__PASS : ACTION__ABORT;
 	}
@@ -114,9 +116,9 @@ static const char *finish_of(const struct flow *f, const struct exchange_report 
 }
 
 static const Verdict verdicts[VERDICT_COUNT] = {
-	[VERDICT_CLEARED] = VERDICT__CLEARED,     [VERDICT_FLAGGED] = VERDICT__FLAGGED,
-	[VERDICT_REDACTED] = VERDICT__REDACTED,   [VERDICT_BLOCKED] = VERDICT__BLOCKED,
-	[VERDICT_EXCEPTION] = VERDICT__EXCEPTION,
+	[VERDICT_CLEARED] = VERDICT__CLEARED, [VERDICT_SHADOWED] = VERDICT__SHADOWED,
+	[VERDICT_FLAGGED] = VERDICT__FLAGGED, [VERDICT_REDACTED] = VERDICT__REDACTED,
+	[VERDICT_BLOCKED] = VERDICT__BLOCKED, [VERDICT_EXCEPTION] = VERDICT__EXCEPTION,
 };
 
 static int append(struct flow *f, const Record *record, struct ledger_note *note)
@@ -198,10 +200,18 @@ int note_upgrade(struct flow *f, bool end)
 	return append(f, &record, NULL);
 }
 
+static const struct {
+	Verdict verdict;
+	Action action;
+} decisions[ACTION_COUNT] = {
+	[ACTION_SHADOW] = { VERDICT__SHADOWED, ACTION__SHADOW },
+	[ACTION_FLAG] = { VERDICT__FLAGGED, ACTION__FLAG },
+	[ACTION_REDACT] = { VERDICT__REDACTED, ACTION__REDACT },
+	[ACTION_BLOCK] = { VERDICT__BLOCKED, ACTION__BLOCK },
+};
+
 static int note_finding(struct flow *f, const struct finding *found, struct ledger_note *note)
 {
-	static const Verdict done[ACTION_COUNT] = { VERDICT__FLAGGED, VERDICT__REDACTED, VERDICT__BLOCKED };
-	static const Action acts[ACTION_COUNT] = { ACTION__FLAG, ACTION__REDACT, ACTION__BLOCK };
 	bool block = found->action == ACTION_BLOCK;
 	Measure stop, transmission = MEASURE__INIT;
 	RiskHit *hits[16], hit[16];
@@ -216,7 +226,7 @@ static int note_finding(struct flow *f, const struct finding *found, struct ledg
 		hit[i].risk = found->rule->risk_ids[i];
 		hit[i].rule_id = (char *)found->rule->id;
 		hit[i].keyword_id = found->keyword;
-		hit[i].engine = (char *)"keyword";
+		hit[i].engine = (char *)(found->rule->has_pattern ? "pattern" : "keyword");
 		hits[i] = &hit[i];
 	}
 	finding.exchange_id = bytes_of(f->exchange_id, sizeof(f->exchange_id));
@@ -225,8 +235,8 @@ static int note_finding(struct flow *f, const struct finding *found, struct ledg
 	finding.choice = found->choice;
 	finding.n_risks = n;
 	finding.risks = hits;
-	finding.verdict = done[found->action];
-	finding.action = acts[found->action];
+	finding.verdict = decisions[found->action].verdict;
+	finding.action = decisions[found->action].action;
 	finding.offset = found->offset;
 	finding.length = found->length;
 	finding.wire_offset = found->wire;

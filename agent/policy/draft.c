@@ -58,54 +58,67 @@ void draft_free(struct draft *d)
 	arena_free(&d->texts);
 	free(d->rules);
 	free(d->keywords);
+	free(d->meanings);
+	free(d->categories);
 	d->rules = NULL;
 	d->keywords = NULL;
+	d->meanings = NULL;
+	d->categories = NULL;
 }
 
-static bool reserve_keyword(struct draft *d)
+bool draft_reserve(void **at, size_t *room, size_t count, size_t size)
 {
-	size_t room = d->keyword_room ? 2 * d->keyword_room : 256;
-	struct needle *at;
+	size_t more = *room ? 2 * *room : 16;
+	void *p;
 
-	if (d->keyword_count < d->keyword_room)
+	if (count < *room)
 		return true;
-	at = realloc(d->keywords, room * sizeof(*at));
-	if (!at)
+	p = realloc(*at, more * size);
+	if (!p)
 		return false;
-	d->keywords = at;
-	d->keyword_room = room;
+	*at = p;
+	*room = more;
 	return true;
 }
 
-void draft_keyword(struct draft *d, const char *who, const char *file, struct mark at, struct slice text)
+static const char *const role_names[] = { "keyword", "except", "near", "all_of" };
+
+void draft_keyword(struct draft *d, enum role role, const char *who, const char *file, struct mark at,
+                   struct slice text)
 {
 	struct draft_rule *r = &d->rules[d->rule_count - 1];
+	const char *what = role_names[role];
 	char quoted[REPORT_QUOTE_MAX];
 	struct scan_look look;
 	enum scan_fault fault = scan_look(text, &look);
 	bool edges = r->boundary != BOUNDARY_NONE;
 
 	if (fault == SCAN_NOT_UTF8) {
-		report_mistake(d->report, file, at, "%s: keyword %s", who, scan_fault_text[fault]);
+		report_mistake(d->report, file, at, "%s: %s %s", who, what, scan_fault_text[fault]);
 		return;
 	}
 	if (fault != SCAN_FINE) {
-		report_mistake(d->report, file, at, "%s: keyword '%s' %s", who, report_quote(text, quoted),
+		report_mistake(d->report, file, at, "%s: %s '%s' %s", who, what, report_quote(text, quoted),
 		               scan_fault_text[fault]);
 		return;
 	}
 	if (r->boundary == BOUNDARY_WORD && !(look.word_first && look.word_last)) {
-		report_mistake(
-			d->report, file, at,
-			"%s: keyword '%s' does not %s with a letter or digit of a script that separates words, as "
-			"boundary 'word' needs",
-			who, report_quote(text, quoted), look.word_first ? "end" : "begin");
+		report_mistake(d->report, file, at,
+		               "%s: %s '%s' does not %s with a letter or digit of a script that separates words, as "
+		               "boundary 'word' needs",
+		               who, what, report_quote(text, quoted), look.word_first ? "end" : "begin");
 		return;
 	}
-	if (!reserve_keyword(d)) {
+	if (!draft_reserve((void **)&d->keywords, &d->keyword_room, d->keyword_count, sizeof(*d->keywords)) ||
+	    !draft_reserve((void **)&d->meanings, &d->meaning_room, d->keyword_count, sizeof(*d->meanings))) {
 		report_mistake(d->report, file, at, "%s: out of memory", who);
 		return;
 	}
+	d->meanings[d->keyword_count] =
+		(struct meaning){ (uint32_t)(d->rule_count - 1), (uint32_t)r->words[role], role };
 	d->keywords[d->keyword_count++] = (struct needle){ text, (uint32_t)(d->rule_count - 1), edges, edges };
-	r->rule.keywords++;
+	r->words[role]++;
+	r->count++;
+	if (role == ROLE_KEYWORD)
+		r->rule.keywords++;
 }

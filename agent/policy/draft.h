@@ -19,12 +19,37 @@ enum boundary { BOUNDARY_AUTO, BOUNDARY_NONE, BOUNDARY_WORD, BOUNDARY_COUNT };
 
 extern const char *const boundary_names[BOUNDARY_COUNT];
 
+/* What a needle is to its rule. */
+enum role { ROLE_KEYWORD, ROLE_EXCEPT, ROLE_NEAR, ROLE_ALL };
+
+struct meaning {
+	uint32_t rule, index; /* index: of the keyword or word within its rule and role */
+	enum role role;
+};
+
+/* A pattern as it was written. */
+struct draft_pattern {
+	struct slice text; /* empty: none */
+	struct mark mark;
+	uint32_t max_length;
+	const struct check *check;
+};
+
 struct draft_rule {
 	struct rule rule;
 	const char *file, *version;
 	struct mark mark;
 	enum boundary boundary;
-	size_t first; /* keyword */
+	struct draft_pattern pattern;
+	size_t words[ROLE_ALL + 1]; /* so many needles in each role */
+	size_t first, count;        /* its needles */
+};
+
+/* A category of the operator's own. */
+struct category {
+	const char *name, *file;
+	uint16_t number;
+	struct mark mark;
 };
 
 struct draft {
@@ -34,18 +59,26 @@ struct draft {
 	struct arena texts;       /* keywords */
 	struct draft_rule *rules; /* owned */
 	size_t rule_count, rule_room;
-	struct needle *keywords; /* owned; id: index of the rule */
-	size_t keyword_count, keyword_room;
+	struct needle *keywords;  /* owned; id: index of the rule */
+	struct meaning *meanings; /* owned; of each keyword */
+	size_t keyword_count, keyword_room, meaning_room;
+	struct category *categories; /* owned */
+	size_t category_count, category_room;
 	size_t packs;
 };
 
 void draft_free(struct draft *d);
 
+/* Room for one more behind `count` entries of `size` bytes. False: no memory. */
+bool draft_reserve(void **at, size_t *room, size_t count, size_t size);
+
 /* Adds one pack. `file` is its name in the folder. Mistakes go to d->report. */
 void draft_pack(struct draft *d, const char *file, struct slice bytes);
 
-/* Adds one keyword to the last rule; `who` names the rule in mistakes, `at` is where the keyword stands in `file`. */
-void draft_keyword(struct draft *d, const char *who, const char *file, struct mark at, struct slice text);
+/* Adds one keyword, or word of a condition, to the last rule; `who` names the rule in mistakes, `at` is where it stands
+ * in `file`. */
+void draft_keyword(struct draft *d, enum role role, const char *who, const char *file, struct mark at,
+                   struct slice text);
 
 /* Adds a word list to the last rule; `at` is where `file` names `path`. */
 void draft_list(struct draft *d, const char *who, const char *file, struct mark at, struct slice path);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* list.c - word lists: one keyword a line, '#' comments, UTF-8. */
+/*
+ * list.c - word lists, in UTF-8: one keyword a line with '#' comments, or CSV (RFC 4180) with a line that names the
+ * columns. Of a CSV a rule takes the keywords of its own risks: one list may serve all rules.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -8,6 +11,7 @@
 
 #include "base/own.h"
 #include "policy/draft.h"
+#include "policy/taxonomy.h"
 
 #define LIST_BYTES_MAX (64u << 20)
 
@@ -90,13 +94,18 @@ static struct slice trim(struct slice s)
 	return s;
 }
 
-static void read_lines(struct draft *d, const char *who, const char *name, struct slice bytes)
+static struct slice without_bom(struct slice bytes)
 {
 	static const uint8_t bom[] = { 0xef, 0xbb, 0xbf };
+
+	return bytes.len >= sizeof(bom) && !memcmp(bytes.at, bom, sizeof(bom)) ? slice_from(bytes, sizeof(bom)) : bytes;
+}
+
+static void read_lines(struct draft *d, const char *who, const char *name, struct slice bytes)
+{
 	struct mark at = { 1, 1 };
 
-	if (bytes.len >= sizeof(bom) && !memcmp(bytes.at, bom, sizeof(bom)))
-		bytes = slice_from(bytes, sizeof(bom));
+	bytes = without_bom(bytes);
 	for (; bytes.len; at.line++) {
 		const uint8_t *end = memchr(bytes.at, '\n', bytes.len);
 		struct slice line = { bytes.at, end ? (size_t)(end - bytes.at) : bytes.len };
@@ -108,7 +117,138 @@ static void read_lines(struct draft *d, const char *who, const char *name, struc
 		}
 		line = trim(line);
 		if (line.len && line.at[0] != '#')
-			draft_keyword(d, who, name, at, line);
+			draft_keyword(d, ROLE_KEYWORD, who, name, at, line);
+	}
+}
+
+/* ---- CSV ---- */
+
+#define COLUMNS_MAX 64
+
+struct row {
+	struct slice at[COLUMNS_MAX];
+	size_t count, lines;
+};
+
+/* A field behind its first quote: doubled quotes become one, in memory of its own. */
+static bool quoted_field(struct arena *to, struct slice *bytes, struct slice *field, size_t *lines)
+{
+	uint8_t *out = arena_take(to, bytes->len + 1);
+	size_t n = 0, i = 0;
+
+	for (; out && i < bytes->len; i++) {
+		if (bytes->at[i] == '"' && (i + 1 == bytes->len || bytes->at[i + 1] != '"'))
+			break;
+		i += bytes->at[i] == '"';
+		*lines += bytes->at[i] == '\n';
+		out[n++] = bytes->at[i];
+	}
+	if (!out || i == bytes->len)
+		return false;
+	*bytes = slice_from(*bytes, i + 1);
+	*field = slice_of(out, n);
+	return true;
+}
+
+/* Takes one row, NULL or what is wrong with it. */
+static const char *read_row(struct arena *to, struct slice *bytes, struct row *row)
+{
+	row->count = 0;
+	row->lines = 1;
+	do {
+		struct slice field = { bytes->at, 0 };
+
+		if (row->count)
+			*bytes = slice_from(*bytes, 1);
+		if (row->count == COLUMNS_MAX)
+			return "too many columns";
+		if (bytes->len && bytes->at[0] == '"') {
+			*bytes = slice_from(*bytes, 1);
+			if (!quoted_field(to, bytes, &field, &row->lines))
+				return "a quote is not closed";
+		} else {
+			field.at = bytes->at;
+			while (field.len < bytes->len && bytes->at[field.len] != ',' && bytes->at[field.len] != '\n')
+				field.len++;
+			*bytes = slice_from(*bytes, field.len);
+		}
+		row->at[row->count++] = trim(field);
+		while (bytes->len && bytes->at[0] == '\r')
+			*bytes = slice_from(*bytes, 1);
+	} while (bytes->len && bytes->at[0] == ',');
+	if (!bytes->len)
+		return NULL;
+	if (bytes->at[0] != '\n')
+		return "something is behind a quoted field";
+	*bytes = slice_from(*bytes, 1);
+	return NULL;
+}
+
+static size_t column_of(const struct row *row, struct slice name)
+{
+	size_t i = 0;
+
+	while (i < row->count && !slice_is_nocase(row->at[i], name))
+		i++;
+	return i;
+}
+
+static bool has_risk(const struct rule *rule, struct slice name)
+{
+	for (size_t i = 0; i < rule->risk_count; i++)
+		if (slice_is(name, slice_str(rule->risks[i])))
+			return true;
+	return false;
+}
+
+static void add_row(struct draft *d, const char *who, const char *name, struct mark at, const struct row *row,
+                    size_t keyword, size_t risk)
+{
+	const struct rule *rule = &d->rules[d->rule_count - 1].rule;
+	char quoted[REPORT_QUOTE_MAX];
+	struct slice known;
+	uint16_t number;
+
+	if (row->count == 1 && !row->at[0].len)
+		return;
+	if (keyword >= row->count || risk >= row->count)
+		report_mistake(d->report, name, at, "%s: no column '%s'", who,
+		               keyword >= row->count ? "keyword" : "risk");
+	else if (!taxonomy_find(row->at[risk], &known, &number))
+		report_mistake(d->report, name, at, "%s: unknown risk '%s'", who, report_quote(row->at[risk], quoted));
+	else if (has_risk(rule, known))
+		draft_keyword(d, ROLE_KEYWORD, who, name, at, row->at[keyword]);
+}
+
+static void read_csv(struct draft *d, const char *who, const char *name, struct slice bytes)
+{
+	size_t keyword = 0, risk = 0;
+	struct mark at = { 1, 1 };
+	struct row row;
+
+	bytes = without_bom(bytes);
+	if (memchr(bytes.at, 0, bytes.len)) {
+		report_mistake(d->report, name, at, "%s: binary, not a word list", who);
+		return;
+	}
+	for (bool first = true; bytes.len; first = false, at.line += row.lines) {
+		const char *why = read_row(&d->texts, &bytes, &row);
+
+		if (why) {
+			report_mistake(d->report, name, at, "%s: %s", who, why);
+			return;
+		}
+		if (!first) {
+			add_row(d, who, name, at, &row, keyword, risk);
+			continue;
+		}
+		keyword = column_of(&row, SLICE("keyword"));
+		risk = column_of(&row, SLICE("risk"));
+		if (keyword < row.count && risk < row.count)
+			continue;
+		report_mistake(d->report, name, at,
+		               "%s: the first line must name the columns, 'keyword' and 'risk' among them", who);
+		return;
 	}
 }
 
@@ -121,18 +261,16 @@ void draft_list(struct draft *d, const char *who, const char *file, struct mark 
 	int error;
 
 	report_quote(path, quoted);
-	if (path.len > 4 && slice_is_nocase(slice_from(path, path.len - 4), SLICE(".csv"))) {
-		report_mistake(d->report, file, at,
-		               "%s: keywords_file '%s': CSV lists are not supported by this version", who, quoted);
-		return;
-	}
 	if (d->dir && path.len && path.len < PATH_MAX)
 		real = inside(d->dir, path, &why);
 	if (real) {
 		error = draft_read(&d->texts, real, LIST_BYTES_MAX, &bytes);
 		if (!error) {
 			name = arena_copy(&d->texts, path);
-			read_lines(d, who, name ? name : file, bytes);
+			if (path.len > 4 && slice_is_nocase(slice_from(path, path.len - 4), SLICE(".csv")))
+				read_csv(d, who, name ? name : file, bytes);
+			else
+				read_lines(d, who, name ? name : file, bytes);
 			return;
 		}
 		why = draft_why(error);

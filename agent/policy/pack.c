@@ -3,17 +3,14 @@
 #include <stdlib.h>
 
 #include "base/own.h"
-#include "policy/doc.h"
-#include "policy/draft.h"
+#include "policy/reader.h"
 #include "policy/taxonomy.h"
 
 #define ID_MAX    128
 #define RISKS_MAX 32
-#define WHO_BYTES (REPORT_QUOTE_MAX + 16)
 
-const char *const action_names[ACTION_COUNT] = {
-	[ACTION_FLAG] = "flag", [ACTION_REDACT] = "redact", [ACTION_BLOCK] = "block"
-};
+const char *const action_names[ACTION_COUNT] = { "shadow", "flag", "redact", "block" };
+const char *const evidence_names[EVIDENCE_COUNT] = { "none", "hash", "span", "full" };
 const char *const boundary_names[BOUNDARY_COUNT] = { "auto", "none", "word" };
 
 /* What a key is to us. Those of the format that we do not carry out yet are refused by name: a rule that is half
@@ -27,49 +24,31 @@ struct key {
 
 static const struct key pack_keys[] = {
 	{ "pack", KEY_TAKEN },        { "version", KEY_TAKEN },      { "rules", KEY_TAKEN },
-	{ "note", KEY_REMARK },       { "description", KEY_REMARK }, { "valid_from", KEY_LATER },
-	{ "valid_until", KEY_LATER }, { "services", KEY_LATER },     { "models", KEY_LATER },
-	{ "examples", KEY_LATER },    { "signature", KEY_LATER },    { "classifier", KEY_LATER },
-	{ "categories", KEY_LATER },
+	{ "note", KEY_REMARK },       { "description", KEY_REMARK }, { "valid_from", KEY_TAKEN },
+	{ "valid_until", KEY_TAKEN }, { "services", KEY_TAKEN },     { "models", KEY_TAKEN },
+	{ "categories", KEY_TAKEN },  { "signature", KEY_LATER },    { "classifier", KEY_LATER },
 };
 
 static const struct key rule_keys[] = {
-	{ "id", KEY_TAKEN },          { "risk", KEY_TAKEN },          { "action", KEY_TAKEN },
-	{ "keywords", KEY_TAKEN },    { "keywords_file", KEY_TAKEN }, { "boundary", KEY_TAKEN },
-	{ "note", KEY_REMARK },       { "description", KEY_REMARK },  { "gap", KEY_LATER },
-	{ "except", KEY_LATER },      { "near", KEY_LATER },          { "all_of", KEY_LATER },
-	{ "pattern", KEY_LATER },     { "check", KEY_LATER },         { "evidence", KEY_LATER },
-	{ "redact", KEY_LATER },      { "shadow", KEY_LATER },        { "classifier", KEY_LATER },
-	{ "suspect", KEY_LATER },     { "examples", KEY_LATER },      { "valid_from", KEY_LATER },
-	{ "valid_until", KEY_LATER }, { "services", KEY_LATER },      { "models", KEY_LATER },
-	{ "fold", KEY_LATER },        { "pinyin", KEY_LATER },        { "split", KEY_LATER },
+	{ "id", KEY_TAKEN },         { "risk", KEY_TAKEN },          { "action", KEY_TAKEN },
+	{ "keywords", KEY_TAKEN },   { "keywords_file", KEY_TAKEN }, { "boundary", KEY_TAKEN },
+	{ "note", KEY_REMARK },      { "description", KEY_REMARK },  { "except", KEY_TAKEN },
+	{ "near", KEY_TAKEN },       { "all_of", KEY_TAKEN },        { "pattern", KEY_TAKEN },
+	{ "max_length", KEY_TAKEN }, { "check", KEY_TAKEN },         { "evidence", KEY_TAKEN },
+	{ "examples", KEY_TAKEN },   { "valid_from", KEY_TAKEN },    { "valid_until", KEY_TAKEN },
+	{ "services", KEY_TAKEN },   { "models", KEY_TAKEN },        { "gap", KEY_LATER },
+	{ "redact", KEY_LATER },     { "shadow", KEY_LATER },        { "classifier", KEY_LATER },
+	{ "suspect", KEY_LATER },    { "fold", KEY_LATER },          { "pinyin", KEY_LATER },
+	{ "split", KEY_LATER },
 };
 
-static const char *const later_actions[] = { "shadow" };
-
-/* The pack at hand. */
-struct reader {
-	struct draft *draft;
-	const char *file;
-	const struct doc *doc;
-	const char *pack, *version;
-};
-
-static const struct doc_node *node_at(const struct reader *r, uint32_t i)
-{
-	return i ? &r->doc->nodes[i] : NULL;
-}
-
-/* The value of a key of a mapping, or NULL. */
-static const struct doc_node *value_of(const struct reader *r, const struct doc_node *map, const char *key)
+const struct doc_node *reader_value(const struct reader *r, const struct doc_node *map, const char *key)
 {
 	for (uint32_t k = map->first; k; k = r->doc->nodes[r->doc->nodes[k].next].next)
 		if (slice_is(r->doc->nodes[k].text, slice_str(key)))
-			return node_at(r, r->doc->nodes[k].next);
+			return reader_node(r, r->doc->nodes[k].next);
 	return NULL;
 }
-
-#define MISTAKE(r, mark, ...) report_mistake((r)->draft->report, (r)->file, mark, __VA_ARGS__)
 
 /* `who` is "" or "rule 'id': ". */
 static void check_keys(const struct reader *r, const struct doc_node *map, const char *who, const struct key *keys,
@@ -94,11 +73,10 @@ static void check_keys(const struct reader *r, const struct doc_node *map, const
 	}
 }
 
-/* A text that is there and not empty, or NULL with a mistake. `need`: it is a mistake if it is not there. */
-static const struct doc_node *text_of(const struct reader *r, const struct doc_node *map, const char *who,
-                                      const char *key, bool need)
+const struct doc_node *reader_text(const struct reader *r, const struct doc_node *map, const char *who, const char *key,
+                                   bool need)
 {
-	const struct doc_node *n = value_of(r, map, key);
+	const struct doc_node *n = reader_value(r, map, key);
 
 	if (!n) {
 		if (need)
@@ -129,10 +107,9 @@ static bool is_id(struct slice s)
 	return true;
 }
 
-/* An id as a string that lives as long as the rules; NULL with a mistake. */
-static const char *id_of(const struct reader *r, const struct doc_node *map, const char *who, const char *key)
+const char *reader_id(const struct reader *r, const struct doc_node *map, const char *who, const char *key)
 {
-	const struct doc_node *n = text_of(r, map, who, key, true);
+	const struct doc_node *n = reader_text(r, map, who, key, true);
 	char quoted[REPORT_QUOTE_MAX];
 	const char *id;
 
@@ -176,7 +153,7 @@ static void add_risk(const struct reader *r, const char *who, const struct doc_n
 
 static void read_risks(const struct reader *r, const struct doc_node *map, const char *who, struct rule *rule)
 {
-	const struct doc_node *n = value_of(r, map, "risk");
+	const struct doc_node *n = reader_value(r, map, "risk");
 	const char *names[RISKS_MAX + 1] = { NULL }, **kept;
 	uint16_t numbers[RISKS_MAX], *kept_numbers;
 	size_t count = 0;
@@ -188,7 +165,7 @@ static void read_risks(const struct reader *r, const struct doc_node *map, const
 	if (n->kind == DOC_LIST) {
 		if (!n->first)
 			MISTAKE(r, n->mark, "%s'risk' is empty", who);
-		for (const struct doc_node *i = node_at(r, n->first); i; i = node_at(r, i->next))
+		for (const struct doc_node *i = reader_node(r, n->first); i; i = reader_node(r, i->next))
 			add_risk(r, who, i, names, numbers, &count);
 	} else {
 		add_risk(r, who, n, names, numbers, &count);
@@ -206,9 +183,8 @@ static void read_risks(const struct reader *r, const struct doc_node *map, const
 	rule->risk_count = count;
 }
 
-/* The place of a text in a table of names; the table's length and a mistake if it is not there. */
-static size_t choice_of(const struct reader *r, const struct doc_node *n, const char *who, const char *key,
-                        const char *const *names, size_t count)
+size_t reader_choice(const struct reader *r, const struct doc_node *n, const char *who, const char *key,
+                     const char *const *names, size_t count)
 {
 	char quoted[REPORT_QUOTE_MAX];
 	size_t i = 0;
@@ -222,42 +198,36 @@ static size_t choice_of(const struct reader *r, const struct doc_node *n, const 
 
 static void read_action(const struct reader *r, const struct doc_node *map, const char *who, struct rule *rule)
 {
-	const struct doc_node *n = text_of(r, map, who, "action", true);
+	const struct doc_node *n = reader_text(r, map, who, "action", true);
 
 	if (!n)
 		return;
-	for (size_t i = 0; i < ARRAY_LEN(later_actions); i++)
-		if (slice_is(n->text, slice_str(later_actions[i]))) {
-			MISTAKE(r, n->mark, "%saction '%s' is not supported by this version", who, later_actions[i]);
-			return;
-		}
-	rule->action = (enum action)choice_of(r, n, who, "action", action_names, ACTION_COUNT);
+	rule->action = (enum action)reader_choice(r, n, who, "action", action_names, ACTION_COUNT);
 }
 
 static enum boundary boundary_of(const struct reader *r, const struct doc_node *map, const char *who)
 {
-	const struct doc_node *n = text_of(r, map, who, "boundary", false);
-	size_t i = n ? choice_of(r, n, who, "boundary", boundary_names, BOUNDARY_COUNT) : BOUNDARY_AUTO;
+	const struct doc_node *n = reader_text(r, map, who, "boundary", false);
+	size_t i = n ? reader_choice(r, n, who, "boundary", boundary_names, BOUNDARY_COUNT) : BOUNDARY_AUTO;
 
 	return i == BOUNDARY_COUNT ? BOUNDARY_AUTO : (enum boundary)i;
 }
 
-static void read_keywords(const struct reader *r, const struct doc_node *map, const char *who)
+void reader_words(const struct reader *r, const struct doc_node *list, enum role role, const char *key, const char *who)
 {
-	const struct doc_node *list = value_of(r, map, "keywords"), *file;
-	size_t mistakes = r->draft->report->errors;
 	char name[WHO_BYTES];
 
 	/* Without its ": ", as draft_keyword puts its own. */
 	snprintf(name, sizeof(name), "%.*s", (int)strlen(who) - 2, who);
-	if (list && list->kind != DOC_LIST)
-		MISTAKE(r, list->mark, "%s'keywords' must be a list", who);
-	for (const struct doc_node *i = list && list->kind == DOC_LIST ? node_at(r, list->first) : NULL; i;
-	     i = node_at(r, i->next)) {
+	if (list->kind != DOC_LIST) {
+		MISTAKE(r, list->mark, "%s'%s' must be a list", who, key);
+		return;
+	}
+	for (const struct doc_node *i = reader_node(r, list->first); i; i = reader_node(r, i->next)) {
 		struct slice text;
 
 		if (i->kind != DOC_TEXT) {
-			MISTAKE(r, i->mark, "%sa keyword must be text", who);
+			MISTAKE(r, i->mark, "%sa %s must be text", who, role == ROLE_KEYWORD ? "keyword" : "word");
 			continue;
 		}
 		/* The document goes before the needles do. */
@@ -265,28 +235,29 @@ static void read_keywords(const struct reader *r, const struct doc_node *map, co
 		if (!text.at)
 			MISTAKE(r, i->mark, "%sout of memory", who);
 		else
-			draft_keyword(r->draft, name, r->file, i->mark, text);
+			draft_keyword(r->draft, role, name, r->file, i->mark, text);
 	}
-	file = text_of(r, map, who, "keywords_file", false);
-	if (file)
-		draft_list(r->draft, name, r->file, file->mark, file->text);
-	if (!r->draft->rules[r->draft->rule_count - 1].rule.keywords && r->draft->report->errors == mistakes)
-		MISTAKE(r, map->mark, "%sno keywords", who);
 }
 
-static bool reserve_rule(struct draft *d)
+static void read_keywords(const struct reader *r, const struct doc_node *map, const char *who)
 {
-	size_t room = d->rule_room ? 2 * d->rule_room : 16;
-	struct draft_rule *at;
+	const struct doc_node *list = reader_value(r, map, "keywords"), *file;
+	struct draft_rule *rule = &r->draft->rules[r->draft->rule_count - 1];
+	size_t mistakes = r->draft->report->errors;
+	char name[WHO_BYTES];
 
-	if (d->rule_count < d->rule_room)
-		return true;
-	at = realloc(d->rules, room * sizeof(*at));
-	if (!at)
-		return false;
-	d->rules = at;
-	d->rule_room = room;
-	return true;
+	snprintf(name, sizeof(name), "%.*s", (int)strlen(who) - 2, who);
+	if (list)
+		reader_words(r, list, ROLE_KEYWORD, "keywords", who);
+	file = reader_text(r, map, who, "keywords_file", false);
+	if (file)
+		draft_list(r->draft, name, r->file, file->mark, file->text);
+	if (r->draft->report->errors > mistakes)
+		return;
+	if (!rule->rule.keywords && !rule->rule.has_pattern && !rule->rule.all_count)
+		MISTAKE(r, map->mark, "%sno keywords", who);
+	if (rule->rule.keywords && rule->rule.has_pattern)
+		MISTAKE(r, map->mark, "%sa rule has keywords or a pattern, not both", who);
 }
 
 static void read_rule(const struct reader *r, const struct doc_node *map, size_t number)
@@ -301,7 +272,7 @@ static void read_rule(const struct reader *r, const struct doc_node *map, size_t
 		MISTAKE(r, map->mark, "%smust be a mapping", who);
 		return;
 	}
-	if (!reserve_rule(d)) {
+	if (!draft_reserve((void **)&d->rules, &d->rule_room, d->rule_count, sizeof(*d->rules))) {
 		MISTAKE(r, map->mark, "%sout of memory", who);
 		return;
 	}
@@ -309,9 +280,9 @@ static void read_rule(const struct reader *r, const struct doc_node *map, size_t
 	*rule = (struct draft_rule){ .rule.pack = r->pack, .version = r->version, .file = r->file };
 	rule->first = d->keyword_count;
 	rule->mark = map->mark;
-	rule->rule.id = id_of(r, map, who, "id");
+	rule->rule.id = reader_id(r, map, who, "id");
 	if (rule->rule.id) {
-		id = value_of(r, map, "id");
+		id = reader_value(r, map, "id");
 		rule->mark = id->mark;
 		snprintf(who, sizeof(who), "rule '%s': ", report_quote(id->text, quoted));
 	}
@@ -319,6 +290,7 @@ static void read_rule(const struct reader *r, const struct doc_node *map, size_t
 	read_risks(r, map, who, &rule->rule);
 	read_action(r, map, who, &rule->rule);
 	rule->boundary = boundary_of(r, map, who);
+	reader_conditions(r, map, who, rule);
 	read_keywords(r, map, who);
 }
 
@@ -332,10 +304,11 @@ static void read_pack(struct reader *r)
 		return;
 	}
 	check_keys(r, root, "", pack_keys, ARRAY_LEN(pack_keys));
-	r->pack = id_of(r, root, "", "pack");
-	version = text_of(r, root, "", "version", false);
+	r->pack = reader_id(r, root, "", "pack");
+	version = reader_text(r, root, "", "version", false);
 	r->version = arena_copy(&r->draft->kept, version ? version->text : SLICE(""));
-	rules = value_of(r, root, "rules");
+	reader_pack(r, root);
+	rules = reader_value(r, root, "rules");
 	if (!rules)
 		MISTAKE(r, root->mark, "'rules' is missing");
 	else if (rules->kind != DOC_LIST)
@@ -343,7 +316,7 @@ static void read_pack(struct reader *r)
 	else if (!rules->first)
 		MISTAKE(r, rules->mark, "'rules' is empty");
 	else
-		for (const struct doc_node *i = node_at(r, rules->first); i; i = node_at(r, i->next))
+		for (const struct doc_node *i = reader_node(r, rules->first); i; i = reader_node(r, i->next))
 			read_rule(r, i, ++number);
 	r->draft->packs++;
 }

@@ -14,19 +14,40 @@
 #include "scan/scan.h"
 
 /* In order of weight: the heaviest hit of an answer decides. */
-enum action { ACTION_FLAG, ACTION_REDACT, ACTION_BLOCK, ACTION_COUNT };
+enum action { ACTION_SHADOW, ACTION_FLAG, ACTION_REDACT, ACTION_BLOCK, ACTION_COUNT };
 
-extern const char *const action_names[ACTION_COUNT]; /* "flag", "redact", "block" */
+extern const char *const action_names[ACTION_COUNT]; /* "shadow", "flag", "redact", "block" */
+
+/* What of a hit is kept beside the record. */
+enum evidence { EVIDENCE_NONE, EVIDENCE_HASH, EVIDENCE_SPAN, EVIDENCE_FULL, EVIDENCE_COUNT };
+
+extern const char *const evidence_names[EVIDENCE_COUNT];
+
+/* For whom and when a rule is there. */
+struct validity {
+	const char *const *services,
+		*const *models; /* NULL-terminated; NULL: all. "name*" stands for all that begin so */
+	int64_t from, until;    /* seconds since 1970, [from, until); 0: no bound */
+};
 
 /* One rule of a pack. Strings live as long as the ruleset. */
 struct rule {
 	const char *id; /* unique in the policy */
 	const char *pack;
 	const char *const *risks; /* "A.1.d" however it was written, or "local.NAME"; NULL-terminated, at least one */
-	const uint16_t *risk_ids; /* number of regulation.md section 4; 90 and up: the operator's own */
+	uint16_t *risk_ids;       /* number of regulation.md section 4; 90 and up: the operator's own */
 	size_t risk_count;
 	enum action action;
-	size_t keywords;
+	enum evidence evidence;
+	struct validity validity;
+	size_t keywords; /* how many */
+	bool has_pattern;
+	bool has_except;      /* a hit inside one of these words does not count */
+	uint32_t near_within; /* counts only if one of the words is that near, in characters; 0: no such condition */
+	uint32_t all_count;   /* so many words must all occur; 0: no such condition */
+	uint32_t all_within;  /* in so many characters */
+	const struct slice *examples_hit, *examples_miss; /* texts that the author says it finds, or must not find */
+	size_t hit_count, miss_count;
 };
 
 struct ruleset;
@@ -51,9 +72,10 @@ struct ruleset *ruleset_get(struct ruleset *r);
 void ruleset_put(struct ruleset **at);
 
 const struct scanner *ruleset_scanner(const struct ruleset *r);
-/* The rule and keyword behind a hit's needle id. */
+/* The rule and keyword behind a needle id. */
 const struct rule *ruleset_rule(const struct ruleset *r, uint32_t needle);
 uint32_t ruleset_keyword(const struct ruleset *r, uint32_t needle); /* index within its rule, from 0 */
+size_t ruleset_patterns(const struct ruleset *r);
 
 size_t ruleset_rules(const struct ruleset *r);
 const struct rule *ruleset_rule_at(const struct ruleset *r, size_t i);
@@ -64,3 +86,79 @@ bool ruleset_acts(const struct ruleset *r, enum action action);
 #define RULESET_DIGEST 32
 /* SHA-256 over what the packs and lists say; the same policy gives the same digest. */
 const uint8_t *ruleset_digest(const struct ruleset *r);
+
+/* ---- signed packs (signature.c) ---- */
+
+#define PACK_SIGNATURE 64 /* bytes */
+
+/* The public key of whoever signs packs: PEM, Ed25519, as "openssl pkey -pubout" writes it. */
+struct pack_key;
+
+/* Errors: -EINVAL (no such key), -errno of the file system, -ENOMEM. */
+int pack_key_load(struct pack_key **out, const char *path);
+int pack_key_parse(struct pack_key **out, struct slice pem);
+void pack_key_free(struct pack_key **at);
+
+/* Whether the signature, as "openssl pkeyutl -sign -rawin" makes it, is that of the key over the bytes of a pack or
+ * word list. 0; -EBADMSG: it is not; -ENOMEM. */
+int pack_verify(const struct pack_key *k, struct slice pack, struct slice signature);
+/* The same of a file and its signature in FILE.sig; also -errno of the file system (-ENOENT: not signed). */
+int pack_verify_file(const struct pack_key *k, const char *path);
+
+/* ---- a text and its rules (lookout.c) ---- */
+
+/* What is known of an exchange; a rule for other services or models does not count there. What is not known (NULL, "",
+ * 0) keeps no rule away. */
+struct scope {
+	const char *service, *model;
+	int64_t now; /* seconds since 1970 */
+};
+
+bool rule_applies(const struct rule *rule, const struct scope *scope);
+
+/* One text under way. All zero is the start of a text; `locate` may be set then: bytes of hits are asked for. */
+struct lookout {
+	struct scan_state scan;
+	uint64_t bytes; /* so far */
+	bool locate;
+	struct lookout_more *more; /* owned: what rules need that are more than words; NULL: nothing yet */
+};
+
+/* A hit that counts. Symbols [start, end) of the text, as scan counts them. Bytes [from, to) of the text are known if
+ * the rule redacts or has a pattern, or if the lookout locates; else both are 0. */
+struct sight {
+	const struct rule *rule;
+	uint32_t keyword; /* index within the rule; 0 of a pattern */
+	uint64_t start, end, from, to;
+};
+
+/* Told of each hit as soon as nothing that follows can change it. What it returns other than 0 ends the call. */
+typedef int lookout_seen(void *to, const struct sight *sight);
+
+/* Feeds bytes that follow those fed before. At which byte a hit is told depends on the bytes alone, if they are fed one
+ * by one; of a longer piece it is known at its end what was found in it, in some order. Errors: what `seen` returned;
+ * -ENOMEM; -ETIME: a pattern or the conditions of a rule went over their limit of work. After an error w may only be
+ * freed. */
+int lookout_feed(const struct ruleset *r, const struct scope *scope, struct lookout *w, struct slice bytes,
+                 lookout_seen *seen, void *to);
+
+/* The text is over: what waited is decided. Afterwards w is at the start of a text, its counts going on. */
+int lookout_end(const struct ruleset *r, const struct scope *scope, struct lookout *w, lookout_seen *seen, void *to);
+
+/* What must be held: everything from that symbol, and from that byte, on. */
+struct lookout_hold {
+	uint64_t symbol, byte;
+	uint64_t length; /* in characters; 0: nothing */
+};
+
+void lookout_hold(const struct ruleset *r, const struct lookout *w, struct lookout_hold *out);
+
+/* The first symbol that must be held, of both; the number of symbols so far: none. */
+uint64_t lookout_first(const struct ruleset *r, const struct lookout *w);
+
+/* Nothing is held, and nothing is remembered that a later hit would need. */
+bool lookout_idle(const struct ruleset *r, const struct lookout *w);
+
+/* Makes *to the same as *from, in memory of its own; *to is all zero or was made so before. -ENOMEM. */
+int lookout_copy(const struct ruleset *r, struct lookout *to, const struct lookout *from);
+void lookout_free(struct lookout *w);

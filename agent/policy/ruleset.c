@@ -1,28 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ruleset.c - drafts become what the daemon reads: immutable, counted, with a digest. */
-#include "policy/policy.h"
+#include "policy/ruleset.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <openssl/evp.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/own.h"
 #include "policy/doc.h"
-#include "policy/draft.h"
-
-struct ruleset {
-	atomic_uint refs;
-	struct scanner *scanner;
-	struct rule *rules; /* owned, as all below; in order of id */
-	uint32_t *first;    /* of each rule: its first needle */
-	uint32_t *rule_of;  /* of each needle */
-	size_t rule_count, packs;
-	bool acts[ACTION_COUNT];
-	struct arena strings;
-	uint8_t digest[RULESET_DIGEST];
-};
+#include "policy/taxonomy.h"
 
 static void ruleset_free(struct ruleset **at)
 {
@@ -31,9 +18,10 @@ static void ruleset_free(struct ruleset **at)
 	if (!r)
 		return;
 	scanner_free(&r->scanner);
+	recognisers_free(&r->recognisers);
 	free(r->rules);
-	free(r->first);
-	free(r->rule_of);
+	free(r->meanings);
+	free(r->pattern_rule);
 	arena_free(&r->strings);
 	free(r);
 	*at = NULL;
@@ -60,17 +48,38 @@ static bool put_text(EVP_MD_CTX *c, struct slice s)
 	return put_number(c, s.len) && EVP_DigestUpdate(c, s.len ? s.at : (const uint8_t *)"", s.len);
 }
 
+static bool put_names(EVP_MD_CTX *c, const char *const *names)
+{
+	size_t n = 0;
+	bool fine;
+
+	while (names && names[n])
+		n++;
+	fine = put_number(c, n);
+	for (size_t i = 0; i < n; i++)
+		fine = fine && put_text(c, slice_str(names[i]));
+	return fine;
+}
+
 static bool put_rule(EVP_MD_CTX *c, const struct draft *d, const struct draft_rule *r)
 {
-	bool fine = put_text(c, slice_str(r->rule.id)) && put_text(c, slice_str(r->rule.pack)) &&
-	            put_text(c, slice_str(r->version)) && put_text(c, slice_str(action_names[r->rule.action])) &&
-	            put_text(c, slice_str(boundary_names[r->boundary])) && put_number(c, r->rule.risk_count);
+	const struct rule *rule = &r->rule;
+	bool fine = put_text(c, slice_str(rule->id)) && put_text(c, slice_str(rule->pack)) &&
+	            put_text(c, slice_str(r->version)) && put_text(c, slice_str(action_names[rule->action])) &&
+	            put_text(c, slice_str(boundary_names[r->boundary])) && put_number(c, rule->risk_count);
 
-	for (size_t i = 0; i < r->rule.risk_count; i++)
-		fine = fine && put_text(c, slice_str(r->rule.risks[i]));
-	fine = fine && put_number(c, r->rule.keywords);
-	for (size_t i = 0; i < r->rule.keywords; i++)
-		fine = fine && put_text(c, d->keywords[r->first + i].text);
+	for (size_t i = 0; i < rule->risk_count; i++)
+		fine = fine && put_text(c, slice_str(rule->risks[i])) && put_number(c, rule->risk_ids[i]);
+	fine = fine && put_text(c, slice_str(evidence_names[rule->evidence])) &&
+	       put_names(c, rule->validity.services) && put_names(c, rule->validity.models) &&
+	       put_number(c, (uint64_t)rule->validity.from) && put_number(c, (uint64_t)rule->validity.until) &&
+	       put_text(c, r->pattern.text) && put_number(c, r->pattern.max_length) &&
+	       put_text(c, slice_str(r->pattern.check ? check_name(r->pattern.check) : "")) &&
+	       put_number(c, rule->near_within) && put_number(c, rule->all_within);
+	fine = fine && put_number(c, r->count);
+	for (size_t i = 0; i < r->count; i++)
+		fine = fine && put_number(c, d->meanings[r->first + i].role) &&
+		       put_text(c, d->keywords[r->first + i].text);
 	return fine;
 }
 
@@ -78,7 +87,7 @@ static bool put_rule(EVP_MD_CTX *c, const struct draft *d, const struct draft_ru
 static int digest(const struct draft *d, uint8_t out[RULESET_DIGEST])
 {
 	owned(digest_free) EVP_MD_CTX *c = EVP_MD_CTX_new();
-	bool fine = c && EVP_DigestInit_ex(c, EVP_sha256(), NULL) && put_text(c, SLICE("sluice policy 1"));
+	bool fine = c && EVP_DigestInit_ex(c, EVP_sha256(), NULL) && put_text(c, SLICE("sluice policy 2"));
 
 	for (size_t i = 0; i < d->rule_count; i++)
 		fine = fine && put_rule(c, d, &d->rules[i]);
@@ -127,27 +136,98 @@ static void check_doubles(const struct draft *d)
 	}
 }
 
+/* Numbers of the operator's categories, once all packs are read. */
+static void find_categories(struct draft *d)
+{
+	for (size_t i = 0; i < d->category_count; i++)
+		for (size_t k = 0; k < i; k++) {
+			const struct category *a = &d->categories[k], *b = &d->categories[i];
+
+			if (!strcmp(a->name, b->name) || a->number == b->number)
+				report_mistake(d->report, b->file, b->mark,
+				               "category '%s': %s is taken by the category at %s:%zu:%zu", b->name,
+				               a->number == b->number ? "the number" : "the id", a->file, a->mark.line,
+				               a->mark.column);
+		}
+	for (size_t i = 0; i < d->rule_count; i++) {
+		struct rule *rule = &d->rules[i].rule;
+
+		for (size_t k = 0; k < rule->risk_count; k++)
+			for (size_t c = 0; rule->risk_ids[k] == TAXONOMY_LOCAL && c < d->category_count; c++)
+				if (!strcmp(d->categories[c].name, rule->risks[k]))
+					rule->risk_ids[k] = d->categories[c].number;
+	}
+}
+
 static int number_needles(struct ruleset *r, struct draft *d)
 {
-	r->rules = malloc(d->rule_count * sizeof(*r->rules));
-	r->first = malloc(d->rule_count * sizeof(*r->first));
-	r->rule_of = malloc(d->keyword_count * sizeof(*r->rule_of));
-	if (!r->rules || !r->first || !r->rule_of)
+	r->rules = malloc((d->rule_count + 1) * sizeof(*r->rules));
+	if (!r->rules)
 		return -ENOMEM;
 	for (size_t i = 0; i < d->rule_count; i++) {
 		const struct draft_rule *from = &d->rules[i];
+		const struct rule *rule = &from->rule;
 
-		r->rules[i] = from->rule;
-		r->acts[from->rule.action] = true;
-		r->first[i] = (uint32_t)from->first;
-		for (size_t k = from->first; k < from->first + from->rule.keywords; k++) {
-			r->rule_of[k] = (uint32_t)i;
+		r->rules[i] = *rule;
+		r->acts[rule->action] = true;
+		r->locates |= rule->action == ACTION_REDACT || rule->has_pattern;
+		r->waits |= rule->has_except || rule->near_within || rule->all_count;
+		for (size_t k = from->first; k < from->first + from->count; k++) {
+			d->meanings[k].rule = (uint32_t)i;
 			d->keywords[k].id = (uint32_t)k;
 		}
 	}
+	r->meanings = TAKE(d->meanings);
 	r->rule_count = d->rule_count;
 	r->packs = d->packs;
 	return 0;
+}
+
+/* The mark of a byte in a text that was written on one line. */
+static struct mark within(const struct draft_pattern *p, size_t at)
+{
+	struct mark m = p->mark;
+
+	for (size_t i = 0; i < at && i < p->text.len; i++)
+		m.column += (p->text.at[i] & 0xc0) != 0x80;
+	return m;
+}
+
+/* Patterns one after the other, so that all mistakes are told; then all together. */
+static int compile_patterns(struct ruleset *r, const struct draft *d)
+{
+	owned(own_free) struct pattern *patterns = malloc((d->rule_count + 1) * sizeof(*patterns));
+	struct pattern_fault fault;
+	size_t n = 0, bad = 0;
+	int error;
+
+	r->pattern_rule = malloc((d->rule_count + 1) * sizeof(*r->pattern_rule));
+	if (!patterns || !r->pattern_rule)
+		return -ENOMEM;
+	for (size_t i = 0; i < d->rule_count; i++) {
+		const struct draft_rule *rule = &d->rules[i];
+		const struct draft_pattern *p = &rule->pattern;
+		owned(recognisers_free) struct recognisers *one = NULL;
+
+		if (!p->text.len)
+			continue;
+		patterns[n] = (struct pattern){ p->text, p->max_length, rule->rule.action >= ACTION_REDACT, p->check };
+		error = recognisers_compile(&one, &patterns[n], 1, &fault);
+		if (error == -EINVAL) {
+			report_mistake(d->report, rule->file, within(p, fault.at), "rule '%s': the pattern: %s",
+			               rule->rule.id, fault.why);
+			bad++;
+		} else if (error) {
+			return error;
+		}
+		r->pattern_rule[n++] = (uint32_t)i;
+	}
+	if (bad || !n)
+		return bad ? -EINVAL : 0;
+	error = recognisers_compile(&r->recognisers, patterns, n, &fault);
+	if (error == -EINVAL)
+		report_mistake(d->report, d->dir, (struct mark){ 0 }, "the patterns: %s", fault.why);
+	return error;
 }
 
 static int compile(struct ruleset **out, struct draft *d)
@@ -161,11 +241,14 @@ static int compile(struct ruleset **out, struct draft *d)
 		return -ENOMEM;
 	if (d->rule_count)
 		qsort(d->rules, d->rule_count, sizeof(*d->rules), by_id);
-	error = number_needles(r, d);
+	error = digest(d, r->digest);
 	if (!error)
-		error = digest(d, r->digest);
+		error = number_needles(r, d);
 	if (!error)
-		error = scanner_compile(&r->scanner, d->keywords, d->keyword_count, &fault, &which);
+		error = compile_patterns(r, d);
+	if (error)
+		return error;
+	error = scanner_compile(&r->scanner, d->keywords, d->keyword_count, &fault, &which);
 	/* Keywords were looked at one by one: only together can they be too many. */
 	if (error == -EINVAL)
 		report_mistake(d->report, d->dir, (struct mark){ 0 }, "the keywords: %s", scan_fault_text[fault]);
@@ -250,6 +333,7 @@ int ruleset_load(struct ruleset **out, const char *dir, struct policy_report *re
 			error = e;
 	}
 	check_doubles(&d);
+	find_categories(&d);
 	if (error)
 		return error;
 	return report->errors ? -EINVAL : compile(out, &d);
@@ -279,12 +363,17 @@ const struct scanner *ruleset_scanner(const struct ruleset *r)
 
 const struct rule *ruleset_rule(const struct ruleset *r, uint32_t needle)
 {
-	return &r->rules[r->rule_of[needle]];
+	return &r->rules[r->meanings[needle].rule];
 }
 
 uint32_t ruleset_keyword(const struct ruleset *r, uint32_t needle)
 {
-	return needle - r->first[r->rule_of[needle]];
+	return r->meanings[needle].index;
+}
+
+size_t ruleset_patterns(const struct ruleset *r)
+{
+	return r->recognisers ? recognisers_count(r->recognisers) : 0;
 }
 
 size_t ruleset_rules(const struct ruleset *r)

@@ -14,12 +14,12 @@
 #include "base/own.h"
 #include "record/private.h"
 
-#define POLL_NS  20000000
-#define WAIT_MS  60000
+#define POLL_NS 20000000
+#define WAIT_MS 60000
 
 struct going {
 	const struct segment_name *list;
-	size_t n;               /* segments that go: the first of the list */
+	size_t n;                /* segments that go: the first of the list */
 	struct segment_head end; /* of the one behind them */
 	uint64_t last_seq;
 };
@@ -32,7 +32,8 @@ static uint64_t most(uint64_t a, uint64_t b)
 /* A segment ended when the next was born. Its records must stay for the longer of the term and its own floor. */
 static bool is_due(const struct ledger *l, const struct segment_head *mine, const struct segment_head *next)
 {
-	uint64_t now = ledger_clock(l, CLOCK_REALTIME), floor = mine->not_before_delete_unix_nano, term = l->o.retain_s * NS;
+	uint64_t now = ledger_clock(l, CLOCK_REALTIME), floor = mine->not_before_delete_unix_nano,
+		 term = l->o.retain_s * NS;
 
 	if (floor > mine->created_unix_nano)
 		term = most(term, floor - mine->created_unix_nano);

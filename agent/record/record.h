@@ -155,6 +155,32 @@ int ledger_prove_consistent(const char *dir, const char *old, char **text);
  * 3339. Appends to a malloc'd string through *text and *len. */
 int record_json(const Record *r, char **text, size_t *len);
 
+/* ---- legal holds ---- */
+
+#define HOLDS_MAX 1024
+#define HOLD_ID   64
+
+struct hold {
+	char id[HOLD_ID];
+	bool all;                 /* of both logs */
+	uint64_t first, last;     /* else, of the ledger */
+	uint64_t until_unix_nano; /* 0: until it is released */
+};
+
+struct holds;
+
+/* Reads a record. -EINVAL: it has no id, or its range is none. */
+int hold_read(struct hold *out, const Hold *h);
+/* What is in force, from the control log in folder `dir`, which need not be there yet. -errno. */
+int holds_open(struct holds **out, const char *dir);
+void holds_close(struct holds **at);
+/* A hold more, or one that is released. Any thread. -EEXIST, -ENOENT (to release), -ENOSPC, -EINVAL. */
+int holds_apply(struct holds *s, const Hold *h);
+bool holds_has(struct holds *s, const char *id);
+/* For ledger_options.held, with the holds as its argument. */
+bool holds_on_ledger(void *holds, uint64_t first, uint64_t last);
+bool holds_on_control(void *holds, uint64_t first, uint64_t last);
+
 /* ---- who asked, as a pseudonym ---- */
 
 #define SUBJECT_TAG 16

@@ -153,3 +153,74 @@ void scan_holds_add(struct scan_holds *h, const struct scanner *s, struct slice 
 
 /* The least number that `permille` of all characters hold no more than. */
 size_t scan_holds_quantile(const struct scan_holds *h, unsigned permille);
+/* ---- recognisers: patterns and checks ---- */
+
+#define PATTERN_LENGTH_MAX 1024 /* characters that one match may take */
+
+struct check;
+
+/* The check of that name, or NULL; and its name. */
+const struct check *check_find(struct slice name);
+const char *check_name(const struct check *c);
+
+/* A regular expression: Perl's syntax as far as shape.h has it, over UTF-8, classes such as \d in ASCII. */
+struct pattern {
+	struct slice text;
+	uint32_t max_length;       /* characters, for endless repeats only; 0: the pattern has a bound of its own */
+	bool holds;                /* what may still become a match is held */
+	const struct check *check; /* NULL: every match counts */
+};
+
+struct pattern_fault {
+	size_t which, at; /* pattern, and byte in its text */
+	char why[128];
+};
+
+/* Immutable once compiled; any number of threads may use it. */
+struct recognisers;
+
+/* Compiles patterns[0..count). Copies what it needs. Errors: -EINVAL with *fault saying what is wrong with which: what
+ * has no longest match, matches nothing, or takes too much work is refused here; -ENOMEM. */
+int recognisers_compile(struct recognisers **out, const struct pattern *patterns, size_t count,
+                        struct pattern_fault *fault);
+void recognisers_free(struct recognisers **at);
+size_t recognisers_count(const struct recognisers *s);
+
+/* The last bytes of one text under way, and its patterns. Positions are bytes of the text; they go on when it ends. */
+struct trail;
+
+struct recognised {
+	size_t pattern; /* its place in what was compiled */
+	uint64_t from, to;
+};
+
+/* Told of a match; what it returns other than 0 ends the call. */
+typedef int trail_found(void *to, const struct recognised *what);
+
+int trail_new(struct trail **out, uint64_t position); /* of the text's first byte; -ENOMEM */
+void trail_free(struct trail **at);
+/* Makes `to` the same as `from`, both of the same recognisers. -ENOMEM: `to` may only be freed. */
+int trail_copy(const struct recognisers *s, struct trail *to, const struct trail *from);
+
+/* Adds bytes that are about to be scanned from state `before`. -ENOMEM. */
+int trail_add(struct trail *t, const struct scan_state *before, struct slice bytes);
+/* No more bytes come, if any: a cut character counts as U+FFFD. To be called before scan_end. */
+void trail_end(struct trail *t);
+/* Another text begins where this one ended. */
+void trail_restart(struct trail *t);
+
+/* Looks for patterns in what was added since the last call; `end`: nothing follows. Each is told as soon as nothing
+ * that follows can change it. Errors: what `found` returned; -ENOMEM; -ETIME: a pattern went over its limit of work. */
+int trail_recognise(struct trail *t, const struct recognisers *s, bool end, trail_found *found, void *to);
+
+/* Lets go of what neither a pattern under way needs, nor symbols from `symbol` on. `s` may be NULL. */
+void trail_forget(struct trail *t, const struct recognisers *s, uint64_t symbol);
+
+/* The first byte that a pattern which holds may still need; UINT64_MAX: none. */
+uint64_t trail_hold(const struct trail *t, const struct recognisers *s);
+
+/* Bytes [*from, *to) of symbols [start, end) of a hit; symbols in front of a position; characters behind one. */
+void trail_locate(const struct trail *t, const struct scanner *s, uint64_t start, uint64_t end, uint64_t *from,
+                  uint64_t *to);
+uint64_t trail_symbols(const struct trail *t, const struct scanner *s, uint64_t position);
+uint64_t trail_characters(const struct trail *t, uint64_t position);

@@ -42,6 +42,13 @@ with tempfile.TemporaryDirectory() as folder:
     ok('the pack of the README is good', got.returncode == 0, got.stderr)
     got = run(program('sluicectl'), 'scan', '-p', policy, '--json', text='on the Synthesis of SARIN, and more\n')
     ok('it finds what it says', got.returncode == 0 and '"start":7,"end":25' in got.stdout, got.stdout + got.stderr)
+    for rule, text, hits in (
+            ('weapons.nerve-agent', '沙林毒气配方', 1), ('weapons.nerve-agent', '反恐演练教材沙林毒气配方', 0),
+            ('weapons.precursor', 'a precursor of sarin', 1), ('weapons.precursor', 'a precursor of soap', 0),
+            ('weapons.device', 'the fuse, then the powder', 1), ('weapons.device', 'the fuse', 0),
+            ('weapons.order-number', 'see ORD-123456.', 1), ('weapons.order-number', 'ORD-1234567', 0)):
+        got = run(program('sluicectl'), 'scan', '-p', policy, '--json', text=text)
+        ok('%s: %s' % (rule, text), got.stdout.count('"rule":"%s"' % rule) == hits, got.stdout + got.stderr)
     got = run(program('sluicectl'), 'scan', '-p', policy, text='nothing\n')
     ok('and nothing else', got.returncode == 1 and not got.stdout, got.stdout)
     for name, text in (('README', config), ('packaging/sluice.yaml', open(os.path.join(TOP, 'packaging/sluice.yaml')).read())):

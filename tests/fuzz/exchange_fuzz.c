@@ -27,6 +27,17 @@
 
 #define ANSWER_MAX (1u << 16)
 
+/* And rules that wait: for the end of a number, for a word near, for an exception that may go on. */
+#define PACK                                                                                                           \
+	TALK_PACK                                                                                                      \
+	"  - {id: t.number, risk: A.4.f, action: block, pattern: '(?<![0-9])[0-9]{4,6}(?:-[0-9]{2})?(?![0-9])'}\n"     \
+	"  - {id: t.mail, risk: A.4.f, action: flag, pattern: '(?<![a-z])[a-z]{1,9}@[a-z]{2,9}(?![a-z])'}\n"           \
+	"  - {id: t.key, risk: A.4.f, action: block, pattern: 'ab-[a-z]{3,}', max_length: 9}\n"                        \
+	"  - {id: t.except, risk: A.1.h, action: block, boundary: none, keywords: [ox, xy], except: [box, xyz]}\n"     \
+	"  - {id: t.near, risk: A.1.h, action: block, boundary: none, keywords: [q, 乙], near: {words: [z], "         \
+	"within: 6}}\n"                                                                                                \
+	"  - {id: t.all, risk: A.1.h, action: shadow, boundary: none, all_of: {words: [a, e, y], within: 9}}\n"
+
 static struct ruleset *rules, *blocking, *redacting;
 static const char *const requests[] = {
 	"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
@@ -60,15 +71,15 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc, (void)argv;
-	static char pack[sizeof(TALK_PACK) + 64];
-	const char *rest = TALK_PACK;
+	static char pack[sizeof(PACK) + 64];
+	const char *rest = PACK;
 
 	for (const char *at; (at = strstr(rest, "action: block")); rest = at + 13) {
 		strncat(pack, rest, (size_t)(at - rest));
 		strcat(pack, "action: redact");
 	}
 	strcat(pack, rest);
-	blocking = talk_rules(TALK_PACK);
+	blocking = talk_rules(PACK);
 	redacting = talk_rules(pack);
 	MUST(blocking && redacting);
 	return 0;

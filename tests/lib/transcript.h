@@ -166,3 +166,14 @@ static bool says(const char *part)
 	} while (0)
 
 #define BLOCKED "blocked none\n"
+
+#define REDACTED "redacted none\n"
+
+/* All of it is released, as `masked` says. */
+#define EXPECT_MASKED(request, answer, masked)                                                                         \
+	do {                                                                                                           \
+		EXPECT(request, answer, REDACTED);                                                                     \
+		cr_expect_eq(first.talk.len, sizeof(answer) - 1, "%s\n%s", answer, first.log);                         \
+		first.talk.out[first.talk.len] = '\0';                                                                 \
+		cr_expect_str_eq((char *)first.talk.out, masked);                                                      \
+	} while (0)

@@ -6,7 +6,7 @@
 #include "record/segment.h"
 #include "tests/lib/ledger.h"
 
-#define DAYS(n) ((n) * 86400ull)
+#define DAYS(n) ((n)*86400ull)
 
 static char dir[64], said[8192];
 static _Atomic uint64_t ahead_s; /* of the real time */

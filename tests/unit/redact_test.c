@@ -11,17 +11,6 @@
 #define TRANSCRIPT_SUITE redact
 #include "tests/lib/transcript.h"
 
-#define REDACTED "redacted none\n"
-
-/* All of it is released, as `masked` says. */
-#define EXPECT_MASKED(request, answer, masked)                                                                         \
-	do {                                                                                                           \
-		EXPECT(request, answer, REDACTED);                                                                     \
-		cr_expect_eq(first.talk.len, sizeof(answer) - 1, "%s\n%s", answer, first.log);                         \
-		first.talk.out[first.talk.len] = '\0';                                                                 \
-		cr_expect_str_eq((char *)first.talk.out, masked);                                                      \
-	} while (0)
-
 /* ---- streams ---- */
 
 TEST(redact, a_match_is_masked_and_nothing_else)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* trail.c - where in the lane the texts lie, as far back as a hit may begin. */
+/* track.c - where in the lane the texts lie, as far back as a hit may begin. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -29,7 +29,7 @@ void redact_free(struct redact **at)
 	if (!r)
 		return;
 	for (size_t i = 0; i < TEXTS_MAX; i++)
-		free(r->trails[i].parts);
+		free(r->tracks[i].parts);
 	free(r->runs);
 	free(r->pending);
 	free(r->masks);
@@ -92,9 +92,9 @@ void redact_data(struct exchange *x, struct slice data)
 	r->fed += data.len;
 }
 
-/* ---- trails ---- */
+/* ---- tracks ---- */
 
-void trail_drop(struct redact *r, struct trail *t, uint32_t first)
+void track_drop(struct redact *r, struct track *t, uint32_t first)
 {
 	r->parts -= first - t->first;
 	t->first = first;
@@ -113,62 +113,58 @@ static bool is_pending(const struct redact *r, size_t text)
 void redact_forget(struct exchange *x, size_t text)
 {
 	struct redact *r = x->redact;
-	struct trail *t;
+	struct track *t;
 
 	if (is_pending(r, text))
 		redact_settle(x);
-	t = &r->trails[text];
-	trail_drop(r, t, t->end);
+	t = &r->tracks[text];
+	track_drop(r, t, t->end);
 	free(t->parts);
-	*t = (struct trail){};
+	*t = (struct track){};
 }
 
 void redact_alone(struct exchange *x)
 {
 	struct redact *r = x->redact;
 
-	r->alone_base += x->one.symbols;
+	r->alone_base += x->one.scan.symbols;
 	r->alone_text = 0;
 }
 
-static uint64_t need(const struct exchange *x, const struct scan_state *state)
-{
-	return state->symbols - scan_hold(x->scanner, state);
-}
-
-void trail_needs(const struct exchange *x, size_t text, uint64_t from[READINGS])
+void track_needs(const struct exchange *x, size_t text, uint64_t from[READINGS])
 {
 	const struct text *t = &x->texts[text];
 
-	from[READ_PLAIN] = need(x, &t->state);
-	from[READ_TWIN] = t->twin ? need(x, &x->texts[t->twin].state) : UINT64_MAX;
-	from[READ_ALONE] = x->redact->alone_text == text + 1 ? x->redact->alone_base + need(x, &x->one) : UINT64_MAX;
+	from[READ_PLAIN] = lookout_first(x->rules, &t->state);
+	from[READ_TWIN] = t->twin ? lookout_first(x->rules, &x->texts[t->twin].state) : UINT64_MAX;
+	from[READ_ALONE] = x->redact->alone_text == text + 1 ? x->redact->alone_base + lookout_first(x->rules, &x->one)
+	                                                     : UINT64_MAX;
 }
 
 /* Is the text between two characters, in all its readings? */
 static bool is_whole(const struct exchange *x, const struct text *t)
 {
-	return !t->state.tail_len &&
-	       (!t->twin || (!x->texts[t->twin].state.tail_len && !x->texts[t->twin].escapes.len));
+	return !t->state.scan.tail_len &&
+	       (!t->twin || (!x->texts[t->twin].state.scan.tail_len && !x->texts[t->twin].escapes.len));
 }
 
 /* May none of what was read become part of a hit? */
 static bool is_idle(const struct exchange *x, const struct text *t, const uint64_t from[READINGS])
 {
-	return is_whole(x, t) && t->state.symbols == from[READ_PLAIN] && from[READ_ALONE] == UINT64_MAX &&
-	       (!t->twin || x->texts[t->twin].state.symbols == from[READ_TWIN]);
+	return is_whole(x, t) && t->state.scan.symbols == from[READ_PLAIN] && from[READ_ALONE] == UINT64_MAX &&
+	       (!t->twin || x->texts[t->twin].state.scan.symbols == from[READ_TWIN]);
 }
 
-void trail_trim(struct exchange *x, size_t text)
+void track_trim(struct exchange *x, size_t text)
 {
 	struct redact *r = x->redact;
-	struct trail *t = &r->trails[text];
+	struct track *t = &r->tracks[text];
 	uint64_t from[READINGS], cleared = redact_cleared(x);
 	uint32_t keep = t->first;
 
 	if (t->first == t->end || is_pending(r, text))
 		return;
-	trail_needs(x, text, from);
+	track_needs(x, text, from);
 	for (uint32_t i = t->first; i < t->end; i++) {
 		const struct part *p = &t->parts[i];
 		bool past = !p->cut;
@@ -181,10 +177,10 @@ void trail_trim(struct exchange *x, size_t text)
 		if (past || (!p->lost && p->at < cleared))
 			keep = i;
 	}
-	trail_drop(r, t, is_idle(x, &x->texts[text], from) ? t->end : keep);
+	track_drop(r, t, is_idle(x, &x->texts[text], from) ? t->end : keep);
 }
 
-static bool reserve(struct trail *t)
+static bool reserve(struct track *t)
 {
 	uint32_t live = t->end - t->first;
 
@@ -210,7 +206,7 @@ static bool reserve(struct trail *t)
 }
 
 /* Adds a part, or makes the last one longer if the new one goes on with it. */
-static bool add(struct exchange *x, struct trail *t, const struct part *p)
+static bool add(struct exchange *x, struct track *t, const struct part *p)
 {
 	struct redact *r = x->redact;
 	struct part *last = t->first < t->end ? &t->parts[t->end - 1] : NULL;
@@ -222,7 +218,7 @@ static bool add(struct exchange *x, struct trail *t, const struct part *p)
 	}
 	if (r->parts == PARTS_MAX) {
 		/* Too many pieces: the oldest cannot be masked any more. */
-		trail_drop(r, t, t->first < t->end ? t->first + 1 : t->first);
+		track_drop(r, t, t->first < t->end ? t->first + 1 : t->first);
 		if (r->parts == PARTS_MAX)
 			return true;
 	}
@@ -248,7 +244,7 @@ bool redact_leaf(struct exchange *x, size_t text, const struct leaf *leaf)
 {
 	struct redact *r = x->redact;
 	const struct text *of = &x->texts[text];
-	struct trail *t = &r->trails[text];
+	struct track *t = &r->tracks[text];
 	struct part p = { .json = leaf->raw > 0, .begins = leaf->begin, .cut = !is_whole(x, of) };
 	uint64_t from = leaf->at - leaf->raw;
 	bool fine = true;
@@ -258,12 +254,12 @@ bool redact_leaf(struct exchange *x, size_t text, const struct leaf *leaf)
 	if (t->end - t->first > PARTS_TRIM && t->end - t->first >= t->trim_at) {
 		if (is_pending(r, text))
 			redact_settle(x);
-		trail_trim(x, text);
+		track_trim(x, text);
 		t->trim_at = 2 * (t->end - t->first);
 	}
-	p.symbols[READ_PLAIN] = of->state.symbols;
-	p.symbols[READ_TWIN] = of->twin ? x->texts[of->twin].state.symbols : of->state.symbols;
-	p.symbols[READ_ALONE] = r->alone_base + x->one.symbols;
+	p.symbols[READ_PLAIN] = of->state.scan.symbols;
+	p.symbols[READ_TWIN] = of->twin ? x->texts[of->twin].state.scan.symbols : of->state.scan.symbols;
+	p.symbols[READ_ALONE] = r->alone_base + x->one.scan.symbols;
 	/* What stands for itself is where it was read. */
 	p.at = place_of(r->lane, leaf->text);
 	if (p.json && leaf->raw == leaf->text.len && p.at != NOWHERE) {

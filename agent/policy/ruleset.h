@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ruleset.h - what compiling makes and watching reads. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "policy/draft.h"
+#include "policy/policy.h"
+
+struct ruleset {
+	atomic_uint refs;
+	struct scanner *scanner;
+	struct recognisers *recognisers; /* NULL: no patterns */
+	struct rule *rules;              /* owned, as all below; in order of id */
+	struct meaning *meanings;        /* of each needle */
+	uint32_t *pattern_rule;          /* of each pattern: its rule */
+	size_t rule_count, packs;
+	bool locates; /* some rule needs the bytes of its hits */
+	bool waits;   /* some rule has conditions */
+	bool acts[ACTION_COUNT];
+	struct arena strings;
+	uint8_t digest[RULESET_DIGEST];
+};

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "scan/recogniser.h"
+
+struct trail {
+	struct recent recent;
+	struct recognising recognising;
+};
+
+int trail_new(struct trail **out, uint64_t position)
+{
+	struct trail *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	t->recent.base = t->recent.start = t->recognising.seen = position;
+	*out = t;
+	return 0;
+}
+
+void trail_free(struct trail **at)
+{
+	if (!*at)
+		return;
+	recent_free(&(*at)->recent);
+	recognising_free(&(*at)->recognising);
+	free(*at);
+	*at = NULL;
+}
+
+int trail_copy(const struct recognisers *s, struct trail *to, const struct trail *from)
+{
+	int error = recent_copy(&to->recent, &from->recent);
+
+	return error || !s ? error : recognising_copy(s, &to->recognising, &from->recognising);
+}
+
+int trail_add(struct trail *t, const struct scan_state *before, struct slice bytes)
+{
+	return recent_add(&t->recent, before, bytes);
+}
+
+void trail_end(struct trail *t)
+{
+	recent_end(&t->recent);
+}
+
+void trail_restart(struct trail *t)
+{
+	recent_restart(&t->recent);
+	recognising_free(&t->recognising);
+	t->recognising.seen = t->recent.base;
+}
+
+int trail_recognise(struct trail *t, const struct recognisers *s, bool end, trail_found *found, void *to)
+{
+	return recognisers_feed(s, &t->recognising, &t->recent, end, found, to);
+}
+
+void trail_forget(struct trail *t, const struct recognisers *s, uint64_t symbol)
+{
+	uint64_t byte = t->recent.base + t->recent.clean;
+
+	if (s)
+		byte = recognisers_needed(s, &t->recognising, &t->recent);
+	recent_forget(&t->recent, byte, symbol);
+}
+
+uint64_t trail_hold(const struct trail *t, const struct recognisers *s)
+{
+	return recognisers_hold(s, &t->recognising);
+}
+
+void trail_locate(const struct trail *t, const struct scanner *s, uint64_t start, uint64_t end, uint64_t *from,
+                  uint64_t *to)
+{
+	recent_locate(&t->recent, s, start, end, from, to);
+}
+
+uint64_t trail_symbols(const struct trail *t, const struct scanner *s, uint64_t position)
+{
+	return recent_symbols(&t->recent, s, position);
+}
+
+uint64_t trail_characters(const struct trail *t, uint64_t position)
+{
+	return recent_characters(&t->recent, position);
+}

@@ -32,6 +32,7 @@
 
 #define TICK_NS     1000000000u
 #define HEARTBEAT_S 60
+#define FORGET_S    3600
 #define MISSED_MAX  10 /* ticks without a turn of a worker's loop, then no beat is sent */
 #define ASK_MS      5000
 
@@ -182,6 +183,21 @@ static void give_back(struct daemon *d)
 	d->most_open = sum.open;
 }
 
+/* A pseudonym can be linked for as long as its record is there, and no longer. Pruning goes by whole segments of a day:
+ * two days more. Under a hold records stay, and their keys with them. */
+static void forget_keys(struct daemon *d)
+{
+	int n;
+
+	if (!d->subjects || holds_on_ledger(d->holds, 0, UINT64_MAX))
+		return;
+	n = subjects_forget(d->subjects, d->config->retain_days + 2);
+	if (n > 0)
+		log_info("record: keys of pseudonyms erased: keys=%d", n);
+	else if (n < 0)
+		log_warn("record: a key of pseudonyms is not erased: error=%s", strerrorname_np(-n));
+}
+
 static void tick_due(struct timer *t)
 {
 	struct daemon *d = container_of(t, struct daemon, tick);
@@ -191,6 +207,8 @@ static void tick_due(struct timer *t)
 		keeper_tell(d->keeper, TELL_BEAT, 0);
 	give_back(d);
 	disk_look(d);
+	if (d->ticks % FORGET_S == 0)
+		forget_keys(d);
 	if (++d->ticks % HEARTBEAT_S == 0)
 		note_heartbeat(d);
 }

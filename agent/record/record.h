@@ -191,5 +191,8 @@ struct subjects;
 /* Opens folder `dir` (made with mode 0700) and the key of these days, which is made if there is none. -errno. */
 int subjects_open(struct subjects **out, const char *dir);
 void subjects_close(struct subjects **at);
+/* Erases the keys whose days are all more than `days` ago: what they made can be told of nobody any more. How many, or
+ * -errno. */
+int subjects_forget(struct subjects *s, unsigned days);
 /* The pseudonym of whom `digest` stands for: the same for 30 days at most, then another. Any thread. -errno. */
 int subjects_tag(struct subjects *s, const uint8_t *digest, size_t len, uint8_t tag[SUBJECT_TAG]);

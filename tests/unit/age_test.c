@@ -101,7 +101,10 @@ TEST(age, debian_reads_it)
 TEST(age, not_a_recipient)
 {
 	static const char *const wrong[] = {
-		"", "age1", "AGE1", "age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq",
+		"",
+		"age1",
+		"AGE1",
+		"age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq",
 		"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP//////////////////////////////////////////",
 	};
 	struct age_recipient r;

@@ -78,7 +78,8 @@ TEST(config, every_key)
 	             "  - {name: b, ports: [1, 65535], fail: closed, token_ids: refuse}\n"
 	             "  - {name: c, cgroup: x/y}\n"
 	             "policy: /p\n"
-	             "record: {dir: /r, retain: 1y, exchanges: flagged}\n"
+	             "record: {dir: /r, retain: 1y, exchanges: flagged, on_record_failure: closed,\n"
+	             "  segment: 1M, space_left: 2G, admin_space_left: 1G, disk_full_action: stop-serving}\n"
 	             "identity: {headers: [authorization, X-Api-Key]}\n"
 	             "metrics: {listen: '[::1]:1'}\n"
 	             "log: {level: debug}\n"
@@ -99,6 +100,8 @@ TEST(config, every_key)
 	cr_assert_str_eq(c->policy, "/p");
 	cr_assert_str_eq(c->record_dir, "/r");
 	cr_assert_eq(c->retain_days, 366);
+	cr_assert(c->disk.closed && c->segment_bytes == 1 << 20 && c->disk.space_left == 2ull << 30);
+	cr_assert(c->disk.disk_full_action == DISK_STOP_SERVING && c->disk.disk_error_action == DISK_SYSLOG);
 	cr_assert_not(c->record_all);
 	cr_assert_eq(c->identity_count, 2);
 	cr_assert_str_eq(c->identity_headers[1], "X-Api-Key");
@@ -188,6 +191,8 @@ static const struct {
 	{ ONE "record: {retain: 6months}\n", "c.yaml:2:18: record.retain: unknown unit 'months'\n" },
 	{ ONE "record: {retain: ' 200d'}\n", "c.yaml:2:18: record.retain must be a whole number, not ' 200d'\n" },
 	{ ONE "record: {exchanges: some}\n", "c.yaml:2:21: record.exchanges must be flagged | all, not 'some'\n" },
+	{ ONE "record: {retain: 30d, unsafe: false}\n",
+	  "c.yaml:2:18: record.retain must be from 184 to 36600, or unsafe: true beside it\n" },
 	{ ONE "record: {unsafe: yes}\n", "c.yaml:2:18: record.unsafe must be false | true, not 'yes'\n" },
 	{ ONE "identity: {headers: a}\n", "c.yaml:2:21: identity.headers must be a list\n" },
 	{ ONE "identity: {headers: ['x y', 'a:', ok]}\n", "c.yaml:2:22: 'x y' is not the name of a header\n"

@@ -30,8 +30,10 @@ struct daemon {
 	struct ruleset *rules;
 	struct ledger *ledger, *control; /* the two logs */
 	struct journal_told told[2];
+	char retain_policy[2][64]; /* of each log */
 	struct subjects *subjects;
 	struct tally *tally;
+	struct holds *holds;
 	struct capture *capture; /* the keeper's; in the worker, what dialling needs of it */
 	struct loop *loop;       /* the worker's main one */
 	struct serve *serve;
@@ -62,6 +64,8 @@ struct daemon {
 	uint64_t open_ns; /* how long fail: open services passed unread before this run */
 	unsigned stuck;   /* loops that stand still */
 	bool ready;
+	atomic_bool stopped; /* nobody is served: the disk of the record */
+	unsigned disk_state; /* see disk.c */
 };
 
 /* ---- logs.c ---- */
@@ -69,11 +73,23 @@ struct daemon {
 /* Opens both logs and the keys of the pseudonyms; says what went wrong. */
 int logs_open(struct daemon *d);
 
+/* ---- disk.c ---- */
+
+/* Looks at the disk of the record, and does what the configuration says about it. Every second. */
+void disk_look(struct daemon *d);
+
+/* ---- holding.c ---- */
+
+/* Sets a legal hold or ends it; `error` says what went wrong, empty if nothing. */
+void hold_answer(struct daemon *d, const HoldRequest *in, const Caller *caller, char *error, size_t room);
+
 /* ---- notes.c: records of the daemon itself ---- */
 
 void note_lifecycle(struct daemon *d, Lifecycle__Kind kind, const char *reason);
 void note_policy(struct daemon *d, bool refused);
 void note_heartbeat(struct daemon *d);
+/* Appends and waits until it is durable, two seconds at most: -ETIMEDOUT, and then it may become so yet. */
+int note_durably(struct ledger *l, const Record *r);
 /* Services with fail: open pass unread from when we go (START, `from` 0) until we are back (END: since `from`, with the
  * connections that were made). No record if there is no such service. */
 void note_bypass(struct daemon *d, Bypass__Kind kind, uint64_t from);

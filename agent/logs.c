@@ -20,6 +20,8 @@ static int open_one(struct daemon *d, struct ledger **out, struct journal_told *
 	struct ledger_options o = {
 		.dir = dir, .origin = origin, .key_file = key, .issued = journal_checkpoint, .arg = told
 	};
+	char *policy = d->retain_policy[out == &d->control];
+	uint32_t retain;
 	int err = 0;
 
 	(void)gethostname(host, sizeof(host) - 1);
@@ -34,6 +36,17 @@ static int open_one(struct daemon *d, struct ledger **out, struct journal_told *
 		o.origin_key = origin_key;
 	o.retention_class = name;
 	o.floor_days = floor_days;
+	o.segment_bytes = d->config->segment_bytes;
+	/* The unit of time is the day; the control log is kept for its own floor at least. */
+	retain = d->config->retain_days > floor_days ? d->config->retain_days : floor_days;
+	if (d->config->retain_unsafe)
+		o.floor_days = retain = d->config->retain_days;
+	o.retain_s = retain * 86400ull;
+	snprintf(policy, sizeof(d->retain_policy[0]), "record.retain %ud%s", retain,
+	         d->config->retain_unsafe ? ", unsafe" : "");
+	o.retain_policy = policy;
+	o.held = out == &d->control ? holds_on_control : holds_on_ledger;
+	o.held_arg = d->holds;
 	err = err ? err : ledger_open(out, &o);
 	if (err) {
 		log_error("record: %s: %s", dir, strerror(-err));
@@ -57,6 +70,13 @@ int logs_open(struct daemon *d)
 		return err;
 	}
 	d->last_unix = note_last(dir);
+	if ((size_t)snprintf(dir, sizeof(dir), "%s/control", d->config->record_dir) >= sizeof(dir))
+		return -ENAMETOOLONG;
+	err = holds_open(&d->holds, dir);
+	if (err) {
+		log_error("record: the holds in %s: %s", dir, strerror(-err));
+		return err;
+	}
 	err = open_one(d, &d->ledger, &d->told[0], "ledger", "", LOG_LEDGER_FLOOR_DAYS);
 	err = err ? err : open_one(d, &d->control, &d->told[1], "control", "/control", LOG_CONTROL_FLOOR_DAYS);
 	if (err)

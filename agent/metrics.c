@@ -110,6 +110,9 @@ static void gauges(struct buf *out, const struct daemon *d, const struct worker_
 	metric(out, "sluice_up", "gauge", "The daemon is ready.", d->ready);
 	metric(out, "sluice_connections_open", "gauge", "Connections open now.", s->open);
 	metric(out, "sluice_loops_stuck", "gauge", "Loops that have not turned for ten seconds.", d->stuck);
+	metric(out, "sluice_audit_disk_free_bytes", "gauge", "Space left where the record is.", l->space_left);
+	metric(out, "sluice_audit_writable", "gauge", "The ledger takes records and makes them durable.",
+	       ledger_is_sound(d->ledger));
 	metric(out, "sluice_record_failed", "gauge", "The ledger takes no more records.", l->failed);
 	metric(out, "sluice_policy_rules", "gauge", "Rules in force.", ruleset_rules(d->rules));
 	metric(out, "sluice_policy_keywords", "gauge", "Keywords in force.", report_keywords(d->rules));

@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* notes.c - records of the daemon itself: its life, its policy, its gaps. */
+#include <errno.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/timex.h>
 #include <time.h>
 
 #include "base/log.h"
+#include "base/own.h"
 #include "daemon.h"
 #include "report.h"
+
+#define DURABLE_S 2
 
 static void note(struct daemon *d, Record *r)
 {
@@ -17,6 +24,59 @@ static void note(struct daemon *d, Record *r)
 
 	if (err || control_err)
 		log_error("record: not written: error=%s", strerrorname_np(err ? -err : -control_err));
+}
+
+/* The writer's, and of who waits for it; the last of them frees it. */
+struct durable {
+	struct ledger_note note;
+	sem_t told;
+	int err;
+	atomic_int users;
+};
+
+static void durable_put(struct durable *w)
+{
+	if (atomic_fetch_sub(&w->users, 1) != 1)
+		return;
+	sem_destroy(&w->told);
+	free(w);
+}
+
+static void durable_done(struct ledger_note *n, uint64_t seq, int err)
+{
+	struct durable *w = container_of(n, struct durable, note);
+
+	(void)seq;
+	w->err = err;
+	sem_post(&w->told);
+	durable_put(w);
+}
+
+int note_durably(struct ledger *l, const Record *r)
+{
+	struct durable *w = calloc(1, sizeof(*w));
+	struct timespec t;
+	int err, got;
+
+	if (!w)
+		return -ENOMEM;
+	w->note.done = durable_done;
+	atomic_init(&w->users, 2);
+	sem_init(&w->told, 0, 0);
+	err = ledger_append(l, r, &w->note);
+	if (err) {
+		durable_put(w); /* the writer's: it was never told */
+		durable_put(w);
+		return err;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += DURABLE_S;
+	do
+		got = sem_clockwait(&w->told, CLOCK_MONOTONIC, &t);
+	while (got && errno == EINTR);
+	err = got ? -ETIMEDOUT : w->err;
+	durable_put(w);
+	return err;
 }
 
 void note_lifecycle(struct daemon *d, Lifecycle__Kind kind, const char *reason)

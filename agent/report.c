@@ -212,4 +212,7 @@ void report_status(struct daemon *d, StatusReply *s)
 	add_counter(&s->counters, &s->n_counters, "records", l.records);
 	add_counter(&s->counters, &s->n_counters, "record_syncs", l.syncs);
 	add_counter(&s->counters, &s->n_counters, "record_sync_failures", l.sync_failures);
+	add_counter(&s->counters, &s->n_counters, "record_space_left", l.space_left);
+	add_counter(&s->counters, &s->n_counters, "record_full", l.full);
+	add_counter(&s->counters, &s->n_counters, "record_not_taken", l.lost);
 }

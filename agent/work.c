@@ -33,6 +33,7 @@
 
 #define TICK_NS     1000000000u
 #define HEARTBEAT_S 60
+#define FORGET_S    3600
 #define MISSED_MAX  10 /* ticks without a turn of a worker's loop, then no beat is sent */
 #define ASK_MS      5000
 
@@ -103,11 +104,16 @@ static void reload(struct daemon *d)
 static void answer(void *arg, const ControlRequest *in, ControlReply *out)
 {
 	struct daemon *d = arg;
+	char error[256] = "";
 
 	switch (in->op_case) {
 	case CONTROL_REQUEST__OP_RELOAD:
 		reload(d);
 		out->error = strdup(d->policy_error);
+		break;
+	case CONTROL_REQUEST__OP_HOLD:
+		hold_answer(d, in->hold, in->caller, error, sizeof(error));
+		out->error = strdup(error);
 		break;
 	case CONTROL_REQUEST__OP_STATUS:
 		out->status = malloc(sizeof(*out->status));
@@ -180,6 +186,21 @@ static void give_back(struct daemon *d)
 	d->most_open = sum.open;
 }
 
+/* A pseudonym can be linked for as long as its record is there, and no longer. Pruning goes by whole segments of a day:
+ * two days more. Under a hold records stay, and their keys with them. */
+static void forget_keys(struct daemon *d)
+{
+	int n;
+
+	if (!d->subjects || holds_on_ledger(d->holds, 0, UINT64_MAX))
+		return;
+	n = subjects_forget(d->subjects, d->config->retain_days + 2);
+	if (n > 0)
+		log_info("record: keys of pseudonyms erased: keys=%d", n);
+	else if (n < 0)
+		log_warn("record: a key of pseudonyms is not erased: error=%s", strerrorname_np(-n));
+}
+
 static void tick_due(struct timer *t)
 {
 	struct daemon *d = container_of(t, struct daemon, tick);
@@ -188,6 +209,9 @@ static void tick_due(struct timer *t)
 	if (all_turn(d))
 		keeper_tell(d->keeper, TELL_BEAT, 0);
 	give_back(d);
+	disk_look(d);
+	if (d->ticks % FORGET_S == 0)
+		forget_keys(d);
 	if (++d->ticks % HEARTBEAT_S == 0)
 		note_heartbeat(d);
 }
@@ -230,6 +254,8 @@ static int start_workers(struct daemon *d)
 		.head_timeout_ms = d->config->head_timeout_ms,
 		.stop_timeout_ms = d->config->stop_timeout_ms,
 		.record_all = d->config->record_all,
+		.stopped = &d->stopped,
+		.record_closed = d->config->disk.closed,
 	};
 
 	for (unsigned i = 0; i < d->thread_count; i++) {
@@ -312,6 +338,8 @@ static int start(struct daemon *d, const sigset_t *signals)
 	if (err)
 		return err;
 	note_lifecycle(d, LIFECYCLE__KIND__START, d->last_end);
+	if (d->config->retain_unsafe)
+		note_lifecycle(d, LIFECYCLE__KIND__UNSAFE, d->retain_policy[0]);
 	note_policy(d, false);
 	err = start_workers(d);
 	if (err)
@@ -362,6 +390,7 @@ static void stop(struct daemon *d)
 	}
 	subjects_close(&d->subjects);
 	tally_free(&d->tally);
+	holds_close(&d->holds);
 	own_close(&d->signals.fd);
 	loop_free(&d->loop);
 	ruleset_put(&d->rules);

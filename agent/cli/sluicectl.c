@@ -29,6 +29,7 @@ static const struct command commands[] = {
 	{ "stats", stats_main, "counts and rates of the record  [--by LIST] [--json]" },
 	{ "reindex", reindex_main, "writes the record's indexes anew  [-D DIR]" },
 	{ "verify", verify_main, "is the record what was signed?  [-D DIR] [--key VKEY|FILE]" },
+	{ "hold", hold_main, "keep records from pruning: add | release | list" },
 	{ "policy", policy_main, "check | test | show | reload" },
 	{ "scan", scan_main, "find what the policy forbids in files or standard input" },
 	{ "replay", replay_main, "send raw HTTP bytes through the daemon's own path, without a network" },
@@ -43,7 +44,6 @@ static const struct command commands[] = {
 	{ "review", NULL, "mark findings right or wrong" },
 	{ "witness", NULL, "cosign the checkpoints of other hosts" },
 	{ "export", NULL, "hand records out" },
-	{ "hold", NULL, "keep records from pruning" },
 	{ "reveal", NULL, "decrypt evidence" },
 	{ "erase", NULL, "shred evidence" },
 };

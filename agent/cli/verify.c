@@ -115,6 +115,9 @@ static int verify_one(const struct verify_run *r, const char *dir)
 	       " keys=%" PRIu64 " not_yet_proven=%" PRIu64 "\n",
 	       dir, result.origin, result.size, result.segments, result.checkpoints, result.tiles, result.keys,
 	       result.beyond);
+	if (result.pruned)
+		printf("%s: pruned=%" PRIu64 ": of these records only the hashes are left, as a Prune record says\n",
+		       dir, result.pruned);
 	if (!r->vkey_count)
 		printf("%s: the key is the log's own; --key with one kept elsewhere proves more\n", dir);
 	return VERIFY_SOUND;

@@ -12,16 +12,11 @@
 #include "base/own.h"
 #include "config/read.h"
 
-#define RETAIN_FLOOR_DAYS 184 /* six calendar months, the longest of them */
-#define SOCKET_PATH_MAX   (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
+#define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
 /* What the name of a field is made of (RFC 9110 5.6.2). */
 #define FIELD_NAME "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-static const struct unit size_units[] = {
-	{ "", 1 }, { "K", 1024 }, { "M", 1048576 }, { "G", 1073741824 }, { "KiB", 1024 }, { "MiB", 1048576 }, {}
-};
-static const struct unit day_units[] = { { "d", 1 }, { "w", 7 }, { "y", 366 }, {} };
 static const struct unit ms_units[] = { { "ms", 1 }, { "s", 1000 }, { "min", 60000 }, {} };
 
 /* ---- services ---- */
@@ -143,43 +138,6 @@ static void services(struct reader *r, yaml_node_t *n)
 static void policy(struct reader *r, yaml_node_t *n)
 {
 	read_text(r, n, "policy", &r->config->policy);
-}
-
-static void record_dir(struct reader *r, yaml_node_t *n)
-{
-	read_text(r, n, "record.dir", &r->config->record_dir);
-}
-
-static void record_retain(struct reader *r, yaml_node_t *n)
-{
-	uint64_t days;
-
-	if (read_number(r, n, "record.retain", day_units, RETAIN_FLOOR_DAYS, 36600, &days))
-		r->config->retain_days = (uint32_t)days;
-}
-
-static void record_exchanges(struct reader *r, yaml_node_t *n)
-{
-	static const char *const words[] = { "flagged", "all" };
-	size_t which;
-
-	if (read_one_of(r, n, "record.exchanges", words, 2, &which))
-		r->config->record_all = which;
-}
-
-static const struct key record_keys[] = {
-	{ "dir", record_dir, NULL },
-	{ "retain", record_retain, NULL },
-	{ "exchanges", record_exchanges, NULL },
-	{ "unsafe", NULL, "retention below the floor is refused" },
-	{ "on_record_failure", NULL, "a block that cannot be recorded is cut without words, other traffic goes on" },
-	{ "recipients", NULL, "evidence is not kept" },
-	{},
-};
-
-static void record(struct reader *r, yaml_node_t *n)
-{
-	read_mapping(r, n, "record", record_keys);
 }
 
 static void identity_headers(struct reader *r, yaml_node_t *n)
@@ -343,7 +301,7 @@ static void limits(struct reader *r, yaml_node_t *n)
 static const struct key top_keys[] = {
 	{ "services", services, NULL },
 	{ "policy", policy, NULL },
-	{ "record", record, NULL },
+	{ "record", read_record, NULL },
 	{ "identity", identity, NULL },
 	{ "metrics", metrics, NULL },
 	{ "log", log_section, NULL },
@@ -483,6 +441,12 @@ int config_load(struct config **out, const char *file, char **report)
 	if (!err) {
 		c->record_all = true;
 		c->retain_days = 200;
+		c->disk = (struct config_disk){ .space_left = 1u << 30,
+			                        .admin_space_left = 256u << 20,
+			                        .space_left_action = DISK_SYSLOG,
+			                        .admin_space_left_action = DISK_SYSLOG,
+			                        .disk_full_action = DISK_SYSLOG,
+			                        .disk_error_action = DISK_SYSLOG };
 		c->log_level = LOG_INFO;
 		c->body_max = 16u << 20;
 		c->event_max = 1u << 20;

@@ -16,6 +16,16 @@
 #define CONFIG_FILE       "/etc/sluice/sluice.yaml"
 #define CONFIG_RECORD_DIR "/var/lib/sluice/record"
 
+/* What is done about the disk of the record, in auditd's words; `halt` is stop-serving. */
+enum disk_action { DISK_IGNORE, DISK_SYSLOG, DISK_SUSPEND, DISK_STOP_SERVING, DISK_ACTION_COUNT };
+extern const char *const disk_action_names[DISK_ACTION_COUNT];
+
+struct config_disk {
+	uint64_t space_left, admin_space_left; /* bytes; 0: never */
+	enum disk_action space_left_action, admin_space_left_action, disk_full_action, disk_error_action;
+	bool closed; /* on_record_failure: guarded services are refused while the record cannot be written */
+};
+
 #define CONFIG_SERVICES_MAX 256 /* what capture can tell apart */
 
 struct config_service {
@@ -33,7 +43,10 @@ struct config {
 	char *policy; /* folder of packs */
 	char *record_dir;
 	uint32_t retain_days;
-	bool record_all; /* exchanges: all | flagged */
+	bool retain_unsafe; /* below the floor, as the operator wants it */
+	struct config_disk disk;
+	uint64_t segment_bytes; /* of a file of the record; 0: the usual */
+	bool record_all;        /* exchanges: all | flagged */
 	char **identity_headers;
 	size_t identity_count;
 	char *metrics_listen; /* "127.0.0.1:9477", or NULL */

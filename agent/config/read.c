@@ -49,6 +49,10 @@ void read_text(struct reader *r, const yaml_node_t *n, const char *what, char **
 		read_wrong(r, n, "%s: out of memory", what);
 }
 
+const struct unit size_units[] = {
+	{ "", 1 }, { "K", 1024 }, { "M", 1048576 }, { "G", 1073741824 }, { "KiB", 1024 }, { "MiB", 1048576 }, {}
+};
+
 bool read_number(struct reader *r, const yaml_node_t *n, const char *what, const struct unit *units, uint64_t low,
                  uint64_t high, uint64_t *to)
 {

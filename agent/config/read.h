@@ -14,6 +14,7 @@ struct reader {
 	yaml_document_t doc;
 	struct config *config;
 	struct config_service *service; /* the one being read */
+	const yaml_node_t *retain_at;   /* record.retain */
 	FILE *report;
 	size_t mistakes;
 };
@@ -39,12 +40,17 @@ struct unit {
 	uint64_t times;
 };
 
+extern const struct unit size_units[]; /* bytes */
+
 bool read_number(struct reader *r, const yaml_node_t *n, const char *what, const struct unit *units, uint64_t low,
                  uint64_t high, uint64_t *to);
 
 /* One of the given words; its place in the list. */
 bool read_one_of(struct reader *r, const yaml_node_t *n, const char *what, const char *const *words, size_t count,
                  size_t *to);
+
+/* The section `record`, in record.c. */
+void read_record(struct reader *r, yaml_node_t *n);
 
 /* Reads a mapping by a table of keys that ends with an empty row. */
 void read_mapping(struct reader *r, yaml_node_t *n, const char *what, const struct key *keys);

@@ -232,6 +232,14 @@ void flow_end(struct flow *f, enum end_kind how)
 
 /* ---- the pump ---- */
 
+/* Whether the operator wants nobody served now: the record cannot be kept, or soon cannot. Answers under way are
+ * ended as their record allows. */
+static bool is_stopped(const struct worker *w)
+{
+	return (w->o.stopped && atomic_load_explicit(w->o.stopped, memory_order_relaxed)) ||
+	       (w->o.record_closed && !ledger_is_sound(w->o.ledger));
+}
+
 static int begin_exchange(struct flow *f)
 {
 	struct exchange_limits limits = f->worker->o.limits;
@@ -256,7 +264,7 @@ static bool pump_up(struct flow *f)
 	}
 	/* Bytes behind the last answer were not asked for: they must not become the next request's. */
 	if (!f->x && !s->eof && buf_len(&f->up.buf) > f->up.parsed && buf_len(&f->down.buf) == f->down.parsed) {
-		if (begin_exchange(f)) {
+		if (is_stopped(f->worker) || begin_exchange(f)) {
 			flow_end(f, END_RST);
 			return false;
 		}
@@ -507,6 +515,12 @@ void flow_accept(struct worker *w, int client)
 	f->down = LANE(w->held_max + HTTP1_HEAD_MAX + DOWN_HIGH + READS_A_TURN * SCRATCH_BYTES);
 	f->end_kind = END_RST;
 	f->connecting = true;
+	if (is_stopped(w)) {
+		count(&w->stats.refused, 1);
+		side_close(f, &f->client, END_RST);
+		flow_kill(f);
+		return;
+	}
 	err = capture_dial(w->o.capture, client, &fd, &f->ends, &f->service);
 	if (err) {
 		count(err == -ELOOP ? &w->stats.refused : &w->stats.dial_failed, 1);

@@ -104,33 +104,56 @@ static void grow_tree(struct ledger *l)
 	pthread_mutex_unlock(&l->proof_lock);
 }
 
-static int recovery_item(const struct ledger *l, struct item **out, Recovery *body)
+/* The record that the next segment begins with. */
+static int recovery_item(struct ledger *l, struct item **out)
 {
+	Recovery body = RECOVERY__INIT;
 	Record r = RECORD__INIT;
 
+	body.kind = RECOVERY__KIND__FAILED;
+	body.segment = l->left.name;
+	body.first_bad_offset = l->left.offset;
+	body.bytes = l->left.bytes;
+	body.last_seq = l->left.last_seq;
+	body.next_seq = l->next_seq;
 	r.body_case = RECORD__BODY_RECOVERY;
-	r.recovery = body;
+	r.recovery = &body;
 	return item_new(l, out, &r, NULL);
 }
 
-/* Leaves the failed segment behind, and prepares the record that will say so in the next one. */
-static int leave_segment(struct ledger *l, uint64_t last_seq, struct item **ret_recovery)
+/* Its name is used even if no record was written: a name is a seq. */
+static void use_name(struct ledger *l)
 {
-	Recovery body = RECOVERY__INIT;
-	char name[NAME_ROOM];
-
-	segment_name_text(name, &l->segment.name);
-	/* Its name is used even if no record was written: a name is a seq. */
 	if (l->next_seq <= l->segment.name.first_seq)
 		l->next_seq = l->segment.name.first_seq + 1;
-	body.kind = RECOVERY__KIND__FAILED;
-	body.segment = name;
-	body.first_bad_offset = l->segment.durable;
-	body.bytes = l->segment.size - l->segment.durable;
-	body.last_seq = last_seq;
-	body.next_seq = l->next_seq;
+}
+
+/* Leaves the failed segment behind; the next one says so. */
+static void leave_segment(struct ledger *l, uint64_t last_seq)
+{
+	struct left *left = &l->left;
+
+	use_name(l);
+	left->is = true;
+	segment_name_text(left->name, &l->segment.name);
+	left->offset = l->segment.durable;
+	left->bytes = l->segment.size - l->segment.durable;
+	left->last_seq = last_seq;
 	segment_abandon(&l->segment, l->ops);
-	return recovery_item(l, ret_recovery, &body);
+}
+
+/* The second one failed, too. Of a full disk nothing stays: there may be many tries. */
+static void drop_segment(struct ledger *l, bool full)
+{
+	struct segment *s = &l->segment;
+	char name[NAME_ROOM];
+	bool empty = s->durable <= s->header;
+
+	use_name(l);
+	segment_name_text(name, &s->name);
+	segment_abandon(s, l->ops);
+	if (full && empty)
+		(void)l->ops->remove(l->dir, name);
 }
 
 static void count_commit(struct ledger *l, const struct item *list, uint64_t failures, int err)
@@ -138,64 +161,84 @@ static void count_commit(struct ledger *l, const struct item *list, uint64_t fai
 	pthread_mutex_lock(&l->lock);
 	for (const struct item *i = list; i; i = i->next) {
 		l->stats.records += !err;
-		l->stats.lost += err != 0;
+		l->stats.lost += err && !l->full;
 		l->stats.bytes += err ? 0 : item_frame(i);
 	}
 	l->stats.sync_failures += failures;
 	l->stats.next_seq = l->next_seq;
 	l->stats.failed = l->failed;
+	l->stats.full = l->full;
+	sound_set(l);
 	pthread_mutex_unlock(&l->lock);
 }
 
-/* Tells the notes in order and frees the list; returns the queue's bytes set free. */
-static uint64_t tell(struct item *list, int err)
+/* Tells the notes in order and frees the list, or gives it back; returns the queue's bytes set free. */
+static uint64_t tell(struct item *list, struct item **back, int err)
 {
 	uint64_t bytes = 0;
+	bool keep = back && err == -ENOSPC;
 
+	if (keep)
+		*back = list;
 	while (list) {
 		struct item *i = list;
 
 		list = i->next;
-		bytes += item_frame(i);
 		if (i->note)
 			i->note->done(i->note, i->seq, err);
+		i->note = NULL;
+		if (keep)
+			continue;
+		bytes += item_frame(i);
 		free(i);
 	}
 	return bytes;
 }
 
-/* In a second segment if the first refuses. 0 or -EIO, and then the log has failed. */
+static bool no_space(int err)
+{
+	return err == -ENOSPC || err == -EDQUOT;
+}
+
+/* In a second segment if the first refuses. 0, -ENOSPC, or -EIO, and then the log has failed. */
 static int make_durable(struct ledger *l, struct item *list, size_t most)
 {
 	owned(own_free) struct item *recovery = NULL;
 	uint64_t last_seq = l->next_seq ? l->next_seq - 1 : 0, failures = 0;
-	int err = l->failed ? -EIO : write_batch(l, list, most);
+	int err = l->failed ? -EIO : 0;
 
-	if (err && !l->failed) {
-		failures++;
-		err = leave_segment(l, last_seq, &recovery);
+	if (!err && !l->left.is) {
+		err = write_batch(l, list, most);
+		if (err) {
+			failures++;
+			leave_segment(l, last_seq);
+		}
+	}
+	if (!l->failed && l->left.is) {
+		err = recovery_item(l, &recovery);
 		if (!err) {
 			recovery->next = list;
 			err = write_batch(l, recovery, most + item_frame(recovery));
 			failures += err != 0;
 		}
 		if (err)
-			segment_abandon(&l->segment, l->ops);
-		l->failed = err != 0;
+			drop_segment(l, no_space(err));
+		l->left.is = err != 0;
+		l->failed = err && !no_space(err);
 	}
+	l->full = no_space(err);
 	count_commit(l, recovery && !err ? recovery : list, failures, err);
-	return err ? -EIO : 0;
+	return !err ? 0 : l->full ? -ENOSPC : -EIO;
 }
 
-uint64_t commit(struct ledger *l, struct item *list, size_t most, int *ret_err)
+uint64_t commit(struct ledger *l, struct item *list, size_t most, struct item **back, int *ret_err)
 {
 	int err = make_durable(l, list, most);
-	uint64_t bytes = tell(list, err);
+	uint64_t bytes = tell(list, back, err);
 
 	if (!err)
 		grow_tree(l);
-	if (ret_err)
-		*ret_err = err;
+	*ret_err = err;
 	return bytes;
 }
 
@@ -205,7 +248,7 @@ int commit_record(struct ledger *l, Record *r)
 	int err = item_new(l, &i, r, NULL);
 
 	if (!err)
-		commit(l, i, item_frame(i), &err);
+		commit(l, i, item_frame(i), NULL, &err);
 	return err;
 }
 
@@ -282,6 +325,9 @@ static void look_at_key(struct ledger *l)
 
 void commit_own(struct ledger *l)
 {
+	if (l->full)
+		return;
 	look_at_clock(l);
 	look_at_key(l);
+	loss_tell(l);
 }

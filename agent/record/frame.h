@@ -48,6 +48,13 @@ bool frame_sealed(struct slice body);
 /* The seq of a record's bytes, if they start with one. */
 bool frame_seq(struct slice body, uint64_t *out);
 
+/* Whether the body of a record is that field of Record, 16 to 127: two bytes right behind the stamp. */
+static inline bool frame_holds(struct slice body, unsigned field)
+{
+	return body.len > STAMP_LEN + 2 && body.at[STAMP_LEN] == (uint8_t)(0x80 | (field & 0x0f) << 3 | 2) &&
+	       body.at[STAMP_LEN + 1] == field >> 4;
+}
+
 /* Writes a whole record (frame, stamp, `body`, CRC); returns its length. body.len + RECORD_EXTRA <= RECORD_MAX. */
 size_t frame_record(uint8_t *to, const struct stamp *s, struct slice body);
 

@@ -16,6 +16,8 @@
 #define CHECKPOINTS_FILE   "checkpoints"
 #define CHECKPOINTS_OLD    "checkpoints.old"
 #define VKEY_FILE          "vkey"
+#define ROTATIONS_FILE     "rotations" /* KeyRotation records of segments that were pruned: a Segment without header */
+#define ROTATIONS_MAX      (16u << 20)
 #define CHECKPOINT_MARK    "\f\n"
 #define HISTORY_DAY        86400u
 #define HISTORY_THIN       600u

@@ -61,10 +61,12 @@ int ledger_append(struct ledger *l, const Record *r, struct ledger_note *note)
 	pthread_mutex_lock(&l->lock);
 	if (l->stats.failed)
 		err = -EIO;
+	else if (l->suspended)
+		err = -ENOSPC;
 	else if (l->queue_bytes + item_frame(i) > l->o.queue_bytes)
 		err = -ENOBUFS;
 	if (err) {
-		l->stats.lost++;
+		loss_add(l, 1);
 	} else {
 		item_clock(l, i); /* in the queue's order */
 		l->queue_bytes += item_frame(i);
@@ -80,7 +82,7 @@ int ledger_append(struct ledger *l, const Record *r, struct ledger_note *note)
 	return err;
 }
 
-static void wait_until(struct ledger *l, uint64_t due)
+void writer_wait(struct ledger *l, uint64_t due)
 {
 	pthread_cond_timedwait(&l->wake, &l->lock, &(struct timespec){ (time_t)(due / NS), (long)(due % NS) });
 }
@@ -96,14 +98,14 @@ static bool group_due(struct ledger *l, uint64_t own_due)
 		if (!l->first && ledger_clock(l, CLOCK_MONOTONIC) >= own_due)
 			return true;
 		if (!l->first) {
-			wait_until(l, own_due);
+			writer_wait(l, own_due);
 			continue;
 		}
 		due = l->first->arrived + l->o.group_us * 1000ull;
 		if (l->closing || l->queue_notes || l->queue_records >= l->o.group_records ||
 		    ledger_clock(l, CLOCK_MONOTONIC) >= due)
 			return true;
-		wait_until(l, due);
+		writer_wait(l, due);
 	}
 }
 
@@ -146,17 +148,23 @@ void *writer_run(void *arg)
 	pthread_setname_np(pthread_self(), "ledger");
 	pthread_mutex_lock(&l->lock);
 	while (group_due(l, own_due)) {
-		size_t most = 0;
-		struct item *list = l->first ? take_group(l, &most) : NULL;
+		struct item *list, *back = NULL;
 		uint64_t bytes = 0;
+		size_t most = 0;
+		int err;
 
+		if (full_waits(l))
+			continue;
+		list = l->first ? take_group(l, &most) : NULL;
 		pthread_mutex_unlock(&l->lock);
 		own_due = ledger_clock(l, CLOCK_MONOTONIC) + own_ns(l);
 		commit_own(l);
 		if (list)
-			bytes = commit(l, list, most, NULL);
+			bytes = commit(l, list, most, &back, &err);
 		pthread_mutex_lock(&l->lock);
 		l->queue_bytes -= bytes;
+		if (back)
+			full_put_back(l, back);
 	}
 	pthread_mutex_unlock(&l->lock);
 	return NULL;

@@ -128,16 +128,24 @@ static void forget_partial(struct ledger *l)
 
 static void count(struct ledger *l, uint64_t size, int err)
 {
-	uint64_t left;
-
 	pthread_mutex_lock(&l->lock);
 	l->stats.checkpoint_failures += err != 0;
 	if (!err) {
 		l->stats.checkpoint_size = size;
 		l->stats.checkpoint_unix = ledger_clock(l, CLOCK_REALTIME) / NS;
 	}
-	if (!l->ops->space(l->dir, &left))
-		l->stats.space_left = left;
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* Here, because it may wait for the disk. */
+void ledger_look_at_space(struct ledger *l)
+{
+	uint64_t left;
+
+	if (l->ops->space(l->dir, &left))
+		return;
+	pthread_mutex_lock(&l->lock);
+	l->stats.space_left = left;
 	pthread_mutex_unlock(&l->lock);
 }
 
@@ -207,6 +215,7 @@ void *notary_run(void *arg)
 		pthread_mutex_unlock(&l->notary_lock);
 		if (is_stale(l))
 			(void)notary_publish(l);
+		ledger_look_at_space(l);
 		pthread_mutex_lock(&l->notary_lock);
 	}
 	pthread_mutex_unlock(&l->notary_lock);

@@ -286,6 +286,8 @@ int ledger_open_on(struct ledger **out, const struct ledger_options *o, const st
 		err = keys_open(&l->keys, l->key_file, l->origin, o->origin_key);
 	if (!err)
 		err = open_log(l);
+	atomic_store(&l->sound, true);
+	ledger_look_at_space(l);
 	if (!err)
 		err = start_threads(l);
 	if (err)

@@ -36,7 +36,12 @@ struct ledger_options {
 	uint32_t rotate_s;           /* the age at which the key is changed; 0: 24 h */
 	const char *retention_class; /* in each segment's header, may be NULL */
 	uint32_t floor_days;         /* no segment may be deleted before; 0: none */
-	uint64_t queue_bytes;        /* records waiting for the disk; 0: 64 MiB. Beyond: -ENOBUFS */
+	uint64_t retain_s;           /* sealed segments older than this are pruned; 0: never */
+	const char *retain_policy;   /* as a Prune record names it; may be NULL */
+	/* Whether a record of [first, last] is on hold; asked by a thread of the ledger's. NULL: none is. */
+	bool (*held)(void *arg, uint64_t first, uint64_t last);
+	void *held_arg;
+	uint64_t queue_bytes; /* records waiting for the disk; 0: 64 MiB. Beyond: -ENOBUFS */
 	/* Told of each checkpoint, a signed note, by a thread of the ledger's; may be NULL. */
 	void (*issued)(void *arg, const char *note, size_t len);
 	void *arg;
@@ -53,9 +58,15 @@ int ledger_open(struct ledger **out, const struct ledger_options *o);
 /* Commits what waits, issues a last checkpoint, then closes. */
 void ledger_close(struct ledger **at);
 
+/* Whether what is appended becomes durable, as far as is known: not failed, not full, not suspended. Cheap. */
+bool ledger_is_sound(struct ledger *l);
+/* Takes no more records (append: -ENOSPC), or takes them again; what was not taken is a Loss then. */
+void ledger_suspend(struct ledger *l, bool suspend);
+
 /* Queues a copy of r, whose seq, time, boot fields and CRC are set here. Any thread. `note` may be NULL; else it is
- * told unless this fails. Errors: -ENOBUFS (queue full), -EMSGSIZE (over 65,535 bytes packed), -EIO (the ledger has
- * failed), -ENOMEM. */
+ * told unless this fails; on a full disk it is told -ENOSPC, and the record is written when there is space. Errors:
+ * -ENOBUFS (queue full), -ENOSPC (suspended), -EMSGSIZE (over 65,535 bytes packed), -EIO (the ledger has failed),
+ * -ENOMEM. */
 int ledger_append(struct ledger *l, const Record *r, struct ledger_note *note);
 
 struct ledger_stats {
@@ -63,8 +74,11 @@ struct ledger_stats {
 	uint64_t sync_max_us;
 	uint64_t checkpoint_size, checkpoint_unix, checkpoint_failures; /* the newest one: records, seconds */
 	uint64_t rotations, rotation_failures, seal_failures;
-	uint64_t space_left; /* bytes of the file system, when last looked */
+	uint64_t pruned, prune_failures, held; /* segments; held: would go if there were no hold */
+	uint64_t oldest_unix;                  /* seconds: birth of the oldest segment; 0: not looked yet */
+	uint64_t space_left;                   /* bytes of the file system, when last looked */
 	bool failed;
+	bool full; /* there is no space: records wait in memory, and are tried again every second */
 };
 void ledger_stats(struct ledger *l, struct ledger_stats *out);
 
@@ -168,6 +182,7 @@ struct verify_result {
 	uint64_t size;   /* records under the newest checkpoint */
 	uint64_t beyond; /* records behind it, which nothing proves yet */
 	uint64_t segments, checkpoints, tiles, keys, faults;
+	uint64_t pruned; /* records that went, as a Prune record says */
 };
 
 /* Reads a log, live or copied, and names each thing that is wrong. 0 (result->faults says whether it is sound), or
@@ -185,6 +200,32 @@ int ledger_prove_consistent(const char *dir, const char *old, char **text);
  * 3339. Appends to a malloc'd string through *text and *len. */
 int record_json(const Record *r, char **text, size_t *len);
 
+/* ---- legal holds ---- */
+
+#define HOLDS_MAX 1024
+#define HOLD_ID   64
+
+struct hold {
+	char id[HOLD_ID];
+	bool all;                 /* of both logs */
+	uint64_t first, last;     /* else, of the ledger */
+	uint64_t until_unix_nano; /* 0: until it is released */
+};
+
+struct holds;
+
+/* Reads a record. -EINVAL: it has no id, or its range is none. */
+int hold_read(struct hold *out, const Hold *h);
+/* What is in force, from the control log in folder `dir`, which need not be there yet. -errno. */
+int holds_open(struct holds **out, const char *dir);
+void holds_close(struct holds **at);
+/* A hold more, or one that is released. Any thread. -EEXIST, -ENOENT (to release), -ENOSPC, -EINVAL. */
+int holds_apply(struct holds *s, const Hold *h);
+bool holds_has(struct holds *s, const char *id);
+/* For ledger_options.held, with the holds as its argument. */
+bool holds_on_ledger(void *holds, uint64_t first, uint64_t last);
+bool holds_on_control(void *holds, uint64_t first, uint64_t last);
+
 /* ---- who asked, as a pseudonym ---- */
 
 #define SUBJECT_TAG 16
@@ -195,5 +236,8 @@ struct subjects;
 /* Opens folder `dir` (made with mode 0700) and the key of these days, which is made if there is none. -errno. */
 int subjects_open(struct subjects **out, const char *dir);
 void subjects_close(struct subjects **at);
+/* Erases the keys whose days are all more than `days` ago: what they made can be told of nobody any more. How many, or
+ * -errno. */
+int subjects_forget(struct subjects *s, unsigned days);
 /* The pseudonym of whom `digest` stands for: the same for 30 days at most, then another. Any thread. -errno. */
 int subjects_tag(struct subjects *s, const uint8_t *digest, size_t len, uint8_t tag[SUBJECT_TAG]);

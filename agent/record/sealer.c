@@ -11,18 +11,21 @@
 #include <sched.h>
 #include <stdio.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "base/own.h"
 #include "record/gz.h"
 #include "record/index.h"
 #include "record/private.h"
 
+#define PRUNE_S 600 /* how often segments out of their term are looked for */
+
 static bool must_stop(void *arg)
 {
 	return atomic_load(&((struct ledger *)arg)->seal_stop);
 }
 
-static int read_heads(int dir, const struct segment_name *name, struct segment_head *out)
+int sealer_head(int dir, const struct segment_name *name, struct segment_head *out)
 {
 	owned(segment_walk_stop) struct segment_walk w = { .fd = -1 };
 	struct slice raw;
@@ -46,7 +49,7 @@ static int seal_one(struct ledger *l, const struct segment_name *name, const str
 	if (name->sealed || name->corrupt)
 		return 0;
 	/* Damage stays as it is: verify names it. */
-	if (read_heads(l->dir, name, &mine) || read_heads(l->dir, next, &theirs) || theirs.tree_size < mine.tree_size)
+	if (sealer_head(l->dir, name, &mine) || sealer_head(l->dir, next, &theirs) || theirs.tree_size < mine.tree_size)
 		return -EBADMSG;
 	s.records = theirs.tree_size - mine.tree_size;
 	s.root = theirs.root;
@@ -63,6 +66,11 @@ static void index_one(struct ledger *l, const struct segment_name *name)
 	snprintf(text, sizeof(text), "%020llu" INDEX_SUFFIX, (unsigned long long)name->first_seq);
 	if (faccessat(l->dir, text, F_OK, 0))
 		(void)index_build(l->ops, l->dir, name->first_seq, must_stop, l);
+}
+
+bool sealer_must_stop(struct ledger *l)
+{
+	return must_stop(l);
 }
 
 static void seal_all(struct ledger *l)
@@ -97,12 +105,18 @@ void *sealer_run(void *arg)
 	pthread_mutex_lock(&l->seal_lock);
 	while (!must_stop(l)) {
 		if (!l->seal_due) {
-			pthread_cond_wait(&l->seal_wake, &l->seal_lock);
-			continue;
+			struct timespec t;
+
+			clock_gettime(CLOCK_MONOTONIC, &t);
+			t.tv_sec += PRUNE_S;
+			if (pthread_cond_timedwait(&l->seal_wake, &l->seal_lock, &t) != ETIMEDOUT)
+				continue;
 		}
 		l->seal_due = false;
 		pthread_mutex_unlock(&l->seal_lock);
 		seal_all(l);
+		if (l->o.retain_s)
+			prune_old(l);
 		pthread_mutex_lock(&l->seal_lock);
 	}
 	pthread_mutex_unlock(&l->seal_lock);

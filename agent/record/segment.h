@@ -47,6 +47,7 @@ struct segment_head {
 	struct hash root;   /* of those */
 	bool proven;        /* it has a root: a segment of an early version has none */
 	uint64_t created_unix_nano;
+	uint64_t not_before_delete_unix_nano; /* as read; to write: floor_days */
 	uint8_t key_id[KEY_ID];
 	const char *retention_class; /* may be NULL; not read back */
 	uint32_t floor_days;         /* must not be deleted before; 0: may */

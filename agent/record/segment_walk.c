@@ -220,7 +220,8 @@ static void keep_head(struct segment_walk *w, const SegmentHeader *h)
 	w->head = (struct segment_head){ .first_seq = h->first_seq,
 		                         .tree_size = h->tree_size,
 		                         .proven = h->root.len == HASH_LEN,
-		                         .created_unix_nano = h->created_unix_nano };
+		                         .created_unix_nano = h->created_unix_nano,
+		                         .not_before_delete_unix_nano = h->not_before_delete_unix_nano };
 	snprintf(w->head.origin, sizeof(w->head.origin), "%s", h->origin);
 	if (w->head.proven)
 		memcpy(w->head.root.at, h->root.data, HASH_LEN);

@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/hmac.h>
 #include <pthread.h>
@@ -163,4 +164,51 @@ int subjects_tag(struct subjects *s, const uint8_t *digest, size_t len, uint8_t 
 	memcpy(tag, mac, SUBJECT_TAG);
 	OPENSSL_cleanse(mac, sizeof(mac));
 	return 0;
+}
+
+/* File systems that write elsewhere keep the old bytes for a while all the same. */
+static int shred_key(int dir, const char *name)
+{
+	static const uint8_t zeros[KEY_BYTES];
+	owned(own_close) int fd = openat(dir, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, zeros, sizeof(zeros)) != sizeof(zeros) || fsync(fd) || unlinkat(dir, name, 0))
+		return errno ? -errno : -EIO;
+	return 0;
+}
+
+static void own_dir(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+int subjects_forget(struct subjects *s, unsigned days)
+{
+	owned(own_dir) DIR *d = NULL;
+	int fd = openat(s->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), gone = 0, err = 0;
+	const struct dirent *e;
+
+	d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d) {
+		err = -errno;
+		own_close(&fd);
+		return err;
+	}
+	while ((e = readdir(d)) != NULL) {
+		long day;
+		int end = 0, one;
+
+		if (sscanf(e->d_name, "subject-%ld.key%n", &day, &end) != 1 || !end || e->d_name[end] || day < 0 ||
+		    day > LONG_MAX / 2 || today() - day < (long)days + EPOCH_DAYS)
+			continue;
+		one = shred_key(s->dir, e->d_name);
+		err = one ? one : err;
+		gone += !one;
+	}
+	if (gone && fsync(s->dir))
+		err = -errno;
+	return err ? err : gone;
 }

@@ -43,12 +43,24 @@ void verify_fault(struct verify *v, enum fault what, const char *format, ...)
 	v->o->fault(v->o->arg, what, text);
 }
 
+/* Records in front of the first segment. */
+struct gone {
+	uint64_t until; /* tree size; 0: none are missing */
+	struct hash root;
+	bool named; /* by a Prune record */
+	char segment[NAME_ROOM];
+	uint8_t *rotations; /* changes of key that were among them */
+	struct slice rest;
+	struct hash before; /* the root of one leaf less */
+};
+
 struct walk {
 	struct verify *v;
 	struct tiles tiles; /* made from the records */
 	struct tile_source source;
 	struct segment_name *list;
 	size_t n;
+	struct gone gone;
 	bool edge_right; /* the unfinished tiles give the checkpoint's root */
 	bool lost;       /* neither record nor tile: the tree cannot be made any further */
 };
@@ -59,6 +71,7 @@ static void walk_free(struct walk **at)
 		return;
 	tiles_free(&(*at)->tiles);
 	free((*at)->list);
+	free((*at)->gone.rotations);
 	free(*at);
 }
 
@@ -114,6 +127,27 @@ static bool tile_speaks(struct walk *w, uint64_t index)
 	return w->edge_right && (tile >= w->source.size >> TILE_BITS || tile_is_right(&w->source, 0, tile));
 }
 
+/* A change of key whose segment was pruned: it is the leaf that the tiles have in its place. */
+static void check_rotation(struct walk *w, uint64_t index, const struct hash *leaf)
+{
+	struct frame f;
+	struct hash mine, root;
+	Record *r;
+
+	if (frame_read(w->gone.rest, &f) != FRAME_ITEM)
+		return;
+	hash_leaf(&mine, f.body);
+	tree_root(&w->tiles.tree, &root);
+	r = hash_is(&mine, leaf) ? record__unpack(NULL, f.body.len, f.body.at) : NULL;
+	if (r && r->body_case == RECORD__BODY_KEY)
+		verify_rotation(w->v, r->key, index, &root, index - 1, index ? &w->gone.before : NULL);
+	if (r) {
+		w->gone.rest = slice_from(w->gone.rest, f.used);
+		record__free_unpacked(r, NULL);
+	}
+	w->gone.before = root;
+}
+
 /* Goes on behind what is missing. */
 static void fill_to(struct walk *w, uint64_t size)
 {
@@ -121,6 +155,8 @@ static void fill_to(struct walk *w, uint64_t size)
 		struct hash leaf;
 
 		w->lost = !leaf_in_tiles(w, w->tiles.tree.size, &leaf);
+		if (w->gone.rest.len && !w->lost)
+			check_rotation(w, w->tiles.tree.size, &leaf);
 		if (!w->lost)
 			add_leaf(w, &leaf);
 	}
@@ -159,6 +195,20 @@ static uint64_t end_of(const struct walk *w, size_t i)
 	return UINT64_MAX;
 }
 
+static void check_prune(struct walk *w, const Prune *p, uint64_t index)
+{
+	struct hash said;
+
+	if (!w->gone.until || p->tree_size < w->gone.until || p->tree_size > index || p->root.len != HASH_LEN)
+		return;
+	memcpy(said.at, p->root.data, HASH_LEN);
+	if (p->tree_size == w->gone.until && !hash_is(&said, &w->gone.root))
+		verify_fault(w->v, FAULT_TAMPERED, "record %" PRIu64 ": it says that another history was pruned",
+		             index);
+	else
+		w->gone.named = true;
+}
+
 static void check_record(struct walk *w, const char *name, const struct segment_walk *s, struct slice raw)
 {
 	uint64_t index = w->tiles.tree.size, seq = 0;
@@ -171,7 +221,7 @@ static void check_record(struct walk *w, const char *name, const struct segment_
 		verify_fault(w->v, FAULT_TAMPERED, "%s: seq %" PRIu64 ": not the record that was signed", name, seq);
 		leaf = signed_leaf;
 	}
-	if (raw.len > STAMP_LEN + 2 && raw.at[STAMP_LEN] == 0xA2 && raw.at[STAMP_LEN + 1] == 0x01) {
+	if (frame_holds(raw, RECORD__BODY_KEY) || frame_holds(raw, RECORD__BODY_PRUNE)) {
 		Record *r = record__unpack(NULL, raw.len, raw.at);
 		struct hash root;
 
@@ -179,10 +229,37 @@ static void check_record(struct walk *w, const char *name, const struct segment_
 		if (r && r->body_case == RECORD__BODY_KEY)
 			verify_rotation(w->v, r->key, index, &root, s->head.tree_size,
 			                s->head.proven ? &s->head.root : NULL);
+		if (r && r->body_case == RECORD__BODY_PRUNE)
+			check_prune(w, r->prune, index);
 		if (r)
 			record__free_unpacked(r, NULL);
 	}
 	add_leaf(w, &leaf);
+}
+
+/* The log does not begin with its first record: a Prune record further on must say so. */
+static void fill_gone(struct walk *w, const char *name, uint64_t size)
+{
+	size_t len = 0;
+
+	w->gone.until = size;
+	snprintf(w->gone.segment, sizeof(w->gone.segment), "%s", name);
+	if (!history_read(w->v->dir, ROTATIONS_FILE, ROTATIONS_MAX, &w->gone.rotations, &len))
+		w->gone.rest = slice_of(w->gone.rotations, len);
+	fill_to(w, size);
+	w->gone.rest = (struct slice){};
+	tree_root(&w->tiles.tree, &w->gone.root);
+}
+
+static void check_gone(struct walk *w)
+{
+	if (!w->gone.until)
+		return;
+	if (w->gone.named)
+		w->v->r.pruned = w->gone.until;
+	else
+		verify_fault(w->v, FAULT_MISSING,
+		             "segment of record 0, in front of %s: no record says that it was pruned", w->gone.segment);
 }
 
 static void check_head(struct walk *w, const char *name, const struct segment_head *h)
@@ -195,7 +272,9 @@ static void check_head(struct walk *w, const char *name, const struct segment_he
 		verify_fault(w->v, FAULT_TAMPERED, "%s: a segment of another log: %s", name, h->origin);
 	if (h->tree_size > w->v->newest.size)
 		return;
-	if (h->tree_size > w->tiles.tree.size) {
+	if (h->tree_size > w->tiles.tree.size && !w->tiles.tree.size) {
+		fill_gone(w, name, h->tree_size);
+	} else if (h->tree_size > w->tiles.tree.size) {
 		verify_fault(w->v, FAULT_MISSING, "segment of record %" PRIu64 ", in front of %s", w->tiles.tree.size,
 		             name);
 		fill_to(w, h->tree_size);
@@ -383,6 +462,7 @@ static int walk_log(struct verify *v)
 		verify_fault(v, FAULT_MISSING, "segments behind record %" PRIu64, w->tiles.tree.size);
 		fill_to(w, v->newest.size);
 	}
+	check_gone(w);
 	if (!w->lost)
 		check_edge(w);
 	return 0;

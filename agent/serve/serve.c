@@ -84,6 +84,30 @@ static int add_varint(struct buf *out, size_t value)
 	return buf_add(out, slice_of(bytes, n));
 }
 
+/* Who asks, as the kernel knows it; 65534 where it does not. */
+static void set_caller(ControlRequest *request, int fd)
+{
+	struct ucred cred = { .uid = 65534 };
+	gid_t groups[64];
+	socklen_t len = sizeof(cred);
+
+	if (request->caller)
+		caller__free_unpacked(request->caller, NULL);
+	request->caller = malloc(sizeof(*request->caller));
+	if (!request->caller)
+		return;
+	*request->caller = (Caller)CALLER__INIT;
+	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+	request->caller->uid = cred.uid;
+	request->caller->pid = (uint32_t)cred.pid;
+	len = sizeof(groups);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
+		return;
+	request->caller->groups = calloc(len / sizeof(*groups) + 1, sizeof(*request->caller->groups));
+	for (size_t i = 0; request->caller->groups && i < len / sizeof(*groups); i++)
+		request->caller->groups[request->caller->n_groups++] = groups[i];
+}
+
 /* True when there is an answer in c->out; false when more must come. Hangs up on nonsense (returns false, *bad). */
 static bool answer_control(struct caller *c, bool *bad)
 {
@@ -111,6 +135,7 @@ static bool answer_control(struct caller *c, bool *bad)
 		return false;
 	}
 	*heap = reply;
+	set_caller(request, c->watch.fd);
 	c->serve->ops.answer(c->serve->ops.arg, request, heap);
 	size = control_reply__get_packed_size(heap);
 	if (!add_varint(&c->out, size) && (to = buf_want(&c->out, size)) != NULL)

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """http_test - what HTTP and TCP promise holds through the gate, as it does without it."""
+import base64
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from gate import (ALPHA, CHAT, HOST, Answer, Ground, ask, chat, dial, finish, ge
                   receive, refused, request_bytes, wait_for, without_date)
 
 MEGABYTE = 1 << 20
+IN_FIELD, IN_BODY, IN_QUERY = 'field-secret-71aa03', 'body-secret-55c1de', 'query-secret-0b7e42'
 SECRET, OTHER = 'sk-secret-4f1b9d77', 'sk-other-90c2e3aa'
 RESET = struct.pack('ii', 1, 0)
 isolate(400)
@@ -294,6 +296,10 @@ def private(ground, gate):
     for who in (SECRET, OTHER, SECRET):
         chat(ground, 'say GOOD', fields=('Connection: close', 'Authorization: Bearer ' + who))
         chat(ground, 'say BAD', False, fields=('Connection: close', 'Authorization: Bearer ' + who))
+    for words, stream in (('say GOOD', True), ('say BAD', True), ('say BAD', False)):
+        chat(ground, words, stream, fields=('Connection: close', 'X-User-Id: ' + IN_FIELD, 'Cookie: id=' + IN_FIELD),
+             user=IN_BODY, metadata={IN_BODY: IN_BODY})
+    ask(ground, 'GET', '/v1/models?user=' + IN_QUERY)
     with dial(ground) as s:
         s.sendall(get('/v1/models', 'Authorization: Bearer ' + SECRET, 'Upgrade: x', 'Connection: upgrade'))
         read_all(s, 3)
@@ -314,7 +320,10 @@ def private(ground, gate):
             if os.path.isfile(path) and not folder.startswith(ground.pins) and file != 'server.log':
                 with open(path, 'rb') as f:
                     places[path] = f.read()
-    plants = [who.encode() for who in (SECRET, OTHER)] + [hashlib.sha256(b'authorization\0Bearer ' + who.encode()).digest()
+    named = [w.encode() for w in (SECRET, OTHER, IN_FIELD, IN_BODY, IN_QUERY)]
+    hidden = [form(w) for w in named for form in (base64.b64encode, lambda w: w.hex().encode(), lambda w: hashlib.sha256(w).digest(),
+                                                  lambda w: hashlib.sha256(w).hexdigest().encode())]
+    plants = named + hidden + [hashlib.sha256(b'authorization\0Bearer ' + who.encode()).digest()
                                                           for who in (SECRET, OTHER)] + [ALPHA.encode(), b'friendly animal']
     found = [(path, p) for path, data in places.items() for p in plants if p in data]
     ok('P9: no header value, prompt or answer in %d files, metrics, status' % len(places), not found and len(places) > 4, found)

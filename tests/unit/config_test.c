@@ -78,7 +78,8 @@ TEST(config, every_key)
 	             "  - {name: b, ports: [1, 65535], fail: closed, token_ids: refuse}\n"
 	             "  - {name: c, cgroup: x/y}\n"
 	             "policy: /p\n"
-	             "record: {dir: /r, retain: 1y, exchanges: flagged}\n"
+	             "record: {dir: /r, retain: 1y, exchanges: flagged, on_record_failure: closed,\n"
+	             "  segment: 1M, space_left: 2G, admin_space_left: 1G, disk_full_action: stop-serving}\n"
 	             "identity: {headers: [authorization, X-Api-Key]}\n"
 	             "metrics: {listen: '[::1]:1'}\n"
 	             "log: {level: debug}\n"
@@ -99,6 +100,8 @@ TEST(config, every_key)
 	cr_assert_str_eq(c->policy, "/p");
 	cr_assert_str_eq(c->record_dir, "/r");
 	cr_assert_eq(c->retain_days, 366);
+	cr_assert(c->disk.closed && c->segment_bytes == 1 << 20 && c->disk.space_left == 2ull << 30);
+	cr_assert(c->disk.disk_full_action == DISK_STOP_SERVING && c->disk.disk_error_action == DISK_SYSLOG);
 	cr_assert_not(c->record_all);
 	cr_assert_eq(c->identity_count, 2);
 	cr_assert_str_eq(c->identity_headers[1], "X-Api-Key");
@@ -174,15 +177,23 @@ static const struct {
 	{ "services:\n  - {name: a, ports: [1], colour: red}\n", "c.yaml:2:27: unknown key 'colour' in a service\n" },
 	{ ONE "policy: ''\n", "c.yaml:2:9: policy is empty\n" },
 	{ ONE "record: x\n", "c.yaml:2:9: record must be a mapping\n" },
-	{ ONE "record: {retain: 183d}\n", "c.yaml:2:18: record.retain must be from 184 to 36600\n" },
+	{ ONE "record: {on_record_failure: open}\n",
+	  "c.yaml:2:29: record.on_record_failure must be continue | closed, not 'open'\n" },
+	{ ONE "record: {disk_full_action: exec}\n",
+	  "c.yaml:2:28: record.disk_full_action: 'exec' is not supported by this version\n" },
+	{ ONE "record: {space_left: 1M, admin_space_left: 2M}\n",
+	  "c.yaml:2:9: record.admin_space_left must not be above record.space_left\n" },
+	{ ONE "record: {retain: 183d}\n",
+	  "c.yaml:2:18: record.retain must be from 184 to 36600, or unsafe: true beside it\n" },
 	{ ONE "record: {retain: 99999999999999999999d}\n",
 	  "c.yaml:2:18: record.retain must be a whole number, not '99999999999999999999d'\n" },
-	{ ONE "record: {retain: 10000000000000000000y}\n", "c.yaml:2:18: record.retain must be from 184 to 36600\n" },
+	{ ONE "record: {retain: 10000000000000000000y}\n", "c.yaml:2:18: record.retain must be from 1 to 36600\n" },
 	{ ONE "record: {retain: 6months}\n", "c.yaml:2:18: record.retain: unknown unit 'months'\n" },
 	{ ONE "record: {retain: ' 200d'}\n", "c.yaml:2:18: record.retain must be a whole number, not ' 200d'\n" },
 	{ ONE "record: {exchanges: some}\n", "c.yaml:2:21: record.exchanges must be flagged | all, not 'some'\n" },
-	{ ONE "record: {unsafe: yes}\n",
-	  "c.yaml:2:10: 'unsafe' is not supported by this version: retention below the floor is refused\n" },
+	{ ONE "record: {retain: 30d, unsafe: false}\n",
+	  "c.yaml:2:18: record.retain must be from 184 to 36600, or unsafe: true beside it\n" },
+	{ ONE "record: {unsafe: yes}\n", "c.yaml:2:18: record.unsafe must be false | true, not 'yes'\n" },
 	{ ONE "identity: {headers: a}\n", "c.yaml:2:21: identity.headers must be a list\n" },
 	{ ONE "identity: {headers: ['x y', 'a:', ok]}\n", "c.yaml:2:22: 'x y' is not the name of a header\n"
 	                                                  "c.yaml:2:29: 'a:' is not the name of a header\n" },

@@ -5,8 +5,10 @@
  * The file operations under test go through the table below: they count, fail on order and remember what was promised.
  */
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -223,9 +225,121 @@ TEST(ledger_disk, writes_fail)
 	refuses(true, EIO);
 }
 
+/* A full disk is told to who waits, and nothing is lost: what was not durable follows when there is space. */
 TEST(ledger_disk, the_disk_is_full)
 {
-	refuses(true, ENOSPC);
+	char dir[64];
+	struct ledger *l = open_fake(new_dir(dir));
+	struct ledger_stats stats;
+
+	cr_assert_eq(append_wait(l, "before", NULL), 0);
+	disk.stays = true;
+	refuse_next(true, ENOSPC);
+	cr_assert_eq(append_wait(l, "during", NULL), -ENOSPC);
+	cr_assert_eq(append_named(l, "waits", NULL), 0);
+	cr_assert_eq(append_wait(l, "asks", NULL), -ENOSPC, "nobody waits for space");
+	ledger_stats(l, &stats);
+	cr_assert(stats.full && !stats.failed && !stats.lost && !ledger_is_sound(l));
+	disk.fail_append = 0;
+	for (int i = 0; i < 5000 && !ledger_is_sound(l); i++)
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	cr_assert_eq(append_wait(l, "after", NULL), 0);
+	ledger_stats(l, &stats);
+	cr_assert(!stats.full && !stats.lost && ledger_is_sound(l));
+	ledger_close(&l);
+	read_all(dir, &found);
+	cr_assert_eq(found.errors, 0);
+	cr_assert(found.in_order && found.recoveries == 1 && found.kind == RECOVERY__KIND__FAILED);
+	cr_assert_eq(found.n, 5);
+	for (int i = 0; i < 5; i++)
+		cr_assert_str_eq(found.seen[i].name,
+		                 ((const char *[]){ "before", "during", "waits", "asks", "after" })[i]);
+	remove_dir(dir);
+}
+
+/* The daemon ends before there is space: what waited is lost, and nothing else is. */
+TEST(ledger_disk, full_to_the_end)
+{
+	char dir[64];
+	struct ledger *l = open_fake(new_dir(dir));
+
+	cr_assert_eq(append_wait(l, "before", NULL), 0);
+	disk.stays = true;
+	refuse_next(true, ENOSPC);
+	cr_assert_eq(append_wait(l, "during", NULL), -ENOSPC);
+	ledger_close(&l);
+	memset(&disk, 0, sizeof(disk));
+	l = open_fake(dir);
+	cr_assert_eq(append_wait(l, "later", NULL), 0);
+	ledger_close(&l);
+	read_all(dir, &found);
+	cr_assert(!found.errors && found.in_order && found.n == 2);
+	remove_dir(dir);
+}
+
+/* Suspended: nothing is taken, and the number of what was not is on record. */
+TEST(ledger_disk, suspended)
+{
+	char dir[64];
+	struct ledger *l = open_fake(new_dir(dir));
+	struct ledger_reader *r = NULL;
+	const Record *rec;
+	uint64_t lost = 0;
+
+	ledger_suspend(l, true);
+	cr_assert(!ledger_is_sound(l));
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(append_named(l, "not taken", NULL), -ENOSPC);
+	ledger_suspend(l, false);
+	cr_assert_eq(append_wait(l, "taken", NULL), 0);
+	ledger_close(&l);
+	cr_assert_eq(ledger_reader_open(&r, dir), 0);
+	while (ledger_next(r, &rec) == 1)
+		lost += rec->body_case == RECORD__BODY_LOSS ? rec->loss->count : 0;
+	ledger_reader_close(&r);
+	cr_assert_eq(lost, 3);
+	remove_dir(dir);
+}
+
+/* A file system of four megabytes that others fill and empty again. */
+TEST(ledger_disk, a_real_disk_is_full)
+{
+	char dir[64], inner[96], ballast[96];
+	static uint8_t block[65536];
+	struct ledger *l = NULL;
+	struct ledger_stats stats;
+	struct ledger_options o = { .dir = inner, .segment_bytes = 256 << 10, .checkpoint_ms = 20 };
+	struct verify_options v = { .dir = inner };
+	struct verify_result result;
+	int fd, told = 0;
+	unsigned n = 0;
+
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("none", new_dir(dir), "tmpfs", 0, "size=4m"))
+		cr_skip_test("no mount namespace here");
+	snprintf(inner, sizeof(inner), "%s/log", dir);
+	snprintf(ballast, sizeof(ballast), "%s/ballast", dir);
+	cr_assert_eq(ledger_open(&l, &o), 0);
+	cr_assert_eq(append_wait(l, "first", NULL), 0);
+	fd = open(ballast, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	while (write(fd, block, sizeof(block)) > 0)
+		;
+	/* The space that the segment has in reserve is used up; then the next one finds none. */
+	for (; !told && n < 20000; n++)
+		told = append_wait(l, "a record of some length, so that it fills", NULL);
+	cr_assert_eq(told, -ENOSPC);
+	ledger_stats(l, &stats);
+	cr_assert(stats.full && !stats.failed && !stats.lost);
+	cr_assert(!ftruncate(fd, 0));
+	close(fd);
+	for (int i = 0; i < 8000 && !ledger_is_sound(l); i++)
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	cr_assert_eq(append_wait(l, "last", NULL), 0);
+	ledger_close(&l);
+	cr_assert_eq(ledger_verify(&result, &v), 0);
+	cr_assert(!result.faults && result.size >= n + 2, "%u asked, %u on record", n, (unsigned)result.size);
+	umount2(dir, MNT_DETACH);
+	rmdir(dir);
 }
 
 TEST(ledger_disk, syncs_fail)

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * age.h - text for the holders of age keys: the age v1 format (C2SP age.md), X25519 recipients, written with libcrypto.
+ *
+ * Header and payload are made apart, because they are kept apart: without its header a payload is noise for good.
+ * Header and payload one behind the other are an ordinary .age file. Nothing here can decrypt.
+ */
+#pragma once
+
+#include "base/slice.h"
+
+#define AGE_KEY        32
+#define AGE_RECIPIENTS 16
+
+struct age_recipient {
+	uint8_t key[AGE_KEY];
+};
+
+/* Reads "age1..." (Bech32, 62 characters). -EINVAL. */
+int age_recipient_read(struct age_recipient *out, const char *text);
+
+/* Encrypts `text` to 1 to AGE_RECIPIENTS recipients under a file key that is random and forgotten. Both parts are the
+ * caller's. -EINVAL: the number, or a key that is none; -ENOMEM; -EIO: no randomness, or libcrypto refuses. */
+int age_seal(const struct age_recipient *to, size_t n, struct slice text, uint8_t **header, size_t *header_len,
+             uint8_t **payload, size_t *payload_len);

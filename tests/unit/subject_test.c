@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* subject_test.c - the keys of pseudonyms go when their records have gone, and not before. */
+#include <time.h>
+
+#include "tests/lib/ledger.h"
+
+static void put_key(const char *dir, long day)
+{
+	static const uint8_t key[32] = { 7 };
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/subject-%ld.key", dir, day);
+	write_file(path, key, sizeof(key));
+}
+
+static bool has_key(const char *dir, long day)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/subject-%ld.key", dir, day);
+	return !access(path, F_OK);
+}
+
+TEST(subject, keys_are_forgotten_in_time)
+{
+	long now = (long)(time(NULL) / 86400);
+	uint8_t before[SUBJECT_TAG], after[SUBJECT_TAG], who[32] = { 1 };
+	struct subjects *s = NULL;
+	char dir[64];
+
+	new_dir(dir);
+	put_key(dir, now - 231); /* its last day was 201 days ago */
+	put_key(dir, now - 229);
+	put_key(dir, now - 10);
+	put_key(dir, now + 400);
+	cr_assert_eq(subjects_open(&s, dir), 0);
+	cr_assert_eq(subjects_tag(s, who, sizeof(who), before), 0);
+	cr_assert_eq(subjects_forget(s, 200), 1);
+	cr_assert(!has_key(dir, now - 231) && has_key(dir, now - 229) && has_key(dir, now - 10) &&
+	          has_key(dir, now + 400));
+	cr_assert_eq(subjects_forget(s, 200), 0);
+	cr_assert_eq(subjects_tag(s, who, sizeof(who), after), 0);
+	cr_assert(!memcmp(before, after, sizeof(before)));
+	subjects_close(&s);
+	remove_dir(dir);
+}

@@ -73,7 +73,13 @@ with Ground('chat') as ground:
         ok('status: ready is 0', gate.ctl('status').returncode == 0, gate.ctl('status'))
         ok('policy reload: good is 0', gate.ctl('policy', 'reload').returncode == 0, gate.ctl('policy', 'reload'))
         second = subprocess.run([binary('sluiced'), '-c', gate.file], capture_output=True, timeout=60)
-        ok('a second daemon on the same record ends with 1', second.returncode == 1 and b'record' in second.stderr, second)
+        ok('a second daemon ends with 1', second.returncode == 1 and b'another daemon has it' in second.stderr, second)
+        other = os.path.join(ground.dir, 'other.yaml')
+        with open(other, 'w') as file:
+            file.write(open(gate.file).read().replace('control.sock', 'other.sock'))
+        second = subprocess.run([binary('sluiced'), '-c', other], capture_output=True, timeout=60)
+        ok('one with another socket on the same record, too', second.returncode == 1 and
+           b'another daemon has it' in second.stderr, second)
         ok('and the first one lives', gate.ctl('status').returncode == 0 and gate.sound(), gate.log())
         text = open(gate.file).read()
         broken = os.path.join(ground.dir, 'broken.yaml')

@@ -64,6 +64,10 @@ int policy_main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		if (!strcmp(parts[i].name, argv[1]))
 			return parts[i].run(argc - 1, argv + 1);
+	if (!strcmp(argv[1], "import")) {
+		fputs("sluicectl: 'policy import' is not supported by this version\n", stderr);
+		return 2;
+	}
 	fprintf(stderr, "sluicectl: unknown command 'policy %s'\n", argv[1]);
 	return usage(stderr, 2);
 }

@@ -176,8 +176,8 @@ ok('against: a broken one is 2', ctl('replay', '-p', before, '--against', '/run/
 exchange = ['--request', os.path.join(FIXTURES, 'hit-one-event.req'), '--response', os.path.join(FIXTURES, 'hit-one-event.http')]
 result = ctl('replay', '-p', POLICY, '--against', after, '--json', *exchange)
 said = json.loads(result.stdout)
-ok('against: an exchange', result.returncode == 1 and (said['before'], said['after']) == ('blocked', 'cleared') and
-   said['lost'] == ['test.alpha'] and said['gained'] == [] and said['released'][0] < said['released'][1], said)
+ok('against: an exchange', result.returncode == 1 and (said['before'], said['after']) == ('blocked', 'flagged') and
+   said['lost'] == ['test.alpha'] and said['gained'] == ['a'] and said['released'][0] < said['released'][1], said)
 ok('against: the same exchange is 0', ctl('replay', '-p', POLICY, '--against', POLICY, *exchange).returncode == 0)
 
 # ---- selftest ----

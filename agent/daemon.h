@@ -31,6 +31,7 @@ struct daemon {
 	struct ledger *ledger, *control; /* the two logs */
 	struct journal_told told[2];
 	struct subjects *subjects;
+	struct tally *tally;
 	struct capture *capture; /* the keeper's; in the worker, what dialling needs of it */
 	struct loop *loop;       /* the worker's main one */
 	struct serve *serve;
@@ -57,6 +58,9 @@ struct daemon {
 	uint64_t last_unix; /* the last record before this run; 0: none */
 	uint64_t most_open; /* connections, since memory was given back */
 	char policy_error[512];
+	uint64_t policy_loaded_unix;
+	uint64_t open_ns; /* how long fail: open services passed unread before this run */
+	unsigned stuck;   /* loops that stand still */
 	bool ready;
 };
 

@@ -18,6 +18,7 @@ int completion_main(int argc, char **argv);
 int discover_main(int argc, char **argv);
 int dropin_main(int argc, char **argv);
 int events_main(int argc, char **argv);
+int model_main(int argc, char **argv);
 int policy_main(int argc, char **argv);
 int reindex_main(int argc, char **argv);
 int replay_main(int argc, char **argv);

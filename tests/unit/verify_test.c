@@ -152,7 +152,8 @@ static int take_file(const char *path, const struct stat *st, int kind, struct F
 	const char *name = path + ftw->base;
 
 	(void)st;
-	/* The lock is empty; a checkpoint that got no further is judged only with the newest. An index proves nothing. */
+	/* The lock is empty; a checkpoint that got no further is judged only with the newest. An index proves nothing.
+	 */
 	if (kind != FTW_F || !strcmp(name, "lock") || strstr(name, ".idx"))
 		return 0;
 	cr_assert_lt(file_count, ARRAY_LEN(files));

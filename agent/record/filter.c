@@ -66,6 +66,11 @@ static bool varint(struct slice *in, uint64_t *out)
 {
 	uint64_t value = 0;
 
+	if (in->len && in->at[0] < 0x80) { /* as most are */
+		*out = in->at[0];
+		*in = slice_from(*in, 1);
+		return true;
+	}
 	for (size_t i = 0; i < in->len && i < 10; i++) {
 		value |= (uint64_t)(in->at[i] & 0x7F) << (7 * i);
 		if (!(in->at[i] & 0x80)) {

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -195,10 +196,19 @@ static const struct question {
 	{ "-g of a pattern", NULL, "threat|^tried", false, 0.5, 2.5, 2.5 },
 };
 
-static double ask_one(const struct question *q, bool no_index, uint64_t *found)
+static double cpu_s(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+static double ask_one(const struct question *q, bool no_index, uint64_t *found, double *cpu)
 {
 	struct record_filter *f = NULL;
-	double best = 1e9;
+	double best = 1e9, before = cpu_s();
 	char why[128];
 
 	if (record_filter_new(&f) || (q->match && record_filter_add(f, q->match)) ||
@@ -212,6 +222,7 @@ static double ask_one(const struct question *q, bool no_index, uint64_t *found)
 		seconds = (double)(now_ns() - from) / 1e9;
 		best = seconds < best ? seconds : best;
 	}
+	*cpu = (cpu_s() - before) / 3;
 	record_filter_free(&f);
 	return best;
 }
@@ -220,7 +231,7 @@ static void ask_all(const char *where, bool no_index, double (*bar)(const struct
 {
 	for (size_t i = 0; i < ARRAY_LEN(questions); i++) {
 		uint64_t n = 0;
-		double seconds = ask_one(&questions[i], no_index, &n);
+		double cpu, seconds = ask_one(&questions[i], no_index, &n, &cpu);
 		char name[160];
 
 		snprintf(name, sizeof(name), "%s, %s", questions[i].name, where);
@@ -228,6 +239,8 @@ static void ask_all(const char *where, bool no_index, double (*bar)(const struct
 		if (found[i] != UINT64_MAX && found[i] != n)
 			die(name, -EBADMSG);
 		found[i] = n;
+		snprintf(name, sizeof(name), "%s, %s: CPU", questions[i].name, where);
+		result(name, cpu, "s");
 	}
 }
 

@@ -67,10 +67,14 @@ BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 
 all: ## build build/sluiced and build/sluicectl
 	$(Q)scripts/deps --build --quiet
-	$(Q)$(MAKE) --no-print-directory $(if $(V),,-s) build/sluiced build/sluicectl
+	$(Q)$(MAKE) --no-print-directory $(if $(V),,-s) build/sluiced build/sluicectl build/advertising.model
 
 build/sluiced build/sluicectl: build/%: $(B)/%
 	$(Q)ln -f $< $@
+
+build/advertising.model: packaging/model/advertising.csv $(wildcard agent/cli/model*.c agent/scan/classifier*.c) | build/sluicectl
+	$(call say,TRAIN,$@)
+	$(Q)build/sluicectl model train --data $< --risk local.advertising --bits 16 --cost 2 --quiet -o $@
 
 $(B)/sluiced: $(MAIN_OBJ) $(LIB)
 	$(call say,LINK,$@)
@@ -78,7 +82,7 @@ $(B)/sluiced: $(MAIN_OBJ) $(LIB)
 
 $(B)/sluicectl: $(CLI_OBJ) $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(PKG_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(PKG_LIBS) -llinear
 
 $(LIB): $(LIB_OBJ)
 	$(call say,AR,$@)
@@ -128,6 +132,8 @@ $(B)/unit/%: tests/unit/%.c tests/lib/test.h $(LIB)
 EVENTS_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard agent/cli/events*.c) agent/cli/globals.c)
 $(B)/unit/events_test: $(EVENTS_OBJ)
 
+$(B)/fuzz/model_fuzz: $(B)/agent/cli/model_data.o $(B)/agent/cli/model_json.o
+
 $(B)/kernel/%: tests/kernel/%.c tests/lib/test.h $(LIB)
 	$(call say,TEST,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(filter %.o,$^) $(LIB) $(PKG_LIBS) -lcriterion $(TEST_LIBS)
@@ -137,7 +143,7 @@ $(B)/kernel/sandbox_test: TEST_LIBS := -lcap-ng -lseccomp
 
 $(B)/fuzz/%: tests/fuzz/%.c $(LIB)
 	$(call say,FUZZ,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS) $(FUZZ_LIBS)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(filter %.o,$^) $(LIB) $(PKG_LIBS) $(FUZZ_LIBS)
 
 $(B)/parsers/%: tests/parsers/%.c $(LIB)
 	$(call say,TEST,$<)
@@ -227,4 +233,4 @@ clean:
 help: ## this list
 	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
--include $(shell test -d build && find build -name '*.d' -type f)
+-include $(shell find build/release build/asan build/cover build/fuzz -name '*.d' 2> /dev/null)

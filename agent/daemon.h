@@ -33,6 +33,7 @@ struct daemon {
 	char retain_policy[2][64]; /* of each log */
 	struct subjects *subjects;
 	struct holds *holds;
+	struct tally *tally;
 	struct capture *capture; /* the keeper's; in the worker, what dialling needs of it */
 	struct loop *loop;       /* the worker's main one */
 	struct serve *serve;
@@ -59,6 +60,9 @@ struct daemon {
 	uint64_t last_unix; /* the last record before this run; 0: none */
 	uint64_t most_open; /* connections, since memory was given back */
 	char policy_error[512];
+	uint64_t policy_loaded_unix;
+	uint64_t open_ns; /* how long fail: open services passed unread before this run */
+	unsigned stuck;   /* loops that stand still */
 	bool ready;
 	atomic_bool stopped; /* nobody is served: the disk of the record */
 	unsigned disk_state; /* see disk.c */

@@ -225,10 +225,18 @@ static void worker_ended(struct keeper *k, int status)
 
 /* ---- signals and time ---- */
 
-static void tell_worker(const struct keeper *k, int signal)
+/* A keeper without CAP_KILL may not signal another user: systemd ends them both, and what only ends the worker ends the
+ * keeper, whose death is the worker's. */
+static void tell_worker(struct keeper *k, int signal)
 {
-	if (k->worker)
-		kill(k->worker, signal);
+	if (!k->worker || !kill(k->worker, signal))
+		return;
+	if (errno == EPERM && signal == SIGKILL) {
+		k->error = -EPERM;
+		loop_stop(k->loop);
+	} else if (errno == EPERM && signal == SIGHUP) {
+		log_warn("reload: the worker cannot be told from here: use sluicectl policy reload");
+	}
 }
 
 static void stop(struct keeper *k, uint32_t signal)

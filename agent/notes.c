@@ -167,6 +167,7 @@ void note_bypass(struct daemon *d, Bypass__Kind kind, uint64_t from)
 	b.from_unix_nano = from;
 	if (kind == BYPASS__KIND__END) {
 		b.to_unix_nano = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+		d->open_ns = b.to_unix_nano > from ? b.to_unix_nano - from : 0;
 		b.connections = d->open_passed;
 		log_warn("fail open: unread while the daemon was gone: services=%s connections=%llu", names,
 		         (unsigned long long)b.connections);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* owner.c - who the worker is, and the folders that must be its own. */
+#include <cap-ng.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/dirs.h"
@@ -67,21 +69,24 @@ static int give_dir(const struct daemon *d, const char *path, mode_t mode, bool 
 	return 0;
 }
 
-/* Can the worker's user reach it? */
+/* Can the worker's user reach it? Asked by a process that is as little as the worker will be. */
 static bool reachable(const struct passwd *user, const char *path, int mode)
 {
-	bool can = false;
+	pid_t asks = fork();
+	int status;
 
-	if (!setegid(user->pw_gid)) {
-		if (!seteuid(user->pw_uid)) {
-			can = !faccessat(AT_FDCWD, path, mode, AT_EACCESS);
-			if (seteuid(0))
-				abort();
-		}
-		if (setegid(0))
-			abort();
+	if (asks < 0)
+		return false;
+	if (!asks) {
+		capng_clear(CAPNG_SELECT_BOTH);
+		if (capng_change_id((int)user->pw_uid, (int)user->pw_gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_AMBIENT))
+			_exit(2);
+		_exit(faccessat(AT_FDCWD, path, mode, AT_EACCESS) ? 1 : 0);
 	}
-	return can;
+	while (waitpid(asks, &status, 0) < 0)
+		if (errno != EINTR)
+			return false;
+	return WIFEXITED(status) && !WEXITSTATUS(status);
 }
 
 /* The nearest folder at or above `path` that is there. */

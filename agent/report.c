@@ -143,19 +143,25 @@ GuardStatus *report_guard(struct daemon *d)
 	return s;
 }
 
+GuardStatus *report_ask_guard(struct daemon *d)
+{
+	owned(own_free) uint8_t *packed = malloc(GUARD_STATUS_MAX);
+	ssize_t n = packed ? keeper_ask(d->keeper, TELL_STATUS, packed, GUARD_STATUS_MAX) : -ENOMEM;
+	GuardStatus *g = n > 0 ? guard_status__unpack(NULL, (size_t)n, packed) : NULL;
+
+	if (!g)
+		log_warn("keeper: it does not say what is guarded: error=%s",
+		         n < 0 ? strerrorname_np((int)-n) : "none");
+	return g;
+}
+
 /* The lists change hands. */
 static void take_guard(struct daemon *d, StatusReply *s)
 {
-	owned(guard_status_drop) GuardStatus *g = NULL;
-	owned(own_free) uint8_t *packed = malloc(GUARD_STATUS_MAX);
-	ssize_t n = packed ? keeper_ask(d->keeper, TELL_STATUS, packed, GUARD_STATUS_MAX) : -ENOMEM;
+	owned(guard_status_drop) GuardStatus *g = report_ask_guard(d);
 
-	g = n > 0 ? guard_status__unpack(NULL, (size_t)n, packed) : NULL;
-	if (!g) {
-		log_warn("keeper: it does not say what is guarded: error=%s",
-		         n < 0 ? strerrorname_np((int)-n) : "none");
+	if (!g)
 		return;
-	}
 	s->services = TAKE(g->services), s->n_services = g->n_services, g->n_services = 0;
 	s->missing = TAKE(g->missing), s->n_missing = g->n_missing, g->n_missing = 0;
 	s->uncovered = TAKE(g->uncovered), s->n_uncovered = g->n_uncovered, g->n_uncovered = 0;
@@ -209,54 +215,4 @@ void report_status(struct daemon *d, StatusReply *s)
 	add_counter(&s->counters, &s->n_counters, "record_space_left", l.space_left);
 	add_counter(&s->counters, &s->n_counters, "record_full", l.full);
 	add_counter(&s->counters, &s->n_counters, "record_not_taken", l.lost);
-}
-
-static void metric(struct buf *out, const char *name, const char *type, const char *about, uint64_t value)
-{
-	buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, about, name, type, name,
-	           (unsigned long long)value);
-}
-
-void report_metrics(void *arg, struct buf *out)
-{
-	struct daemon *d = arg;
-	struct worker_stats s;
-	struct ledger_stats l;
-
-	report_totals(d, &s);
-	ledger_stats(d->ledger, &l);
-	metric(out, "sluice_up", "gauge", "The daemon is ready.", d->ready);
-	metric(out, "sluice_worker_restarts_total", "counter", "Workers that ended and were made again.", d->restarts);
-	metric(out, "sluice_connections_accepted_total", "counter", "Connections taken from clients.", s.accepted);
-	metric(out, "sluice_connections_open", "gauge", "Connections open now.", s.open);
-	metric(out, "sluice_dials_failed_total", "counter", "Servers that could not be reached.", s.dial_failed);
-	metric(out, "sluice_events_total", "counter", "Events of streamed answers read.", s.events);
-	metric(out, "sluice_bytes_inspected_total", "counter", "Bytes that servers sent.", s.bytes_in);
-	metric(out, "sluice_stops_requested_total", "counter", "Generations that were to be stopped.", s.stopped);
-	metric(out, "sluice_stops_confirmed_total", "counter", "Generations known to be stopped.", s.stop_confirmed);
-	metric(out, "sluice_audit_records_total", "counter", "Records made durable.", l.records);
-	metric(out, "sluice_audit_disk_free_bytes", "gauge", "Space left where the record is.", l.space_left);
-	metric(out, "sluice_audit_writable", "gauge", "The ledger takes records and makes them durable.",
-	       ledger_is_sound(d->ledger));
-	metric(out, "sluice_audit_sync_failures_total", "counter", "Syncs of the ledger that failed.", l.sync_failures);
-	buf_printf(out,
-	           "# HELP sluice_bypass_total Connections that passed unread, because the configuration says so.\n"
-	           "# TYPE sluice_bypass_total counter\nsluice_bypass_total{reason=\"upgrade\"} %llu\n"
-	           "# HELP sluice_uninspected_bytes_total Bytes that passed unread.\n"
-	           "# TYPE sluice_uninspected_bytes_total counter\n"
-	           "sluice_uninspected_bytes_total{reason=\"upgrade\"} %llu\n",
-	           (unsigned long long)s.upgrades, (unsigned long long)s.upgrade_bytes);
-	metric(out, "sluice_coverage_mismatch_total", "counter",
-	       "Answers whose bytes did not add up: anything but 0 is a fault.", s.coverage_mismatches);
-	metric(out, "sluice_events_lost_total", "counter", "Records that could not be queued.", s.records_lost);
-	buf_printf(out, "# HELP sluice_exchanges_total Answers by verdict.\n# TYPE sluice_exchanges_total counter\n");
-	for (int v = 0; v < VERDICT_COUNT; v++)
-		buf_printf(out, "sluice_exchanges_total{verdict=\"%s\"} %llu\n", verdict_names[v],
-		           (unsigned long long)s.verdicts[v]);
-	buf_printf(out,
-	           "# HELP sluice_exceptions_total Answers not inspected, by exception; all of them were refused.\n"
-	           "# TYPE sluice_exceptions_total counter\n");
-	for (int e = 1; e < EXCEPTION_COUNT; e++)
-		buf_printf(out, "sluice_exceptions_total{exception=\"%s\"} %llu\n", exception_table[e].name,
-		           (unsigned long long)s.exceptions[e]);
 }

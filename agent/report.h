@@ -18,5 +18,13 @@ void report_totals(const struct daemon *d, struct worker_stats *sum);
 uint32_t report_keywords(const struct ruleset *rules);
 /* Fills a reply whose parts are malloc'd; asks the keeper for its part. */
 void report_status(struct daemon *d, StatusReply *s);
+/* What the keeper says is guarded; the caller frees it with guard_status_drop(). NULL: it does not say, and that is
+ * logged. */
+GuardStatus *report_ask_guard(struct daemon *d);
+
+/* ---- metrics.c ---- */
+
 /* Adds the metrics in Prometheus text format; `arg` is the daemon. */
 void report_metrics(void *arg, struct buf *out);
+/* Whether answers are read and recorded. Adds what is wrong, a line each, or "ok". */
+bool report_health(void *arg, struct buf *out);

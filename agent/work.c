@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -86,6 +87,7 @@ static void reload(struct daemon *d)
 	} else {
 		d->rules = fresh;
 		d->policy_error[0] = '\0';
+		d->policy_loaded_unix = nanos(CLOCK_REALTIME);
 		for (unsigned i = 0; i < d->thread_count; i++)
 			if (worker_set_rules(d->threads[i].worker, fresh))
 				log_error("policy: out of memory: a worker keeps the old one");
@@ -151,7 +153,7 @@ static void beat(struct post *p)
 /* Whether every loop has turned lately: the main loop alone proves nothing about the traffic. */
 static bool all_turn(struct daemon *d)
 {
-	bool all = true;
+	unsigned stuck = 0;
 
 	for (unsigned i = 0; i < d->thread_count; i++) {
 		struct thread *t = &d->threads[i];
@@ -161,12 +163,13 @@ static bool all_turn(struct daemon *d)
 			t->missed = 0;
 			loop_post(t->loop, &t->pulse);
 		} else if (++t->missed >= MISSED_MAX) {
-			all = false;
+			stuck++;
 			if (t->missed == MISSED_MAX)
 				log_error("worker: its loop stands still: loop=%u seconds=%d", i, MISSED_MAX);
 		}
 	}
-	return all;
+	d->stuck = stuck;
+	return !stuck;
 }
 
 /* A crowd has gone: what the allocator keeps of it goes back to the system. */
@@ -247,6 +250,7 @@ static int start_workers(struct daemon *d)
 		            .identity = (const char *const *)d->config->identity_headers,
 		            .identity_count = d->config->identity_count },
 		.subjects = d->subjects,
+		.tally = d->tally,
 		.head_timeout_ms = d->config->head_timeout_ms,
 		.stop_timeout_ms = d->config->stop_timeout_ms,
 		.record_all = d->config->record_all,
@@ -289,6 +293,7 @@ static int enter_sandbox(struct daemon *d)
 		{ d->config->record_dir, true },
 		{ keys, true },
 		{ getenv("CREDENTIALS_DIRECTORY"), false },
+		{ "/proc/sys/kernel/random/boot_id", false }, /* every record names it */
 	};
 	struct sandbox s = { .uid = d->worker_uid,
 		             .gid = d->worker_gid,
@@ -313,14 +318,14 @@ static int enter_sandbox(struct daemon *d)
 
 static int start(struct daemon *d, const sigset_t *signals)
 {
-	struct serve_ops ops = { .arg = d, .answer = answer, .metrics = report_metrics };
+	struct serve_ops ops = { .arg = d, .answer = answer, .metrics = report_metrics, .healthy = report_health };
 	int err = loop_new(&d->loop);
 
-	d->started_unix = nanos(CLOCK_REALTIME);
+	d->started_unix = d->policy_loaded_unix = nanos(CLOCK_REALTIME);
 	d->threads = calloc(d->thread_count, sizeof(*d->threads));
 	d->names = calloc(d->config->service_count, sizeof(*d->names));
 	d->upgrade_pass = calloc(d->config->service_count, sizeof(*d->upgrade_pass));
-	if (!d->threads || !d->names || !d->upgrade_pass)
+	if (!d->threads || !d->names || !d->upgrade_pass || tally_new(&d->tally))
 		return -ENOMEM;
 	for (size_t i = 0; i < d->config->service_count; i++) {
 		d->names[i] = d->config->services[i].name;
@@ -385,6 +390,7 @@ static void stop(struct daemon *d)
 	}
 	subjects_close(&d->subjects);
 	holds_close(&d->holds);
+	tally_free(&d->tally);
 	own_close(&d->signals.fd);
 	loop_free(&d->loop);
 	ruleset_put(&d->rules);
@@ -399,6 +405,7 @@ int work(struct daemon *d, int fd)
 	sigset_t set;
 	int err;
 
+	umask(0027); /* whatever the keeper's is: auditors read the record by its group */
 	d->keeper = fd;
 	d->signals = (struct watch){ .fd = -1 };
 	sigemptyset(&set);

@@ -19,6 +19,7 @@ int discover_main(int argc, char **argv);
 int dropin_main(int argc, char **argv);
 int events_main(int argc, char **argv);
 int hold_main(int argc, char **argv);
+int model_main(int argc, char **argv);
 int policy_main(int argc, char **argv);
 int replay_main(int argc, char **argv);
 int scan_main(int argc, char **argv);

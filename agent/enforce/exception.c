@@ -33,6 +33,8 @@ const struct exception_row exception_table[EXCEPTION_COUNT] = {
 	[EXCEPTION_TOO_MANY_TEXTS] = { "too_many_texts", 502, "the answer holds too many texts at a time" },
 	[EXCEPTION_TEXT_AFTER_FINISH] = { "text_after_finish", 502, "a choice went on after it was finished" },
 	[EXCEPTION_TEXT_CHANGED] = { "text_changed", 502, "a text that came again is not what it was" },
+	[EXCEPTION_MODEL_NAMED_LATE] = { "model_named_late", 502,
+	                                 "the answer names another model than the request, behind its first words" },
 	[EXCEPTION_TOKEN_IDS] = { "token_ids", 502, "the answer holds token ids in place of text" },
 	[EXCEPTION_RULE_TIMEOUT] = { "rule_timeout", 502, "a rule took more work on the answer than it may" },
 	[EXCEPTION_COVERAGE] = { "coverage", 502, "not every byte of the answer was accounted for" },

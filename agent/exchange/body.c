@@ -196,6 +196,13 @@ static enum exception event_end(struct exchange *x)
 	return e == EXCEPTION_NONE ? unit_end(x) : e;
 }
 
+/* Names of fields are words (HTML 9.2.5), and a comment has none. What begins with a part of the mark of the byte order
+ * was looked at before. */
+static bool begins_field(uint8_t c)
+{
+	return (uint8_t)((c | 0x20) - 'a') < 26 || c == ':' || c == '_' || c == 0xef;
+}
+
 static enum exception event_item(struct exchange *x, const struct sse_item *item, struct slice in, size_t used)
 {
 	bool inside = item->text.at >= in.at && item->text.at < in.at + in.len;
@@ -209,9 +216,10 @@ static enum exception event_item(struct exchange *x, const struct sse_item *item
 			x->here.structural -= item->text.len;
 		return payload(x, item->text);
 	case SSE_FIELD:
-		/* JSON by lines under a false name: a reader of lines would put their texts together. */
-		if (!x->field_open && item->text.at[0] == '{')
-			return unparsable(x, "a line that is JSON and not a field");
+		/* JSON by lines under a false name, lines with a blank in front, bytes of another kind: a reader that
+		 * is not strict would make texts of them that were not read. */
+		if (!x->field_open && !begins_field(item->text.at[0]))
+			return unparsable(x, "a line that is not a field");
 		body_advance(x, used, item->text.len);
 		x->here.scanned += item->text.len;
 		e = text_alone(x, CHANNEL_LABEL, item->text, !x->field_open, false);
@@ -278,9 +286,14 @@ static enum exception events_data(struct exchange *x, struct slice data)
  * byte at a time, until it is clear. */
 static bool is_no_text(struct exchange *x, uint8_t c)
 {
-	static const struct slice others[] = { SLICE("{"),    SLICE("data:"), SLICE("event:"),
-		                               SLICE("\xff"), SLICE("\xfe"),  { (const uint8_t *)"", 1 } };
+	static const struct slice others[] = { SLICE("{"),    SLICE("[{"),     SLICE("data:"),   SLICE("event:"),
+		                               SLICE("id:"),  SLICE("retry:"), SLICE(": "),      SLICE(":\n"),
+		                               SLICE("\xff"), SLICE("\xfe"),   SLICE("\x1f\x8b") };
 	struct slice lead;
+
+	/* Two bytes a character. */
+	if (!c && x->lead_len < sizeof(x->lead))
+		return true;
 
 	if (x->lead_len == sizeof(x->lead) || (!x->lead_len && (c == ' ' || c == '\t' || c == '\r' || c == '\n')))
 		return false;
@@ -408,8 +421,8 @@ enum exception body_end(struct exchange *x)
 	/* An event without its empty line at the end of a complete body: lax readers read it, so it is read. */
 	if (x->kind == BODY_EVENTS && x->unit_open)
 		e = event_end(x);
-	else if (x->kind == BODY_TENSORS && x->tensors.json)
-		e = unparsable(x, "the JSON in front of the tensors is cut short");
+	else if (x->kind == BODY_TENSORS)
+		e = tensors_end(x);
 	else if (x->kind == BODY_LINES ? x->unit_open : x->kind == BODY_JSON && !json_blank(&x->walk.json))
 		e = json_end(x); /* a message among others is cut short, and refused for it */
 	if (e == EXCEPTION_NONE && x->unit_open)

@@ -111,6 +111,7 @@ struct tensors {
 	uint64_t json;               /* bytes of the JSON that are to come */
 	uint64_t sizes[TENSORS_MAX]; /* of the outputs, as the JSON says */
 	uint32_t size_count, at;     /* the output after the one that is read */
+	uint64_t read;               /* bytes of all outputs */
 	uint64_t left;               /* of it */
 	uint32_t length, element;    /* of the element under way: as its header says, and what is left */
 	uint8_t header;              /* bytes of its header read */
@@ -149,6 +150,8 @@ struct exchange {
 	struct exchange_limits limits;
 	struct scope scope;
 	char asked_model[128];              /* of the request; the scope's */
+	char named_model[128];              /* of the answer; the scope's */
+	bool words_read;                    /* some text of the answer's body was */
 	struct lookout spare[READINGS_MAX]; /* memory for looking ahead */
 	struct exchange_report report;
 	const struct rule *blocked; /* the first rule that blocked, NULL: none */
@@ -265,6 +268,8 @@ enum exception tap_read(struct exchange *x, const struct leaf *leaf);
 /* ---- tensors.c: JSON and bytes ---- */
 
 enum exception tensors_data(struct exchange *x, struct slice data);
+/* All of it was read. */
+enum exception tensors_end(struct exchange *x);
 
 /* ---- lines.c: JSON messages one behind the other ---- */
 

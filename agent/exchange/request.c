@@ -101,6 +101,8 @@ static void identify(struct exchange *x, const struct http1_head *h, struct slic
 /* How an answer is read never hangs on its request; a refusal says less where the request could not be read. */
 static void learn_no_more(struct exchange *x)
 {
+	/* What one reader takes for another model than the next is not known: all rules count. */
+	x->report.model[0] = '\0';
 	if (x->request_walk)
 		walk_free(x->request_walk);
 	free(x->request_walk);

@@ -85,6 +85,27 @@ static void number_tap(struct exchange *x, const struct leaf *leaf, uint64_t *nu
 		remember(x, &x->has_usage, &x->usage_at);
 }
 
+/* The client chooses what it asks for, and a server may answer with another model: the rules for that one count, too.
+ * What was read without them is not read again. */
+static enum exception model_named(struct exchange *x)
+{
+	const char *model = x->report.model;
+	struct scope before = x->scope;
+
+	if (!strcmp(model, x->asked_model) || !strcmp(model, x->named_model))
+		return EXCEPTION_NONE;
+	/* More than one: it is not known which. */
+	if (*x->named_model)
+		x->scope.model = "";
+	memcpy(x->named_model, model, sizeof(x->named_model));
+	x->scope.named = x->named_model;
+	if (!ruleset_widens(x->rules, &before, &x->scope))
+		return EXCEPTION_NONE;
+	memset(x->labels, 0, sizeof(x->labels));
+	x->template_good = false;
+	return x->words_read ? EXCEPTION_MODEL_NAMED_LATE : EXCEPTION_NONE;
+}
+
 enum exception tap_read(struct exchange *x, const struct leaf *leaf)
 {
 	struct exchange_report *r = &x->report;
@@ -121,9 +142,10 @@ enum exception tap_read(struct exchange *x, const struct leaf *leaf)
 			keep_string(x, leaf, r->id, sizeof(r->id));
 		break;
 	case TAP_MODEL:
-		if (leaf->string)
-			keep_string(x, leaf, r->model, sizeof(r->model));
-		break;
+		if (!leaf->string)
+			break;
+		keep_string(x, leaf, r->model, sizeof(r->model));
+		return leaf->end ? model_named(x) : EXCEPTION_NONE;
 	case TAP_FINGERPRINT:
 		if (leaf->string)
 			keep_string(x, leaf, x->fingerprint_text, sizeof(x->fingerprint_text));

@@ -22,6 +22,7 @@ struct template
 	size_t scanned;       /* of both: bytes that were read as texts by themselves */
 	size_t message;       /* where the JSON message begins; it is in one piece up to the words */
 	struct leaf leaf;     /* whose the words are */
+	struct sse behind;    /* how the line break at its end leaves the lines */
 	uint8_t bytes[TEMPLATE_BYTES];
 };
 
@@ -124,6 +125,7 @@ void template_end(struct exchange *x, const uint8_t *end)
 	t->scanned = (size_t)(x->here.scanned - d->scanned) - words.len;
 	t->message = message;
 	t->leaf = d->leaf;
+	t->behind = x->sse;
 	memcpy(t->bytes, d->event.at, t->before);
 	memcpy(t->bytes + t->before, rest.at, rest.len);
 	x->template_good = true;
@@ -169,6 +171,7 @@ bool template_read(struct exchange *x, struct slice data, size_t *used, enum exc
 	    x->here.wire - x->cleared.wire + total > x->limits.event_max)
 		return false;
 	*used = total;
+	x->sse = t->behind;
 	unit_begin(x);
 	x->payload = PAYLOAD_JSON;
 	x->field_open = false;

@@ -69,6 +69,7 @@ static enum exception binary_data(struct exchange *x, struct slice data)
 	struct tensors *t = &x->tensors;
 
 	x->here.scanned += data.len;
+	t->read += data.len;
 	while (data.len && e == EXCEPTION_NONE) {
 		size_t n;
 
@@ -81,6 +82,20 @@ static enum exception binary_data(struct exchange *x, struct slice data)
 		data = slice_from(data, n);
 	}
 	return e;
+}
+
+/* A reader that does not go by the sizes would find other texts. */
+enum exception tensors_end(struct exchange *x)
+{
+	const struct tensors *t = &x->tensors;
+	uint64_t said = 0;
+
+	if (t->json)
+		return unparsable(x, "the JSON in front of the tensors is cut short");
+	for (uint32_t i = 0; i < t->size_count; i++)
+		said = said + t->sizes[i] < said ? UINT64_MAX : said + t->sizes[i];
+	return t->size_count && said != t->read ? unparsable(x, "the tensors are not of the sizes that the JSON says")
+	                                        : EXCEPTION_NONE;
 }
 
 enum exception tensors_data(struct exchange *x, struct slice data)

@@ -412,6 +412,7 @@ enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 			return EXCEPTION_TEXT_AFTER_FINISH;
 		x->text_seen |= leaf->channel != CHANNEL_LOGPROBS;
 	}
+	x->words_read |= leaf->text.len > 0;
 	if (is_apart(leaf->channel) && leaf->begin) {
 		if (x->redact)
 			redact_alone(x);

@@ -72,6 +72,7 @@ static void write_down(struct flow *f)
 	f->note.done = noted_done;
 	f->noted.run = noted;
 	f->note_out = true;
+	f->noting_since = exact_now();
 	if (r->verdict == VERDICT_BLOCKED && r->finding_count) {
 		f->findings_noted = true;
 		err = note_findings(f, &f->note);
@@ -143,6 +144,7 @@ static void noted(struct post *p)
 	struct worker *w = f->worker;
 
 	f->note_out = false;
+	histogram_add(&w->stats.record_wait, histogram_times, exact_now() - f->noting_since);
 	if (f->state == FLOW_NOTING)
 		conclude(f);
 	flow_reap(w);

@@ -203,6 +203,12 @@ void flow_exchange_over(struct flow *f)
 	count(&w->stats.bytes_released, r->coverage.released);
 	count(&w->stats.verdicts[r->verdict], 1);
 	count(&w->stats.exceptions[r->exception], 1);
+	count(&w->services[f->service].verdicts[r->verdict], 1);
+	count(&w->services[f->service].exceptions[r->exception], 1);
+	if (r->streamed) {
+		histogram_add(&w->stats.hold_time, histogram_times, f->max_hold_ns);
+		histogram_add(&w->stats.hold_chars, histogram_characters, r->max_hold);
+	}
 	if (!f->findings_noted)
 		note_findings(f, NULL);
 	if (!f->exchange_noted && (w->o.record_all || r->verdict != VERDICT_CLEARED))
@@ -305,6 +311,7 @@ static bool pump_down(struct flow *f)
 {
 	struct side *s = &f->server;
 	bool moved = false;
+	uint64_t sent;
 
 	for (int i = 0; i < READS_A_TURN && s->readable && !s->eof && f->down.cleared < DOWN_HIGH; i++) {
 		ssize_t n = side_read(f->worker, s, &f->down);
@@ -341,10 +348,13 @@ static bool pump_down(struct flow *f)
 			break;
 		}
 	watch_hold(f);
+	sent = f->down.base;
 	if (!flow_send_down(f)) {
 		flow_end(f, END_RST);
 		return false;
 	}
+	if (f->down.base != sent)
+		histogram_add(&f->worker->stats.added, histogram_times, exact_now() - loop_now(f->worker->loop));
 	return moved;
 }
 

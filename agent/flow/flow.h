@@ -10,12 +10,14 @@
 
 #include <stdatomic.h>
 
+#include "base/histogram.h"
 #include "base/loop.h"
 #include "capture/capture.h"
 #include "exchange/exchange.h"
 #include "record/record.h"
 
 struct worker;
+struct tally;
 
 struct worker_options {
 	struct capture *capture; /* borrowed, as all here, for the worker's life */
@@ -27,12 +29,14 @@ struct worker_options {
 	uint32_t head_timeout_ms;   /* from the first byte of a request head to its last; 0: 60,000 */
 	uint32_t stop_timeout_ms;   /* a cut server that has not closed by then is reset; 0: 1,000 */
 	struct subjects *subjects;  /* NULL: nobody is told apart */
+	struct tally *tally;        /* of findings, shared by the workers; NULL: they are not counted */
 	const atomic_bool *stopped; /* while true nobody is served; NULL: never */
 	bool record_closed;         /* nor while the ledger cannot be written */
 	bool record_all;            /* an Exchange for each answer, not only where something was found */
 };
 
-/* What a worker has done, for status and metrics. Written by its loop alone, read by anybody. */
+/* What a worker has done, for status and metrics. Written by its loop alone, read by anybody. Numbers of 64 bits only.
+ */
 struct worker_stats {
 	uint64_t accepted, open, dial_failed, refused;
 	uint64_t exchanges, events, bytes_in, bytes_released;
@@ -42,6 +46,16 @@ struct worker_stats {
 	uint64_t records_lost;
 	uint64_t upgrades, upgrade_bytes; /* connections that passed unread, and their bytes, both ways */
 	uint64_t coverage_mismatches;     /* exchanges whose bytes did not add up: always 0 */
+	struct histogram added; /* histogram_times: from the turn in which bytes could move until they were written */
+	struct histogram hold_time;   /* histogram_times: the longest that text of a streamed answer waited */
+	struct histogram hold_chars;  /* histogram_characters: the most that waited at a time */
+	struct histogram record_wait; /* histogram_times: what a refusal waited for its record */
+};
+
+/* The same of one service. */
+struct service_stats {
+	uint64_t verdicts[VERDICT_COUNT];
+	uint64_t exceptions[EXCEPTION_COUNT];
 };
 
 /* Makes the worker of loop `index` and takes its listeners into `l`. Shares the ruleset. Errors: -errno. */
@@ -53,6 +67,7 @@ int worker_set_rules(struct worker *w, struct ruleset *rules);
 
 /* A copy, from any thread. */
 void worker_stats(const struct worker *w, struct worker_stats *out);
+void worker_service_stats(const struct worker *w, size_t service, struct service_stats *out);
 
 /* Accepts no more and resets all connections; what was under way is written down as far as it got. Its loop must not be
  * running any more, its listeners must still be open. */
@@ -60,3 +75,16 @@ void worker_stop(struct worker *w);
 
 /* Frees a stopped worker. The ledger must have told all notes: close it first. */
 void worker_free(struct worker **at);
+
+/* ---- findings by service and rule ---- */
+
+struct finding_count {
+	const char *service, *rule, *risk, *action; /* the rule's first risk */
+	uint64_t count;
+};
+
+/* -ENOMEM. The names of services must outlive it. */
+int tally_new(struct tally **out);
+void tally_free(struct tally **at);
+/* Calls `each` for every row, under a lock that the workers wait for. */
+void tally_each(struct tally *t, void (*each)(void *arg, const struct finding_count *row), void *arg);

@@ -219,6 +219,8 @@ static int note_finding(struct flow *f, const struct finding *found, struct ledg
 	Finding finding = FINDING__INIT;
 	size_t n = found->rule->risk_count;
 
+	if (f->worker->o.tally)
+		tally_add(f->worker->o.tally, f->worker->o.services[f->service], found->rule);
 	n = n < ARRAY_LEN(hit) ? n : ARRAY_LEN(hit);
 	for (size_t i = 0; i < n; i++) {
 		hit[i] = (RiskHit)RISK_HIT__INIT;

@@ -21,6 +21,7 @@ struct worker {
 	struct flow *flows; /* all of this worker's */
 	struct flow *dead;  /* freed at the end of the call that ended them */
 	struct worker_stats stats;
+	struct service_stats *services; /* by index of the guard */
 	uint8_t scratch[SCRATCH_BYTES];
 };
 
@@ -75,9 +76,10 @@ struct flow {
 	struct ledger_note note;
 	struct post noted;
 	int note_err;
-	bool note_out;       /* the writer has it */
-	bool exchange_noted; /* an exception's Exchange is written before the client hears of it, */
-	bool findings_noted; /* and the findings of a block */
+	uint64_t noting_since; /* monotonic nanoseconds */
+	bool note_out;         /* the writer has it */
+	bool exchange_noted;   /* an exception's Exchange is written before the client hears of it, */
+	bool findings_noted;   /* and the findings of a block */
 	bool lingering;
 	uint8_t patience;
 	uint64_t passing_since, passed_up, passed_down;
@@ -122,7 +124,12 @@ int note_exchange(struct flow *f, struct ledger_note *note);
 int note_findings(struct flow *f, struct ledger_note *note);
 void note_new_id(struct flow *f);
 
+/* tally.c */
+void tally_add(struct tally *t, const char *service, const struct rule *rule);
+
 uint64_t unix_now(void);
+/* Monotonic, as of now and not of the turn. */
+uint64_t exact_now(void);
 
 static inline void count(uint64_t *n, uint64_t by)
 {

@@ -21,6 +21,14 @@ uint64_t unix_now(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+uint64_t exact_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 static void accept_some(struct worker *w, struct watch *door)
 {
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
@@ -78,6 +86,11 @@ int worker_new(struct worker **out, const struct worker_options *o, unsigned ind
 
 	if (!w)
 		return -ENOMEM;
+	w->services = calloc(o->service_count + 1, sizeof(*w->services));
+	if (!w->services) {
+		free(w);
+		return -ENOMEM;
+	}
 	w->o = *o;
 	if (!w->o.head_timeout_ms)
 		w->o.head_timeout_ms = 60000;
@@ -100,6 +113,7 @@ int worker_new(struct worker **out, const struct worker_options *o, unsigned ind
 			continue;
 		err = loop_add_level(l, &w->doors[i], EPOLLIN);
 		if (err) {
+			free(w->services);
 			free(w);
 			return err;
 		}
@@ -138,13 +152,20 @@ int worker_set_rules(struct worker *w, struct ruleset *rules)
 	return 0;
 }
 
+static void copy_numbers(uint64_t *to, const uint64_t *from, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+}
+
 void worker_stats(const struct worker *w, struct worker_stats *out)
 {
-	const uint64_t *from = (const uint64_t *)&w->stats;
-	uint64_t *to = (uint64_t *)out;
+	copy_numbers((uint64_t *)out, (const uint64_t *)&w->stats, sizeof(*out) / sizeof(uint64_t));
+}
 
-	for (size_t i = 0; i < sizeof(*out) / sizeof(*to); i++)
-		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+void worker_service_stats(const struct worker *w, size_t service, struct service_stats *out)
+{
+	copy_numbers((uint64_t *)out, (const uint64_t *)&w->services[service], sizeof(*out) / sizeof(uint64_t));
 }
 
 void worker_stop(struct worker *w)
@@ -168,6 +189,7 @@ void worker_free(struct worker **at)
 		f->note_out = false; /* nobody runs the loop that would hear of it */
 	flow_reap(w);
 	ruleset_put(&w->rules);
+	free(w->services);
 	free(w);
 	*at = NULL;
 }

@@ -142,7 +142,16 @@ bool rule_applies(const struct rule *rule, const struct scope *scope)
 
 	if (scope->now && ((v->from && scope->now < v->from) || (v->until && scope->now >= v->until)))
 		return false;
-	return named(v->services, scope->service) && named(v->models, scope->model);
+	return named(v->services, scope->service) &&
+	       (named(v->models, scope->model) || (scope->named && *scope->named && named(v->models, scope->named)));
+}
+
+bool ruleset_widens(const struct ruleset *r, const struct scope *before, const struct scope *now)
+{
+	for (size_t i = 0; i < r->rule_count; i++)
+		if (rule_applies(&r->rules[i], now) && !rule_applies(&r->rules[i], before))
+			return true;
+	return false;
 }
 
 /* ---- one call ---- */

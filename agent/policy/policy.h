@@ -30,6 +30,10 @@ struct validity {
 	int64_t from, until;    /* seconds since 1970, [from, until); 0: no bound */
 };
 
+/* The risk that a pack or a data set names: a clause like A.1.d in any of its spellings, or local.NAME. *name is
+ * borrowed from a table or from `text`. False: there is none. */
+bool taxonomy_find(struct slice text, struct slice *name, uint16_t *number);
+
 /* One rule of a pack. Strings live as long as the ruleset. */
 struct rule {
 	const char *id; /* unique in the policy */
@@ -111,10 +115,13 @@ int pack_verify_file(const struct pack_key *k, const char *path);
  * 0) keeps no rule away. */
 struct scope {
 	const char *service, *model;
-	int64_t now; /* seconds since 1970 */
+	const char *named; /* by the answer itself; a rule for either model counts. NULL or "": none */
+	int64_t now;       /* seconds since 1970 */
 };
 
 bool rule_applies(const struct rule *rule, const struct scope *scope);
+/* Does some rule count in `now` that does not in `before`? */
+bool ruleset_widens(const struct ruleset *r, const struct scope *before, const struct scope *now);
 
 /* One text under way. All zero is the start of a text; `locate` may be set then: bytes of hits are asked for. */
 struct lookout {

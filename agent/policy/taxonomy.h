@@ -2,7 +2,7 @@
 /* taxonomy.h - the 31 risks of GB/T 45654-2025 (TC260-003), appendix A, and the operator's own. */
 #pragma once
 
-#include "base/slice.h"
+#include "policy/policy.h"
 
 #define TAXONOMY_COUNT 31
 #define TAXONOMY_LOCAL 90 /* numbers from here are the operator's: never reported as a class of the standard */
@@ -15,7 +15,3 @@ struct risk {
 };
 
 extern const struct risk taxonomy[TAXONOMY_COUNT]; /* by number */
-
-/* The risk that a pack names: a clause of the table in any of its spellings, or local.NAME. *name is borrowed from the
- * table or from `text`. False: there is none. */
-bool taxonomy_find(struct slice text, struct slice *name, uint16_t *number);

@@ -224,3 +224,142 @@ void trail_locate(const struct trail *t, const struct scanner *s, uint64_t start
                   uint64_t *to);
 uint64_t trail_symbols(const struct trail *t, const struct scanner *s, uint64_t position);
 uint64_t trail_characters(const struct trail *t, uint64_t position);
+
+/* ---- classifier: a linear judge over hashed n-grams of symbols ----
+ *
+ * Keywords say "certainly this", the judge "very likely this". It reads the text once, with constant work for a
+ * character and the same result under every cut: the score of a window is the sum of small integers, one for each
+ * n-gram that ends in the window, over the square root of the window's symbols. Everything is integer arithmetic, so
+ * every machine says the same.
+ *
+ * Symbols are the fold's, so disguises by case, width and invisible characters change nothing; white space counts only
+ * between two words. A sentence ends with 。 ! ? or a line end, with a full stop before white space, or after
+ * CLASSIFIER_SENTENCE_MAX symbols; n-grams never reach over its start, whatever the window, so a sentence weighs the
+ * same by itself and inside an answer.
+ */
+#define CLASSIFIER_RISKS_MAX    64
+#define CLASSIFIER_NAME_MAX     72 /* bytes of a risk's name, terminator included */
+#define CLASSIFIER_NGRAM_MAX    5  /* symbols */
+#define CLASSIFIER_BITS_MIN     8  /* of the number of buckets */
+#define CLASSIFIER_BITS_MAX     22
+#define CLASSIFIER_FILE_MAX     (8u << 20)
+#define CLASSIFIER_SENTENCE_MAX 512 /* symbols */
+#define CLASSIFIER_LAST_MAX     1024
+#define CLASSIFIER_WATCH_MAX    64
+#define CLASSIFIER_DIGEST       32
+#define CLASSIFIER_START        0x110000u /* symbol before the first of a sentence */
+
+/* A model in use: immutable, any number of threads may read it. */
+struct classifier;
+
+/* What is wrong with a model file, and at which byte. */
+struct classifier_fault {
+	const char *what;
+	size_t at;
+};
+
+/* What is told of a risk. Logits are natural, in 1/65536: 0 is a probability of one half. */
+struct classifier_risk {
+	char name[CLASSIFIER_NAME_MAX]; /* opaque to scan */
+	int64_t gain;                   /* logit of a window: gain * sum / (256 * sqrt(symbols)) + offset */
+	int32_t offset;
+	uint32_t positives; /* texts that had the risk, of those trained on */
+};
+
+/* Opens a model file (docs: agent/scan/classifier_file.c). Borrows `file`, which may be mapped, for the model's life:
+ * its bytes must not change. Every byte is checked, the digest over all of it too. Errors: -EINVAL with *fault,
+ * -ENOMEM.
+ */
+int classifier_open(struct classifier **out, struct slice file, struct classifier_fault *fault);
+void classifier_free(struct classifier **at);
+
+/* True: `signature` (64 bytes) is that of the whole file under the Ed25519 public key (32 bytes; RFC 8032). */
+bool classifier_signed(struct slice file, struct slice signature, struct slice key);
+
+unsigned classifier_risks(const struct classifier *c);
+const struct classifier_risk *classifier_risk(const struct classifier *c, unsigned i);
+/* SHA-256 of the file's content, as the file carries it. */
+const uint8_t *classifier_digest(const struct classifier *c);
+
+/* What n-grams are counted in which buckets. */
+struct classifier_shape {
+	uint8_t ngram_max; /* 1 to CLASSIFIER_NGRAM_MAX: n-grams of 1 to so many symbols */
+	uint8_t bits;      /* 2^bits buckets */
+};
+struct classifier_shape classifier_shape(const struct classifier *c);
+uint64_t classifier_texts(const struct classifier *c); /* trained on */
+
+/* Probability and logit. */
+int32_t classifier_logit_of(double probability);
+double classifier_probability(int32_t logit);
+
+enum classifier_window {
+	CLASSIFIER_ANSWER,   /* the text so far */
+	CLASSIFIER_SENTENCE, /* the sentence so far */
+	CLASSIFIER_LAST,     /* its last symbols */
+	CLASSIFIER_WINDOW_COUNT
+};
+
+/* A score that is waited for: the risk's logit comes to `logit` or more in a window of at least `least` symbols. */
+struct classifier_watch {
+	uint16_t risk, least;
+	int32_t logit;
+};
+
+/* One text under way. */
+struct judged;
+
+/* Starts a text; `last` is the size of a CLASSIFIER_LAST window, 1 to CLASSIFIER_LAST_MAX, else ignored. Borrows the
+ * model, copies the watches (at most CLASSIFIER_WATCH_MAX). Errors: -EINVAL, -ENOMEM. */
+int judged_start(struct judged **out, const struct classifier *c, enum classifier_window window, unsigned last,
+                 const struct classifier_watch *watches, size_t count);
+void judged_free(struct judged **at);
+
+/* Memory of such a text: 96 bytes, 8 a risk, and for CLASSIFIER_LAST 2 a risk and symbol. Watches are 8 each. */
+size_t judged_bytes(const struct classifier *c, enum classifier_window window, unsigned last);
+
+enum judged_step {
+	JUDGED_MORE,     /* all bytes are used */
+	JUDGED_PASSED,   /* a watch has come true that was not: see judged_passed() */
+	JUDGED_SENTENCE, /* a sentence is over; its score can be asked for until the next call, judged_passed() too */
+	JUDGED_STEP_COUNT
+};
+
+/* Feeds bytes that follow those fed before; *used of them were read: call again with the rest. Stops behind the
+ * character that gave an event. Bytes that are not UTF-8 count as U+FFFD. A sentence is reported in every window. */
+enum judged_step judged_feed(struct judged *j, struct slice bytes, size_t *used);
+/* The text is over: JUDGED_SENTENCE, or JUDGED_MORE if it ended with a sentence. Feed no more. */
+enum judged_step judged_end(struct judged *j);
+
+/* Watches that came true with the last step, bit by bit. */
+uint64_t judged_passed(const struct judged *j);
+/* Logit of a risk in the window as it stands; that of no symbols is the risk's offset. */
+int32_t judged_logit(const struct judged *j, unsigned risk);
+uint64_t judged_symbols(const struct judged *j); /* of the text so far */
+unsigned judged_window(const struct judged *j);  /* symbols in the window */
+
+/* ---- making models, and looking into them ---- */
+
+/* An n-gram of a text: its symbols in reading order, CLASSIFIER_START for what lies before the sentence. */
+struct classifier_gram {
+	uint32_t bucket, n;
+	uint32_t symbols[CLASSIFIER_NGRAM_MAX];
+};
+
+/* Visits every n-gram of a text, in order of their ends. Returns the text's symbols. */
+uint64_t classifier_grams(struct classifier_shape shape, struct slice text,
+                          void (*visit)(void *to, const struct classifier_gram *gram), void *to);
+int classifier_weight(const struct classifier *c, unsigned risk, uint32_t bucket); /* -127 to 127 */
+
+/* A model to be written. */
+struct classifier_draft {
+	struct classifier_shape shape;
+	const struct classifier_risk *risks;
+	unsigned risk_count;
+	const int8_t *weights; /* [bucket][risk] */
+	uint64_t texts;
+};
+
+/* The file of a model; the bytes are the caller's. The same draft gives the same bytes. Errors: -EINVAL if
+ * classifier_open would refuse it, -ENOMEM. */
+int classifier_build(uint8_t **out, size_t *len, const struct classifier_draft *draft);

@@ -147,11 +147,20 @@ static bool answer_control(struct caller *c, bool *bad)
 	return !*bad;
 }
 
-/* Any request is answered with the metrics: there is one page. */
+static bool is_path(struct slice in, const char *path)
+{
+	size_t len = strlen(path);
+
+	return in.len > 4 + len && !memcmp(in.at + 4, path, len) && strchr(" ?", in.at[4 + len]);
+}
+
+/* /metrics and /healthz, and nothing else. */
 static bool answer_http(struct caller *c, bool *bad)
 {
+	const struct serve_ops *ops = &c->serve->ops;
 	struct slice in = buf_slice(&c->in);
 	struct buf page = BUF(REPLY_MAX);
+	const char *status = "200 OK", *type = "text/plain; version=0.0.4; charset=utf-8";
 
 	if (in.len < 4 || memcmp(in.at + in.len - 4, "\r\n\r\n", 4))
 		return false;
@@ -159,11 +168,20 @@ static bool answer_http(struct caller *c, bool *bad)
 		*bad = true;
 		return false;
 	}
-	c->serve->ops.metrics(c->serve->ops.arg, &page);
+	if (is_path(in, "/metrics")) {
+		ops->metrics(ops->arg, &page);
+	} else {
+		type = "text/plain; charset=utf-8";
+		if (!is_path(in, "/healthz")) {
+			status = "404 Not Found";
+			buf_printf(&page, "/metrics and /healthz are here\n");
+		} else if (!ops->healthy(ops->arg, &page)) {
+			status = "503 Service Unavailable";
+		}
+	}
 	*bad = buf_printf(&c->out,
-	                  "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
-	                  "Content-Length: %zu\r\nConnection: close\r\n\r\n",
-	                  buf_len(&page)) ||
+	                  "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status,
+	                  type, buf_len(&page)) ||
 	       buf_add(&c->out, buf_slice(&page));
 	buf_free(&page);
 	return !*bad;

@@ -18,6 +18,8 @@ struct serve_ops {
 	void (*answer)(void *arg, const ControlRequest *in, ControlReply *out);
 	/* Adds the metrics in Prometheus text format 0.0.4. */
 	void (*metrics)(void *arg, struct buf *out);
+	/* Adds words on how it is; false: not well. */
+	bool (*healthy)(void *arg, struct buf *out);
 };
 
 /* What is listened on: -1 where nothing is. */

@@ -66,8 +66,8 @@ static void enter_value(struct walk *w)
 		return;
 	w->row = l->row;
 	w->row_path = l->path;
-	/* Which choice it is says more than its place. */
-	if (l->outermost && !(l->row && l->row->items != ITEMS_PLAIN))
+	/* Which choice it is says more than its place. The messages of an array are a text one behind the other. */
+	if (l->outermost && w->depth > 1 && !(l->row && l->row->items != ITEMS_PLAIN))
 		w->row_path = mix(l->path, &l->position, sizeof(l->position));
 	l->position++;
 }
@@ -100,7 +100,7 @@ static void open_container(struct walk *w, bool array)
 {
 	const struct field *row = w->depth ? w->row : NULL;
 	struct walk_level *up = &w->level[w->depth], *l = &w->level[++w->depth];
-	bool in_array = w->depth > 1 && (up->array || up->in_array);
+	bool in_array = w->depth > 1 && ((up->array && w->depth > 2) || up->in_array);
 
 	l->array = array;
 	l->in_array = in_array;

@@ -13,9 +13,11 @@ CONTAINER = os.path.join(TOP, 'build', 'container')
 BASE = os.path.join(CONTAINER, 'base.tar')
 SUITE = 'bookworm'
 INCLUDE = ('systemd,systemd-sysv,dbus,iproute2,curl,jq,python3,python3-uvicorn,python3-fastapi,libbpf1,libyaml-0-2,'
-           'libprotobuf-c1,libpcre2-8-0,libbrotli1,libzstd1,libsystemd0,libssl3')
+           'libprotobuf-c1,libpcre2-8-0,libbrotli1,libzstd1,libsystemd0,libssl3,'
+           'libcap-ng0,libseccomp2')
 NEXT = '0.1.0+next'
-CAPABILITIES = {1 << bit for bit in (2, 12, 19, 38, 39)}   # DAC_READ_SEARCH, NET_ADMIN, SYS_PTRACE, PERFMON, BPF
+KEEPER = sum(1 << bit for bit in (2, 6, 7, 8, 12, 19, 38, 39))   # DAC_READ_SEARCH, SETGID, SETUID, SETPCAP, NET_ADMIN,
+#                                                                 SYS_PTRACE, PERFMON, BPF
 URL = 'http://127.0.0.1:8000' + CHAT
 SERVER_UNIT = '''[Unit]
 Description=an inference server
@@ -47,7 +49,7 @@ def make_base():
     os.makedirs(CONTAINER, exist_ok=True)
     sources = [p for p in ('/etc/apt/sources.list.d/debian.sources', '/etc/apt/sources.list') if os.path.exists(p)][:1]
     with open(os.path.join(CONTAINER, 'base.log'), 'w') as log:
-        done = subprocess.run(['mmdebstrap', '--variant=minbase', '--include=' + INCLUDE, SUITE, BASE + '.new', *sources],
+        done = subprocess.run(['mmdebstrap', '--format=tar', '--variant=minbase', '--include=' + INCLUDE, SUITE, BASE + '.new', *sources],
                               stdout=log, stderr=log, timeout=600)
     if done.returncode:
         return False
@@ -92,7 +94,8 @@ class Machine:
         with open(self.boot_log, 'wb') as log:
             self.process = subprocess.Popen(
                 ['systemd-nspawn', '-q', '-D', self.root, '--boot', '--register=no', '--keep-unit', '--capability=all',
-                 '--private-network', '--link-journal=no', '--system-call-filter=bpf perf_event_open'],
+                 '--private-network', '--link-journal=no', '--system-call-filter=bpf perf_event_open landlock_create_ruleset landlock_add_rule '
+                 'landlock_restrict_self'],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=self.join)
         self.leader = wait_for(self.child, 20)
         return self
@@ -174,7 +177,8 @@ def boot(m):
     # a container's /sys is not the host's: there is no bpffs until somebody mounts one
     m('mountpoint -q /sys/fs/bpf || { mount -o remount,rw /sys; mkdir -p /sys/fs/bpf; mount -t bpf -o mode=0700 bpf /sys/fs/bpf; }')
     ok('it has a bpffs', m.good('mountpoint -q /sys/fs/bpf'))
-    shutil.copy(os.path.join(GROUND, 'chat_server.py'), m.root + '/opt/chat_server.py')
+    for source in glob.glob(os.path.join(GROUND, '*.py')):
+        shutil.copy(source, m.root + '/opt/')
     m.write('/etc/systemd/system/vllm.service', SERVER_UNIT)
 
 
@@ -222,19 +226,40 @@ def guard(m):
     ok('discover sees that nobody is unguarded', found.returncode == 0 and '"service":"vllm"' in found.text, found.text)
 
 
+def status_of(m, pid):
+    return dict(line.split(':\t', 1) for line in m('cat /proc/%s/status' % pid).text.splitlines() if ':\t' in line)
+
+
+def user_of(m, status):
+    return m('id -nu ' + status['Uid'].split()[0]).text
+
+
 def sandbox(m):
-    pid = m.show('sluice', 'MainPID')
-    status = dict(line.split(':\t', 1) for line in m('cat /proc/%s/status' % pid).text.splitlines() if ':\t' in line)
+    keeper = m.show('sluice', 'MainPID')
+    worker = m('cat /proc/%s/task/%s/children' % (keeper, keeper)).text.split()[0]
+    held, given_up = status_of(m, keeper), status_of(m, worker)
     for name in ('CapEff', 'CapPrm', 'CapBnd'):
-        ok('the daemon holds the five capabilities of the guard, no more: ' + name,
-           int(status[name], 16) == sum(CAPABILITIES), status[name])
-    ok('it runs as its own user, without new privileges, behind a filter of system calls',
-       status['Uid'].split()[0] != '0' and status['NoNewPrivs'].strip() == '1' and status['Seccomp'].strip() == '2', status)
+        ok('the keeper holds the capabilities it needs, no more: ' + name, int(held[name], 16) == KEEPER, held[name])
+        ok('the worker holds none: ' + name, int(given_up[name], 16) == 0, given_up[name])
+    ok('they are two users, neither is root', (user_of(m, held), user_of(m, given_up)) == ('sluice-keeper', 'sluice'))
+    for name, status in (('keeper', held), ('worker', given_up)):
+        ok('the %s gets no new privileges and is behind a filter of system calls' % name,
+           status['NoNewPrivs'].strip() == '1' and status['Seccomp'].strip() == '2', status)
+    missing = [line for line in m('sluicectl status').text.splitlines() if 'lacks' in line]
+    ok('nothing is missing but what the kernel of this host lacks', not any('user:' in line or 'Landlock' in line or 'seccomp' in line for line in missing), missing)
     answer = m('systemd-analyze security --threshold=25 --no-pager sluice.service')
     ok('systemd-analyze security: at most 2.5', answer.returncode == 0, answer.text[-2000:])
     print('# ' + (answer.text.splitlines() or [''])[-1])
-    mode = m('stat -c "%U:%G %a" /var/lib/sluice /var/lib/sluice/record').text.split('\n')
-    ok('the record is for the daemon and its auditors', mode == ['sluice:sluice-audit 750'] * 2, mode)
+    modes = m('stat -c "%U:%G %a" /var/lib/sluice/record /var/lib/sluice/record.keys').text.split('\n')
+    ok('the record is for the worker and its auditors, the keys for the worker',
+       modes == ['sluice:sluice-audit 2750', 'sluice:sluice 700'], modes)
+    m('useradd -G sluice-audit auditor; useradd stranger')
+    ok('an auditor reads the record', m.good('su auditor -s /bin/sh -c "sluicectl events -n 1 -D /var/lib/sluice/record/ledger"') or
+       m.good('su auditor -s /bin/sh -c "sluicectl events -n 1 -D /var/lib/sluice/record"'),
+       m('su auditor -s /bin/sh -c "sluicectl events -n 1 -D /var/lib/sluice/record; ls -laR /var/lib/sluice/record"').text)
+    ok('a stranger does not', not m.good('su stranger -s /bin/sh -c "cat /var/lib/sluice/record/*/*"'))
+    boot_id = json.loads(m('sluicectl events -n 1 -o json').text.splitlines()[-1]).get('boot_id')
+    ok('a record names the boot', boot_id and len(boot_id) == 32 and boot_id.strip('0'), boot_id)
 
 
 def killed(m):
@@ -250,6 +275,16 @@ def killed(m):
                                                   m.good('sluicectl status'), 10, .1), m.log())
     ok('killed: and it guards again', blocked(m.ask('say BAD')) and passed(m.ask('say GOOD')), m.log())
     ok('killed: the server went on', m.show('vllm', 'NRestarts') == '0' and m.show('vllm', 'ActiveState') == 'active')
+
+
+def worker_killed(m):
+    keeper = m.show('sluice', 'MainPID')
+    worker = m('cat /proc/%s/task/%s/children' % (keeper, keeper)).text.split()[0]
+    body = shlex.quote(json.dumps({'stream': True, 'messages': [{'role': 'user', 'content': 'say BAD'}]}))
+    done = m("kill -9 %s; for i in $(seq 5); do curl -sN -m 8 %s -H 'content-type: application/json' -d %s; done" % (
+        worker, URL, body), 90)
+    ok('worker killed: the keeper makes another, and nothing was unread', ALPHA not in done.text and
+       'content_filter' in done.text and m.show('sluice', 'MainPID') == keeper, done.text[-500:])
 
 
 def watchdog(m):
@@ -353,6 +388,7 @@ def main():
         guard(m)
         sandbox(m)
         killed(m)
+        worker_killed(m)
         watchdog(m)
         reload(m)
         restarts(m)

@@ -146,6 +146,34 @@ TEST(rules, models)
 	EXPECT(CHAT, STREAM SAY(0, "modelled") FINISH(0), BLOCKED);
 }
 
+#define MODEL(model, text)                                                                                             \
+	"data: {\"model\":\"" model "\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" text "\"}}]}\n\n"
+#define MODEL_LATE(model, text)                                                                                        \
+	"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" text "\"}}],\"model\":\"" model "\"}\n\n"
+
+/* A client does not choose its rules by what it asks for. */
+TEST(rules, the_model_that_answers)
+{
+	EXPECT(ASKED("small"), STREAM MODEL("big-1", "modelled") FINISH(0), BLOCKED);
+	EXPECT(ASKED("small"), STREAM MODEL("big-1", "") MODEL("big-1", "modelled") FINISH(0), BLOCKED);
+	EXPECT(ASKED("small"), STREAM MODEL_LATE("big-1", "") MODEL_LATE("big-1", "modelled") FINISH(0), BLOCKED);
+	EXPECT(ASKED("big-1"), STREAM MODEL("small", "modelled") FINISH(0), BLOCKED);
+	EXPECT(ASKED("small"), STREAM MODEL("small", "modelled") FINISH(0), "cleared none\n");
+	EXPECT(ASKED("small"), STREAM MODEL("other", "modelled") FINISH(0), "cleared none\n");
+	/* Which one it is is not clear. */
+	EXPECT(ASKED("small"), STREAM MODEL("one", "") MODEL("two", "modelled") FINISH(0), BLOCKED);
+	/* Too late for what was read already. */
+	EXPECT_CUT(ASKED("small"), STREAM MODEL_LATE("big-1", "modelled so") FINISH(0), "exception model_named_late\n",
+	           STREAM,
+	           WITHHELD("the answer names another model than the request, behind its first words",
+	                    "model_named_late"));
+	EXPECT(ASKED("small"), STREAM MODEL_LATE("tiny", "modelled") FINISH(0), "cleared none\n");
+	/* Two models in one request: servers differ on which of them counts. */
+	EXPECT("POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 33\r\n\r\n"
+	       "{\"model\":\"small\",\"model\":\"big\"}",
+	       STREAM SAY(0, "modelled") FINISH(0), BLOCKED);
+}
+
 TEST(rules, services_and_dates)
 {
 	static const struct {

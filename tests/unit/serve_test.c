@@ -20,6 +20,7 @@ struct ground {
 	struct serve *serve;
 	struct serve_sockets sockets;
 	pthread_t thread;
+	bool ill;
 	size_t padding; /* bytes of the status' policy_error */
 };
 
@@ -48,6 +49,14 @@ static void metrics(void *arg, struct buf *out)
 	buf_printf(out, "# HELP a_total b\n# TYPE a_total counter\na_total 1\n");
 }
 
+static bool healthy(void *arg, struct buf *out)
+{
+	struct ground *g = arg;
+
+	buf_printf(out, g->ill ? "record: failed\n" : "ok\n");
+	return !g->ill;
+}
+
 static void *runs(void *arg)
 {
 	loop_run(((struct ground *)arg)->loop);
@@ -68,7 +77,7 @@ static uint16_t free_port(void)
 
 static int ground_open(struct ground *g)
 {
-	struct serve_ops ops = { .arg = g, .answer = answer, .metrics = metrics };
+	struct serve_ops ops = { .arg = g, .answer = answer, .metrics = metrics, .healthy = healthy };
 	int err;
 
 	g->sockets = SERVE_SOCKETS;
@@ -267,6 +276,7 @@ static int connect_metrics(const struct ground *g)
 TEST(serve, metrics_are_a_page_of_http)
 {
 	static const char ask[] = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+	static const char health[] = "GET /healthz HTTP/1.1\r\n\r\n", other[] = "GET /metricsx HTTP/1.1\r\n\r\n";
 	static const char body[] = "# HELP a_total b\n# TYPE a_total counter\na_total 1\n";
 	struct ground g = {};
 	char out[2048], length[64], junk[20000];
@@ -279,6 +289,15 @@ TEST(serve, metrics_are_a_page_of_http)
 	cr_assert_not_null(strstr(out, length));
 	cr_assert_not_null(strstr(out, "text/plain; version=0.0.4"));
 	cr_assert_str_eq(strstr(out, "\r\n\r\n") + 4, body);
+	cr_expect_gt(talk(connect_metrics(&g), health, sizeof(health) - 1, false, out, sizeof(out)), 0);
+	cr_expect_eq(strncmp(out, "HTTP/1.1 200 OK\r\n", 17), 0);
+	cr_expect_str_eq(strstr(out, "\r\n\r\n") + 4, "ok\n");
+	g.ill = true;
+	cr_expect_gt(talk(connect_metrics(&g), health, sizeof(health) - 1, false, out, sizeof(out)), 0);
+	cr_expect_eq(strncmp(out, "HTTP/1.1 503 Service Unavailable\r\n", 34), 0);
+	cr_expect_not_null(strstr(out, "record: failed"));
+	cr_expect_gt(talk(connect_metrics(&g), other, sizeof(other) - 1, false, out, sizeof(out)), 0);
+	cr_expect_eq(strncmp(out, "HTTP/1.1 404 Not Found\r\n", 24), 0);
 	cr_expect_eq(talk(connect_metrics(&g), "POST / HTTP/1.1\r\n\r\n", 19, false, out, sizeof(out)), 0);
 	cr_expect_eq(talk(connect_metrics(&g), "GET / HTTP/1.1\r\n", 16, true, out, sizeof(out)), 0);
 	memset(junk, 'a', sizeof(junk));

@@ -1,0 +1,69 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Metrics, health and alerts: what is counted is what happened, and no alert asks for a metric that is not there."""
+import re
+import urllib.error
+import urllib.request
+
+from gate import *
+
+isolate(120)
+RULES = os.path.join(TOP, 'packaging', 'prometheus', 'sluice.rules.yaml')
+with open(RULES) as file:
+    rules = file.read()
+with open(os.path.join(TOP, 'docs', 'runbook.md')) as file:
+    sections = re.findall(r'^## (\w+)$', file.read(), re.M)
+alerts = re.findall(r'- alert: (\w+)', rules)
+ok('each alert has a section in the runbook, and each section an alert', alerts == sections, (alerts, sections))
+
+
+def fetch(path):
+    try:
+        with urllib.request.urlopen('http://127.0.0.1:9477' + path, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as answer:
+        return answer.code, answer.read().decode()
+
+
+def values(text):
+    return {line.rsplit(' ', 1)[0]: float(line.rsplit(' ', 1)[1]) for line in text.splitlines() if line[:1] not in ('#', '')}
+
+
+def promtool(*args, **how):
+    return subprocess.run(['promtool', *args], capture_output=True, text=True, timeout=60, **how)
+
+
+with Ground('chat') as ground, ground.gate(metrics={'listen': '"127.0.0.1:9477"'}) as gate:
+    chat(ground, 'say GOOD'), chat(ground, 'say GOOD'), chat(ground, 'say BAD'), chat(ground, 'say BAD', stream=False)
+    wait_for(lambda: values(fetch('/metrics')[1]).get('sluice_exchanges_total{service="ground",verdict="blocked"}') == 2)
+    status, text = fetch('/metrics')
+    got = values(text)
+    finding = [key for key in got if key.startswith('sluice_findings_total{service="ground"') and 'action="block"' in key]
+    ok('answers are counted by service and verdict', got['sluice_exchanges_total{service="ground",verdict="cleared"}'] == 2 and
+       got['sluice_exchanges_total{service="ground",verdict="blocked"}'] == 2, text)
+    ok('findings by rule and risk', len(finding) == 1 and got[finding[0]] == 2 and 'rule="' in finding[0], text)
+    ok('hold, added time and the wait for the record are measured', got['sluice_hold_characters_count'] == 3 and
+       got['sluice_added_seconds_count'] > 3 and got['sluice_record_wait_seconds_count'] == 2 and
+       0 < got['sluice_record_wait_seconds_sum'] < 5, text)
+    ok('the keeper says what is guarded', got['sluice_guarded_addresses{service="ground"}'] >= 1 and 'sluice_uncovered' in got, text)
+    ok('no word of an answer is in there', ALPHA not in text)
+    names = set(re.findall(r'\b(?:sluice|process)_[a-z_]+', re.sub(r'#.*', '', '\n'.join(re.findall(r'expr: (.*?)labels:', rules, re.S)))))
+    missing = {n for n in names if not any(key.split('{')[0] == n for key in got)}
+    ok('every metric of the alerts is there', names and not missing, missing)
+    with open(os.path.join(TOP, 'packaging', 'grafana', 'sluice.json')) as file:
+        asked = ' '.join(t['expr'] for panel in json.load(file)['panels'] for t in panel['targets'])
+    missing = {n for n in re.findall(r'\bsluice_[a-z_]+', asked) if not any(key.split('{')[0] == n for key in got)}
+    ok('and every metric of the dashboard', not missing, missing)
+    ok('health: well', fetch('/healthz') == (200, 'ok\n'), fetch('/healthz'))
+    ok('nothing else is served', fetch('/')[0] == 404 and fetch('/metricsx')[0] == 404)
+    if shutil.which('promtool'):
+        done = promtool('check', 'metrics', input=text)
+        ok('promtool has nothing to say of the metrics', done.returncode == 0 and not done.stdout.strip(), done.stdout + done.stderr)
+    else:
+        skip('promtool check metrics', 'promtool is not there')
+if shutil.which('promtool'):
+    done = promtool('check', 'rules', RULES)
+    ok('promtool takes the alerts', done.returncode == 0, done.stderr)
+    done = promtool('test', 'rules', os.path.join(TOP, 'tests', 'fixtures', 'prometheus', 'rules_test.yaml'))
+    ok('each alert fires for a sick host and for no other', done.returncode == 0, done.stdout + done.stderr)
+finish()

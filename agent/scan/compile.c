@@ -166,7 +166,7 @@ static int number_symbols(struct compile *c)
 		if (!c->number[c->pool.at[i]]++)
 			c->used_count++;
 	c->used = malloc((c->used_count + 1) * sizeof(*c->used));
-	c->used_cp = malloc((c->used_count + 1) * sizeof(*c->used_cp));
+	c->used_cp = calloc(c->used_count + 1, sizeof(*c->used_cp));
 	c->letter = calloc(c->used_count + 1, sizeof(*c->letter));
 	if (!c->used || !c->used_cp || !c->letter)
 		return -ENOMEM;

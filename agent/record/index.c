@@ -176,8 +176,8 @@ int index_load(struct index **out, int dir, uint64_t first_seq, int fd)
 	owned(own_free) uint8_t *bytes = NULL;
 	owned(own_close) int at = -1;
 	char name[NAME_ROOM];
-	uint64_t size;
-	uint32_t tail;
+	uint64_t size = 0;
+	uint32_t tail = 0;
 	struct stat st;
 	int err;
 
@@ -407,8 +407,8 @@ int index_build(const struct file_ops *ops, int dir, uint64_t first_seq, bool (*
 	struct segment_name sealed = { .first_seq = first_seq, .sealed = true };
 	uint8_t head[HEAD_LEN], *p = head;
 	char name[NAME_ROOM];
-	uint64_t size;
-	uint32_t tail;
+	uint64_t size = 0;
+	uint32_t tail = 0;
 	int err;
 
 	segment_name_text(name, &sealed);

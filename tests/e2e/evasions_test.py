@@ -78,9 +78,10 @@ ROWS = [
     ('tag smuggling: tags between the letters', said('\U000e0041'.join(ALPHA))),
     ('tag smuggling: letters as tags', 'nor are tag characters\n  (U+E0020…) read as the letters that they stand for'),
     ('traditional and simplified', said('毒氣測試短語') + said('毒氣', '測試', '短語')),
-    ('pinyin, initials, homophones', '`gap`, `pinyin`, `split`'),
-    ('split characters', '`gap`, `pinyin`, `split`'),
-    ('noise between characters', '`gap`, `pinyin`, `split`'),
+    ('pinyin, initials, homophones',
+     said('du qi ce shi duan yu ') + said('duqiceshiduanyu ') + said('Du qi ', 'ce shi ', 'duan yu ') + said('dqcsdy ')),
+    ('split characters', '`split`, `classifier`'),
+    ('noise between characters', said('。'.join('毒气测试短语')) + said('毒 ', '气。。测', '试*短', '😀语')),
     ('repeats, leet, masked letters', 'Repeated letters, leet and masked letters (`f*rb*dden`) are not folded'),
     ('JSON escapes, cut by segments', ['hit-escaped-zh', 'hit-escaped-ascii', 'hit-tools-escaped', 'hit-emoji-before']),
     ('duplicate keys, wrong types, NaN, deep nesting, BOM',
@@ -134,6 +135,16 @@ ROWS = [
 ]
 
 
+# For rows that ask for forms: what a rule says of its keywords.
+LOOSE = """pack: loose
+rules:
+  - {id: loose.noise, risk: A.1.d, action: block, gap: 2, keywords: [毒气测试短语]}
+  - {id: loose.sound, risk: A.1.f, action: block, pinyin: initials, keywords: [毒气测试短语]}
+"""
+FORMS = ('pinyin, initials, homophones', 'noise between characters')
+policy = POLICY
+
+
 def replay(rq, raw, where):
     for name, data in (('rq', rq), ('rs', raw)):
         with open(os.path.join(where, name), 'wb') as file:
@@ -142,7 +153,7 @@ def replay(rq, raw, where):
 
 
 def replay_files(rq, rs):
-    r = subprocess.run([CTL, 'replay', '-p', POLICY, '--request', rq, '--response', rs, '--json'], capture_output=True,
+    r = subprocess.run([CTL, 'replay', '-p', policy, '--request', rq, '--response', rs, '--json'], capture_output=True,
                        timeout=60)
     return r.returncode, r.stdout, json.loads(r.stderr.decode().strip().splitlines()[-1])
 
@@ -170,6 +181,7 @@ def problem(case, where):
 
 
 def main():
+    global policy
     need(CTL)
     with open(os.path.join(TOP, 'README.md'), encoding='utf-8') as file:
         readme = file.read()
@@ -178,6 +190,12 @@ def main():
             if isinstance(cases, str):
                 ok('%s: the README says what of it is covered' % name, cases in readme, cases)
                 continue
+            policy = POLICY
+            if name in FORMS:
+                policy = os.path.join(where, 'policy.d')
+                os.makedirs(policy, exist_ok=True)
+                with open(os.path.join(policy, 'loose.yaml'), 'w', encoding='utf-8') as file:
+                    file.write(LOOSE)
             wrong = [w for w in (problem(case, where) for case in cases) if w]
             ok('%s: %d cases' % (name, len(cases)), not wrong, '\n'.join(wrong))
     finish()

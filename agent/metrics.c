@@ -91,13 +91,6 @@ static void counters(struct buf *out, const struct daemon *d, const struct worke
 	           (unsigned long long)s->upgrade_bytes);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		metric(out, rows[i].name, "counter", rows[i].about, rows[i].value);
-	buf_printf(out,
-	           "# HELP sluice_bypass_total Connections that passed unread, because the configuration says so.\n"
-	           "# TYPE sluice_bypass_total counter\nsluice_bypass_total{reason=\"upgrade\"} %llu\n"
-	           "# HELP sluice_uninspected_bytes_total Bytes that passed unread.\n"
-	           "# TYPE sluice_uninspected_bytes_total counter\n"
-	           "sluice_uninspected_bytes_total{reason=\"upgrade\"} %llu\n",
-	           (unsigned long long)s->upgrades, (unsigned long long)s->upgrade_bytes);
 	seconds(out, "sluice_fail_open_seconds_total", "counter",
 	        "Time that fail: open services passed unread before this run.", d->open_ns);
 }

@@ -192,7 +192,7 @@ static size_t put_chunk(size_t at, struct buf *bytes, bool chunked)
 }
 
 /* Each line of `in` is a delta: its first byte says of which choice and how it is written, the rest is its text. */
-static size_t write_stream(struct slice in, bool chunked, enum coding coding, enum form form)
+static size_t write_stream(struct slice in, bool chunked, enum coding coding, enum flush form)
 {
 	size_t at = put(0, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: ");
 	struct buf encoded = BUF(ANSWER_MAX * 4);

@@ -170,6 +170,8 @@ static struct slice ahead(const struct segment_walk *w)
 {
 	size_t skip = (size_t)(w->offset - w->data_at);
 
+	if (!w->data)
+		return (struct slice){};
 	return (struct slice){ w->data + skip, w->data_len - skip };
 }
 
@@ -200,7 +202,10 @@ static ssize_t fill(struct segment_walk *w)
 	struct slice keep = ahead(w);
 	size_t before = keep.len;
 
-	memmove(w->data, keep.at, keep.len);
+	if (!w->data)
+		return -EBADF; /* not open */
+	if (keep.len)
+		memmove(w->data, keep.at, keep.len);
 	w->data_at = w->offset;
 	w->data_len = keep.len;
 	while (w->data_len < DATA_ROOM) {

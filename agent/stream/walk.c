@@ -350,9 +350,14 @@ static enum step key_piece(struct walk *w, const struct json_item *item, struct 
 	}
 	if (!w->key_begun) {
 		/* Longer than any we know: give what was kept, then this piece from the start of the next call. */
+		enum step step = give_key(w, leaf, slice_of(w->key, w->key_len), 0, true, false);
+
 		w->key_begun = true;
+		/* Put aside, nobody comes back for the rest of it. */
+		if (step == STEP_MORE)
+			return give_key(w, leaf, item->text, 0, false, false);
 		w->key_rest = item->text;
-		return give_key(w, leaf, slice_of(w->key, w->key_len), 0, true, false);
+		return step;
 	}
 	return give_key(w, leaf, item->text, 0, false, false);
 }

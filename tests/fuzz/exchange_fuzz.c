@@ -120,7 +120,8 @@ static void look_at_masks(const struct talk *t, struct slice answer)
 		if (t->out[i] == answer.at[i])
 			continue;
 		differ++;
-		MUST(memchr("*02a\xef\xbc\x8a", t->out[i], 7));
+		/* Also the escape of an escape: \\u0061 for the last digit of \\u002a. */
+		MUST(memchr("*0126a\xef\xbc\x8a", t->out[i], 9));
 	}
 	MUST(differ <= masked);
 }

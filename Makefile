@@ -82,7 +82,7 @@ $(B)/sluiced: $(MAIN_OBJ) $(LIB)
 
 $(B)/sluicectl: $(CLI_OBJ) $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(PKG_LIBS) -llinear
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(PKG_LIBS) -llinear -lcurl
 
 $(LIB): $(LIB_OBJ)
 	$(call say,AR,$@)
@@ -159,7 +159,7 @@ $(B)/bench/%: tests/bench/%.c $(LIB)
 $(B)/verifier: tests/verifier/verifier.go
 	$(call say,GO,$<)
 	$(Q)mkdir -p $(@D) && GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS= GOCACHE=$(CURDIR)/build/gocache go build -o $@ $<
-$(B)/unit/verify_test: | $(B)/verifier
+$(B)/unit/verify_test $(B)/unit/witness_test: | $(B)/verifier
 
 $(B)/unit/scan_test: TEST_LIBS := -lhs
 $(B)/bench/scan_bench: BENCH_LIBS := -lhs

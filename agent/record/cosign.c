@@ -122,32 +122,51 @@ uint64_t cosigning_size(const struct cosigning *c)
 	return c->c.size;
 }
 
-static void look_for(struct slice note, const struct note_key *k, uint64_t *size, uint64_t *unix_s)
+/* The note in front of the one at `end`, which begins where the mark before it ends. */
+static bool note_before(struct slice all, size_t *end, struct slice *note)
+{
+	size_t mark = sizeof(CHECKPOINT_MARK) - 1, from;
+
+	if (*end <= mark)
+		return false;
+	for (from = *end - mark; from > 0 && all.at[from - 1] != CHECKPOINT_MARK[0]; from--)
+		;
+	from += from > 0; /* behind the newline of the mark */
+	if (from > *end - mark)
+		return false;
+	*note = slice_of(all.at + from, *end - mark - from);
+	*end = from;
+	return true;
+}
+
+static bool cosigned_by(struct slice note, const struct note_key *k, uint64_t *size, uint64_t *unix_s)
 {
 	struct slice text, signatures;
-	struct checkpoint of;
+	struct checkpoint c;
 	uint64_t when;
 
-	if (note_split(note, &text, &signatures) || checkpoint_read(&of, text) || of.size < *size ||
+	if (note_split(note, &text, &signatures) || checkpoint_read(&c, text) ||
 	    !note_signed_by(text, signatures, k, &when))
-		return;
-	*size = of.size;
+		return false;
+	*size = c.size;
 	*unix_s = when;
+	return true;
 }
 
 int cosigning_known(const struct cosigning *c, const char *vkey, uint64_t *size, uint64_t *unix_s)
 {
-	struct slice rest = slice_of(c->kept, c->kept_len), note;
-	uint64_t most = 0, when = 0;
+	struct slice all = slice_of(c->kept, c->kept_len), note = slice_of(c->note, c->note_len);
+	size_t end = all.len;
 	struct note_key k;
 
 	if (note_key_read(&k, slice_str(vkey)) || k.type != KEY_COSIGN)
 		return -EINVAL;
-	while (history_next(&rest, &note))
-		look_for(note, &k, &most, &when);
-	look_for(slice_of(c->note, c->note_len), &k, &most, &when);
-	*size = most;
-	*unix_s = when;
+	*size = *unix_s = 0;
+	/* The newest first: a log only grows. */
+	do {
+		if (cosigned_by(note, &k, size, unix_s))
+			return 0;
+	} while (note_before(all, &end, &note));
 	return 0;
 }
 

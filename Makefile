@@ -172,7 +172,7 @@ kernel-binaries: $(KERNEL)
 fuzz-binaries: $(FUZZERS)
 bench-binaries: $(BENCHES)
 
-.PHONY: parsers deps demo check unit kernel e2e fuzz bench asan coverage lint format deb install help clean \
+.PHONY: parsers deps demo check unit kernel e2e fuzz soak-kill bench asan coverage lint format deb install help clean \
 	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick
 
 deps: ## install every Debian package that building, testing and the demo need (as root)
@@ -198,6 +198,9 @@ e2e: ## one promise each, on real servers and clients (as root)
 
 fuzz: ## each fuzzer for FUZZ_SECONDS (60)
 	$(Q)scripts/check fuzz
+
+soak-kill: all ## kill -9 under load, ROUNDS (1000) times: nothing acknowledged is lost (as root)
+	$(Q)SLUICE_BUILD=release tests/e2e/kill_soak.py $(or $(ROUNDS),1000)
 
 bench: all ## ratios against direct, nginx, haproxy and Vectorscan; writes build/bench.json
 	$(Q)$(MAKE) --no-print-directory bench-binaries

@@ -38,7 +38,7 @@ int cosigned_path(char **out, const char *dir)
 	if (!whole)
 		return -errno;
 	*name++ = '\0';
-	return asprintf(out, "%s/cosigned/%s", whole, name) < 0 ? -ENOMEM : 0;
+	return asprintf(out, "%s.cosigned/%s", whole, name) < 0 ? -ENOMEM : 0;
 }
 
 void cosigning_close(struct cosigning **at)

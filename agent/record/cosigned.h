@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cosigned.h - where cosigned checkpoints of a log are kept: DIR/../cosigned/NAME for the log in folder DIR of that
- * name, whole notes behind one another as in `checkpoints`.
+ * cosigned.h - where cosigned checkpoints of a log are kept: RECORD.cosigned/NAME for the log in folder RECORD/NAME,
+ * whole notes behind one another as in `checkpoints`.
  *
- * Beside the log and not in it: who talks to witnesses need not be able to write into the record.
+ * Beside the record and not in it: who talks to witnesses need not be able to write into the record.
  */
 #pragma once
 

@@ -233,8 +233,8 @@ void witness_add(struct witness *w, const uint8_t *body, size_t len, struct witn
 /* The newest checkpoint of a log, on its way to witnesses. */
 struct cosigning;
 
-/* Reads the checkpoint in folder `dir` and what was cosigned before, which lies in ../cosigned, under the log's name.
- * -ENOENT, -EBADMSG, -errno. */
+/* Reads the checkpoint in folder `dir` and what was cosigned before, which lies in RECORD.cosigned/NAME for
+ * RECORD/NAME. -ENOENT, -EBADMSG, -errno. */
 int cosigning_open(struct cosigning **out, const char *dir);
 void cosigning_close(struct cosigning **at);
 const char *cosigning_origin(const struct cosigning *c);

@@ -12,8 +12,8 @@
 #define ORIGIN  "test.example/log"
 #define WITNESS "witness.example/w1"
 
-static char base[64], dir[96], state[96];
-static char vkey[400]; /* of the log */
+static char scratch[64], base[80], dir[96], state[96]; /* base: the record */
+static char vkey[400];                                 /* of the log */
 static char said[8192];
 
 static void collect(void *arg, enum fault what, const char *text)
@@ -53,9 +53,11 @@ static void make(void)
 	char path[128];
 	size_t len;
 
-	new_fast_dir(base);
+	new_fast_dir(scratch);
+	snprintf(base, sizeof(base), "%s/record", scratch);
+	cr_assert_eq(mkdir(base, 0750), 0);
 	snprintf(dir, sizeof(dir), "%s/ledger", base);
-	snprintf(state, sizeof(state), "%s/witness", base);
+	snprintf(state, sizeof(state), "%s/witness", scratch);
 	write_log(dir, 0, 20);
 	snprintf(path, sizeof(path), "%s/vkey", dir);
 	len = read_file(path, (uint8_t *)vkey, sizeof(vkey) - 1);
@@ -68,7 +70,7 @@ static void clean(void)
 
 	snprintf(key, sizeof(key), "%s.key", dir);
 	unlink(key);
-	remove_dir(base);
+	remove_dir(scratch);
 }
 
 static void copy(const char *from, const char *to)
@@ -226,7 +228,7 @@ TEST(witness, refuses_rollback_and_fork)
 	cr_assert_null(strstr(a.body, WITNESS));
 
 	/* The forged log gets the true one's cosignatures: they are of another history. */
-	snprintf(path, sizeof(path), "%s/cosigned", base);
+	snprintf(path, sizeof(path), "%s.cosigned", base);
 	snprintf(command, sizeof(command), "cp %s/ledger %s/old", path, path);
 	cr_assert_eq(system(command), 0);
 	cr_assert_eq(faults(dir, key, &r), 0, "%s", said);
@@ -428,7 +430,7 @@ TEST(witness, what_is_kept_is_thinned)
 	make();
 	w = open_witness(vkey);
 	cr_assert_eq(submit(w, dir), 200);
-	snprintf(path, sizeof(path), "%s/cosigned/ledger", base);
+	snprintf(path, sizeof(path), "%s.cosigned/ledger", base);
 	len = read_file(path, bytes, sizeof(bytes));
 	to = fopen(path, "w");
 	for (int i = 0; i < 5000; i++)
@@ -478,7 +480,7 @@ TEST(witness, another_verifier_checks_it)
 	cr_assert_eq(stranger(dir, key), 1, "nothing was cosigned yet");
 	cr_assert_eq(submit(w, dir), 200);
 	cr_assert_eq(stranger(dir, key), 0);
-	snprintf(path, sizeof(path), "%s/cosigned/ledger", base);
+	snprintf(path, sizeof(path), "%s.cosigned/ledger", base);
 	len = read_file(path, bytes, sizeof(bytes));
 	cr_assert_lt(len, sizeof(bytes));
 	for (size_t i = 0; i < len; i += 5) {

@@ -216,7 +216,7 @@ func newCosigner(vkey string) (c cosigner, err error) {
 // cosigned are the notes beside the log that witnesses have signed; each must be of this history.
 func (t *tree) cosigned(dir string, witnesses []cosigner) {
 	whole, _ := filepath.Abs(dir)
-	path := filepath.Join(filepath.Dir(whole), "cosigned", filepath.Base(whole))
+	path := filepath.Join(filepath.Dir(whole)+".cosigned", filepath.Base(whole))
 	data, err := os.ReadFile(path)
 	if err != nil {
 		fault("%v", err)

@@ -84,6 +84,8 @@ $(B)/sluicectl: $(CLI_OBJ) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(PKG_LIBS) -llinear -lcurl
 
+$(B)/agent/cli/export.o: proto/record.proto tests/verifier/verifier.go $(wildcard agent/cli/export_*.txt)
+
 $(LIB): $(LIB_OBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar qcs $@ $^

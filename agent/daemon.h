@@ -83,6 +83,11 @@ void disk_look(struct daemon *d);
 /* Sets a legal hold or ends it; `error` says what went wrong, empty if nothing. */
 void hold_answer(struct daemon *d, const HoldRequest *in, const Caller *caller, char *error, size_t room);
 
+/* ---- exporting.c ---- */
+
+/* Puts on record that somebody exports; `error` says why it could not be, empty if it was. */
+void export_answer(struct daemon *d, const ExportRequest *in, const Caller *caller, char *error, size_t room);
+
 /* ---- notes.c: records of the daemon itself ---- */
 
 void note_lifecycle(struct daemon *d, Lifecycle__Kind kind, const char *reason);

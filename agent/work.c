@@ -115,6 +115,10 @@ static void answer(void *arg, const ControlRequest *in, ControlReply *out)
 		hold_answer(d, in->hold, in->caller, error, sizeof(error));
 		out->error = strdup(error);
 		break;
+	case CONTROL_REQUEST__OP_EXPORT:
+		export_answer(d, in->export, in->caller, error, sizeof(error));
+		out->error = strdup(error);
+		break;
 	case CONTROL_REQUEST__OP_STATUS:
 		out->status = malloc(sizeof(*out->status));
 		if (out->status) {

@@ -17,6 +17,7 @@ extern struct cli_globals cli_globals;
 int completion_main(int argc, char **argv);
 int discover_main(int argc, char **argv);
 int dropin_main(int argc, char **argv);
+int export_main(int argc, char **argv);
 int events_main(int argc, char **argv);
 int hold_main(int argc, char **argv);
 int model_main(int argc, char **argv);

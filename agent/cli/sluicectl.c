@@ -30,6 +30,7 @@ static const struct command commands[] = {
 	{ "reindex", reindex_main, "writes the record's indexes anew  [-D DIR]" },
 	{ "verify", verify_main, "is the record what was signed?  [-D DIR] [--key VKEY|FILE]" },
 	{ "witness", witness_main, "cosign the checkpoints of other hosts: serve | key | submit | list" },
+	{ "export", export_main, "hand the record out, for somebody without our software  --bundle FILE" },
 	{ "hold", hold_main, "keep records from pruning: add | release | list" },
 	{ "policy", policy_main, "check | test | show | reload" },
 	{ "scan", scan_main, "find what the policy forbids in files or standard input" },
@@ -43,7 +44,6 @@ static const struct command commands[] = {
 	{ "version", version_main, "this program's version" },
 	{ "top", NULL, "live view" },
 	{ "review", NULL, "mark findings right or wrong" },
-	{ "export", NULL, "hand records out" },
 	{ "reveal", NULL, "decrypt evidence" },
 	{ "erase", NULL, "shred evidence" },
 };

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/own.h"
+#include "record/bundle.h"
 #include "record/frame.h"
 #include "record/history.h"
 #include "record/segment.h"
@@ -20,8 +21,8 @@ static int read_note(int dir, const char *name, uint8_t **bytes, size_t *len, st
 	return err ? err : checkpoint_read(c, text);
 }
 
-/* The record's hash and its place in the tree. */
-static int find_record(int dir, uint64_t seq, uint64_t *index, struct hash *leaf)
+/* A copy of the record, and its place in the tree. */
+static int find_record(int dir, uint64_t seq, uint64_t *index, uint8_t **bytes, size_t *len)
 {
 	owned(segment_walk_stop) struct segment_walk w = { .fd = -1 };
 	owned(own_free) struct segment_name *list = NULL;
@@ -43,11 +44,33 @@ static int find_record(int dir, uint64_t seq, uint64_t *index, struct hash *leaf
 		if (frame_seq(raw, &found) && found == seq) {
 			if (!w.head.proven)
 				return -EBADMSG;
-			hash_leaf(leaf, raw);
+			*bytes = malloc(raw.len);
+			if (!*bytes)
+				return -ENOMEM;
+			memcpy(*bytes, raw.at, raw.len);
+			*len = raw.len;
 			*index = w.head.tree_size + (seq - w.head.first_seq);
 			return 0;
 		}
 	return step < 0 ? step : step == WALK_BAD ? -EBADMSG : -ENOENT;
+}
+
+int prove_leaf(FILE *to, struct tree_source *s, struct slice record, uint64_t index, const struct checkpoint *c,
+               struct slice note)
+{
+	struct hash proof[PROOF_MAX], leaf;
+	size_t n = 0;
+	int err = tree_inclusion(s, index, c->size, proof, &n);
+
+	if (err)
+		return err;
+	hash_leaf(&leaf, record);
+	if (!tree_included(&leaf, index, c->size, &c->root, proof, n))
+		return -EBADMSG;
+	fprintf(to, "c2sp.org/tlog-proof@v1\nindex %" PRIu64 "\n", index);
+	hash_lines(to, proof, n);
+	fprintf(to, "\n%.*s", SLICE_ARG(note));
+	return 0;
 }
 
 int ledger_prove(const char *dir, uint64_t seq, char **text)
@@ -55,31 +78,29 @@ int ledger_prove(const char *dir, uint64_t seq, char **text)
 	owned(own_close) int at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	owned(own_free) struct tile_source *s = malloc(sizeof(*s));
 	owned(own_free) uint8_t *note = NULL;
-	struct hash proof[PROOF_MAX], leaf;
+	owned(own_free) uint8_t *record = NULL;
+	owned(own_free) char *proof = NULL;
 	struct checkpoint c = { .size = 0 };
 	uint64_t index = 0;
-	size_t n = 0, len = 0, text_len;
+	size_t len = 0, record_len = 0, proof_len = 0;
 	FILE *to;
 	int err = at < 0 ? -errno : s ? read_note(at, CHECKPOINT_FILE, &note, &len, &c) : -ENOMEM;
 
-	err = err ? err : find_record(at, seq, &index, &leaf);
+	err = err ? err : find_record(at, seq, &index, &record, &record_len);
 	if (!err && index >= c.size)
 		err = -ENOENT;
 	if (err)
 		return err;
 	tile_source_init(s, at, c.size);
-	err = tree_inclusion(&s->source, index, c.size, proof, &n);
-	if (!err && !tree_included(&leaf, index, c.size, &c.root, proof, n))
-		err = -EBADMSG;
-	if (err)
-		return err;
-	to = open_memstream(text, &text_len);
+	to = open_memstream(&proof, &proof_len);
 	if (!to)
 		return -ENOMEM;
-	fprintf(to, "c2sp.org/tlog-proof@v1\nindex %" PRIu64 "\n", index);
-	hash_lines(to, proof, n);
-	fprintf(to, "\n%.*s", (int)len, (char *)note);
-	return fclose(to) ? -ENOMEM : 0;
+	err = prove_leaf(to, &s->source, slice_of(record, record_len), index, &c, slice_of(note, len));
+	if (fclose(to) && !err)
+		err = -ENOMEM;
+	if (!err)
+		*text = TAKE(proof);
+	return err;
 }
 
 int ledger_prove_consistent(const char *dir, const char *old, char **text)

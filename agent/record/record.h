@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/slice.h"
 #include "record.pb-c.h"
 
 /* The two logs of a host, of one format: RECORD_DIR/ledger and RECORD_DIR/control. */
@@ -247,6 +248,28 @@ int cosigning_request(const struct cosigning *c, uint64_t old, char **text, size
 int cosigning_take(struct cosigning *c, const char *vkey, const uint8_t *answer, size_t len);
 /* Keeps the checkpoint with what was taken, durable; nothing if nothing was. -errno. */
 int cosigning_keep(struct cosigning *c);
+
+/* ---- handing the record out: files for somebody who has none of our software ---- */
+
+/* Where they go: begin() with path and length, then the bytes, in one or more calls. 0 or -errno, which ends it. */
+struct bundle_sink {
+	int (*begin)(struct bundle_sink *s, const char *path, uint64_t len);
+	int (*bytes)(struct bundle_sink *s, struct slice bytes);
+};
+
+/* The log in folder `dir` as RECORD/LOG, what was cosigned as RECORD.cosigned/LOG: all that is under its newest
+ * checkpoint, live or not. *records: how many that counts. -ENOENT also when a segment was pruned meanwhile. */
+int bundle_log(struct bundle_sink *sink, const char *dir, const char *record, const char *log, uint64_t *records);
+
+struct bundle_choice {
+	const struct record_filter *filter;
+	uint64_t first, last, most; /* seqs; records: -E2BIG beyond */
+};
+
+/* Chosen records: PREFIX/records/SEQ.pb, each with a tlog-proof PREFIX/proofs/SEQ; all of them in records.pb (a
+ * Segment) and records.json; the checkpoint and keys. -EBADMSG: what is there is not what was signed. */
+int bundle_records(struct bundle_sink *sink, const char *dir, const char *prefix, const struct bundle_choice *of,
+                   uint64_t *records);
 
 /* One record as a line of JSON (design, section 10): field names in snake_case, enums by name, bytes as hex, times RFC
  * 3339. Appends to a malloc'd string through *text and *len. */

@@ -2,7 +2,10 @@
 
 // verifier - checks a log of sluice with the Go project's own checkpoint, tree and tile code, and nothing of ours.
 //
-//	verifier [-witness VKEY]... DIR [VKEY...]     0: sound, 1: a fault on each line, 2: it cannot be said
+//	verifier [-witness VKEY]... DIR [VKEY...]     a log
+//	verifier -records DIR [VKEY...]               chosen records with their proofs
+//
+//	0: sound, 1: a fault on each line, 2: it cannot be said
 package main
 
 import (
@@ -475,6 +478,113 @@ func (t *tree) compareTiles(dir string) {
 	}
 }
 
+// ---- chosen records ----
+
+type proven struct {
+	index  int64
+	record []byte
+}
+
+// proof reads a C2SP tlog-proof and checks the record against the checkpoint in it, which must be ours.
+func proof(path string, record []byte, ours checkpoint) (index int64, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	head, text, found := strings.Cut(string(data), "\n\n")
+	lines := strings.Split(head, "\n")
+	if !found || len(lines) < 2 || lines[0] != "c2sp.org/tlog-proof@v1" || text != string(ours.note) {
+		return 0, errors.New("not a proof against this checkpoint")
+	}
+	if _, err = fmt.Sscanf(lines[1], "index %d", &index); err != nil {
+		return 0, err
+	}
+	var way tlog.RecordProof
+	for _, line := range lines[2:] {
+		var h tlog.Hash
+		raw, err := base64.StdEncoding.DecodeString(line)
+		if err != nil || copy(h[:], raw) != tlog.HashSize || len(raw) != tlog.HashSize {
+			return 0, errors.New("not a hash")
+		}
+		way = append(way, h)
+	}
+	return index, tlog.CheckRecord(way, ours.tree.N, ours.tree.Hash, index, tlog.RecordHash(record))
+}
+
+// vouch follows the changes of the key: what the old key signed of the new one, and where.
+func (c *chain) vouch(origin string, p proven) {
+	rotated, ok := fields(p.record)[20]
+	if !ok {
+		return
+	}
+	f := fields(rotated.bytes)
+	size, vkey := int64(f[5].value), string(f[4].bytes)
+	text := fmt.Sprintf("sluice key rotation\n%s\n%d\n%s\n%s\n", origin, size,
+		base64.StdEncoding.EncodeToString(f[6].bytes), vkey)
+	for _, k := range c.keys {
+		if bytes.Equal(k.id, f[1].bytes) && ed25519.Verify(k.public, []byte(text), f[3].bytes) && size <= p.index {
+			k.until = p.index
+			if err := c.add(vkey, p.index); err != nil {
+				fault("record %d: %v", p.index, err)
+			}
+			return
+		}
+	}
+}
+
+func records(dir string, c *chain) {
+	text, err := os.ReadFile(filepath.Join(dir, "checkpoint"))
+	if err != nil {
+		fail(err)
+	}
+	ours, err := parse(text)
+	if err != nil {
+		fail(err)
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "records", "*.pb"))
+	stored, list := map[string]bool{}, []proven(nil)
+	for _, file := range files {
+		record, err := os.ReadFile(file)
+		if err != nil {
+			fail(err)
+		}
+		seq := strings.TrimSuffix(filepath.Base(file), ".pb")
+		index, err := proof(filepath.Join(dir, "proofs", seq), record, ours)
+		if err != nil {
+			fault("record %s: %v", seq, err)
+			continue
+		}
+		if fmt.Sprint(fields(record)[1].value) != seq || !sealed(record) {
+			fault("record %s: it is not of that number", seq)
+		}
+		stored[string(record)] = true
+		list = append(list, proven{index, record})
+	}
+	sort.Slice(list, func(i, k int) bool { return list[i].index < list[k].index })
+	for _, p := range list {
+		c.vouch(ours.origin, p)
+	}
+	if err := c.open(text, ours.tree.N); err != nil {
+		fault("checkpoint: %v", err)
+	}
+	all, err := os.ReadFile(filepath.Join(dir, "records.pb"))
+	if err != nil {
+		fail(err)
+	}
+	for len(all) > 0 {
+		f, rest, err := nextField(all)
+		if err != nil || f.number != 1 || !stored[string(f.bytes)] {
+			fault("records.pb: a record without a proof")
+			break
+		}
+		all = rest
+	}
+	if faults > 0 {
+		os.Exit(1)
+	}
+	fmt.Printf("sound: %s: %d records of %d\n", ours.origin, len(list), ours.tree.N)
+}
+
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, "verifier:", err)
 	os.Exit(2)
@@ -497,7 +607,10 @@ func history(dir string) (all [][]byte) {
 }
 
 func main() {
-	args, witnesses := os.Args[1:], []cosigner(nil)
+	args, witnesses, chosen := os.Args[1:], []cosigner(nil), false
+	if len(args) > 1 && args[0] == "-records" {
+		chosen, args = true, args[1:]
+	}
 	for len(args) > 2 && args[0] == "-witness" {
 		w, err := newCosigner(args[1])
 		if err != nil {
@@ -530,6 +643,10 @@ func main() {
 		if err := c.add(line, 0); err != nil {
 			fail(err)
 		}
+	}
+	if chosen {
+		records(dir, c)
+		return
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "checkpoint"))
 	if err != nil {

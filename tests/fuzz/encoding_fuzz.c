@@ -8,18 +8,9 @@
  * has it at once; the same text as that reader's where both come to an end.
  */
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "tests/lib/encode.h"
-
-#define MUST(what)                                                                                                     \
-	do {                                                                                                           \
-		if (!(what)) {                                                                                         \
-			fprintf(stderr, "%s\n", #what);                                                                \
-			abort();                                                                                       \
-		}                                                                                                      \
-	} while (0)
+#include "tests/lib/fuzz.h"
 
 #define TEXT_MAX (1u << 21)
 

@@ -173,7 +173,7 @@ fuzz-binaries: $(FUZZERS)
 bench-binaries: $(BENCHES)
 
 .PHONY: parsers deps demo check unit kernel e2e fuzz bench asan coverage lint format deb install help clean \
-	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick
+	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick kernel-matrix
 
 deps: ## install every Debian package that building, testing and the demo need (as root)
 	$(Q)scripts/deps --all
@@ -192,6 +192,11 @@ unit: ## unit tests under ASan and UBSan; no root needed
 
 kernel: ## tests that load BPF programs (as root)
 	$(Q)scripts/check kernel
+
+kernel-matrix: ## the kernel tests on the stock kernels of Debian 11, 12 and 13 in QEMU: an hour at most
+	$(Q)scripts/deps --all --matrix
+	$(Q)$(MAKE) --no-print-directory kernel-binaries
+	$(Q)scripts/kernel-matrix
 
 e2e: ## one promise each, on real servers and clients (as root)
 	$(Q)scripts/check e2e
@@ -231,6 +236,6 @@ clean:
 	$(Q)rm -rf build
 
 help: ## this list
-	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 -include $(shell find build/release build/asan build/cover build/fuzz -name '*.d' 2> /dev/null)

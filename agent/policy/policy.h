@@ -103,8 +103,13 @@ void policy_report_free(struct policy_report *r);
  * report. A folder without packs is an error: an empty policy guards nothing. */
 int ruleset_load(struct ruleset **out, const char *dir, struct policy_report *report);
 
+/* The same where each pack and each list must be signed with the key; NULL: none has to be. */
+struct pack_key;
+int ruleset_load_signed(struct ruleset **out, const char *dir, const struct pack_key *key,
+                        struct policy_report *report);
+
 /* The same, and keeps what its words say, for tools. */
-int ruleset_load_words(struct ruleset **out, const char *dir, struct policy_report *report);
+int ruleset_load_words(struct ruleset **out, const char *dir, const struct pack_key *key, struct policy_report *report);
 
 /* Shares; release with ruleset_put. */
 struct ruleset *ruleset_get(struct ruleset *r);
@@ -176,8 +181,7 @@ struct slice bank_text(const struct bank *b, size_t i);
 
 #define PACK_SIGNATURE 64 /* bytes */
 
-/* The public key of whoever signs packs: PEM, Ed25519, as "openssl pkey -pubout" writes it. */
-struct pack_key;
+/* A pack_key is the public key of whoever signs packs: PEM, Ed25519, as "openssl pkey -pubout" writes it. */
 
 /* Errors: -EINVAL (no such key), -errno of the file system, -ENOMEM. */
 int pack_key_load(struct pack_key **out, const char *path);

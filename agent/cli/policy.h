@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 
 int policy_check_main(int argc, char **argv);
+int policy_import_main(int argc, char **argv);
 int policy_show_main(int argc, char **argv);
 int policy_test_main(int argc, char **argv);
 

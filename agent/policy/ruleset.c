@@ -324,6 +324,24 @@ static int read_pack_file(struct draft *d, const char *name)
 	return 0;
 }
 
+/* What all packs together have wrong, or a ruleset. */
+static int finish(struct ruleset **out, struct draft *d, bool keep, int error)
+{
+	check_doubles(d);
+	find_categories(d);
+	if (error)
+		return error;
+	return d->report->errors ? -EINVAL : compile(out, d, keep);
+}
+
+int ruleset_load_pack(struct ruleset **out, const char *dir, const char *file, const struct pack_key *key,
+                      struct policy_report *report)
+{
+	owned(draft_free) struct draft d = { .report = report, .dir = dir, .key = key };
+
+	return finish(out, &d, true, read_pack_file(&d, file));
+}
+
 static int load(struct ruleset **out, const char *dir, const struct pack_key *key, struct policy_report *report,
                 bool keep)
 {
@@ -346,11 +364,7 @@ static int load(struct ruleset **out, const char *dir, const struct pack_key *ke
 		if (!error)
 			error = e;
 	}
-	check_doubles(&d);
-	find_categories(&d);
-	if (error)
-		return error;
-	return report->errors ? -EINVAL : compile(out, &d, keep);
+	return finish(out, &d, keep, error);
 }
 
 int ruleset_load(struct ruleset **out, const char *dir, struct policy_report *report)

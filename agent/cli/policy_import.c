@@ -44,7 +44,8 @@ static int usage(FILE *to, int status)
 	      "                               [--least N] [--prune] [--key FILE] [--force] [--all] [--json] LIST...\n"
 	      "       sluicectl policy import -o DIR [--key FILE] [--force] PACK.yaml\n"
 	      "\n"
-	      "Reads word lists and says what they are worth; with -o a pack of them is written, NAME.yaml and NAME.csv.\n"
+	      "Reads word lists and says what they are worth; with -o a pack of them is written, NAME.yaml and "
+	      "NAME.csv.\n"
 	      "A pack is tried, and copied with its lists and signatures. Exit status: 0 good, 1 mistakes, 2 error.\n"
 	      "\n"
 	      "  -o, --into DIR          folder for the pack; without it nothing is written\n"
@@ -199,8 +200,8 @@ static bool add_map(struct importing *x, const char *option)
 
 	if (x->maps == IMPORT_MAPS_MAX || !is || (!slice_is(risk, SLICE("-")) && !taxonomy_find(risk, &name, &number)))
 		return false;
-	x->map[x->maps++] =
-		(struct import_risk){ slice_of(option, (size_t)(is - option)), slice_is(risk, SLICE("-")) ? risk : name };
+	x->map[x->maps++] = (struct import_risk){ slice_of(option, (size_t)(is - option)),
+		                                  slice_is(risk, SLICE("-")) ? risk : name };
 	return true;
 }
 
@@ -281,7 +282,23 @@ static int run(struct importing *x, char **files, int count)
 
 int policy_import_main(int argc, char **argv)
 {
-	enum { PACK = 256, RISK, MAP, ACTION, FORM, ENCODING, BASE64, WORD, CATEGORY, LEAST, PRUNE, KEY, FORCE, ALL, JSON };
+	enum {
+		PACK = 256,
+		RISK,
+		MAP,
+		ACTION,
+		FORM,
+		ENCODING,
+		BASE64,
+		WORD,
+		CATEGORY,
+		LEAST,
+		PRUNE,
+		KEY,
+		FORCE,
+		ALL,
+		JSON
+	};
 	static const struct option options[] = {
 		{ "into", required_argument, NULL, 'o' },
 		{ "pack", required_argument, NULL, PACK },

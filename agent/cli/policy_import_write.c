@@ -249,8 +249,8 @@ int import_copy_pack(struct importing *x, const char *path)
 	}
 	for (size_t i = 0; ruleset_word(rules, i, &w); i++) {
 		if (strchr(w.file, '/')) {
-			fprintf(stderr, "sluicectl: %s: the list '%s' is in another folder: lay it beside the pack\n", path,
-			        w.file);
+			fprintf(stderr, "sluicectl: %s: the list '%s' is in another folder: lay it beside the pack\n",
+			        path, w.file);
 			return 1;
 		}
 		fits &= !strcmp(w.file, name) || add_file(&files, w.file, x->signer);

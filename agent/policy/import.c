@@ -176,7 +176,8 @@ static void read_rows(const struct importing *r, enum import_form form, struct s
 			continue;
 		if (first) {
 			word = asked_column(&row, r->how->word_column, word_names, 0, &named);
-			category = asked_column(&row, r->how->category_column, category_names, word == 1 ? 0 : 1, &named);
+			category =
+				asked_column(&row, r->how->category_column, category_names, word == 1 ? 0 : 1, &named);
 			if (word == SIZE_MAX || category == SIZE_MAX) {
 				mistake(r, line, "the first row has no column of that name");
 				return;
@@ -233,7 +234,8 @@ static void read_object(const struct importing *r, const struct doc *d, const st
 		mistake(r, map->mark.line, "an object without a word");
 }
 
-static void read_list(const struct importing *r, const struct doc *d, const struct doc_node *list, struct slice category)
+static void read_list(const struct importing *r, const struct doc *d, const struct doc_node *list,
+                      struct slice category)
 {
 	for (uint32_t i = list->first; i; i = d->nodes[i].next) {
 		const struct doc_node *n = &d->nodes[i];
@@ -371,7 +373,8 @@ static struct slice of_taxonomy(struct slice category)
 	if (taxonomy_find(category, &name, &number))
 		return name;
 	for (size_t i = 0; i < TAXONOMY_COUNT; i++)
-		if (slice_is(category, slice_str(taxonomy[i].zh)) || slice_is_nocase(category, slice_str(taxonomy[i].en)))
+		if (slice_is(category, slice_str(taxonomy[i].zh)) ||
+		    slice_is_nocase(category, slice_str(taxonomy[i].en)))
 			return slice_str(taxonomy[i].clause);
 	return (struct slice){ 0 };
 }

@@ -18,8 +18,8 @@
 static const struct {
 	const char *name, *iconv;
 } encodings[] = {
-	{ "utf-8", "UTF-8" },       { "gbk", "GB18030" },       { "gb18030", "GB18030" }, { "gb2312", "GB18030" },
-	{ "big5", "BIG5-HKSCS" },   { "utf-16", "UTF-16" },     { "utf-16le", "UTF-16LE" }, { "utf-16be", "UTF-16BE" },
+	{ "utf-8", "UTF-8" },     { "gbk", "GB18030" },   { "gb18030", "GB18030" },   { "gb2312", "GB18030" },
+	{ "big5", "BIG5-HKSCS" }, { "utf-16", "UTF-16" }, { "utf-16le", "UTF-16LE" }, { "utf-16be", "UTF-16BE" },
 };
 
 static const struct {

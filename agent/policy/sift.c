@@ -97,7 +97,8 @@ static int sift_same(struct import *x)
 	for (size_t i = 1, first = 0; i < n; i++) {
 		struct import_word *w = &x->words[all[i].word];
 
-		if (all[i].len == all[first].len && !memcmp(all[i].at, all[first].at, all[i].len * sizeof(*all[i].at)) &&
+		if (all[i].len == all[first].len &&
+		    !memcmp(all[i].at, all[first].at, all[i].len * sizeof(*all[i].at)) &&
 		    slice_is(w->risk, x->words[all[first].word].risk)) {
 			w->fate = IMPORT_SAME;
 			w->other = all[first].word + 1;

@@ -73,42 +73,50 @@ TEST(import, forms)
 	expect("a.csv", TEXT("\"open\n"), any, IMPORT_CSV, "a.csv:1:1: a quote is not closed\n");
 	expect("a.json", TEXT("[\"one\", \"\\ud83d\\ude00\\u6bd2\",\n\"\\\\ud83d\"]"), any, IMPORT_JSON,
 	       "1:one 1:😀毒 2:\\ud83d");
-	expect("a.json", TEXT("[{\"word\": \"one\", \"level\": 3, \"category\": \"x\"},\n{\"word\":\"two\"}]"), any, IMPORT_JSON,
-	       "1:one=x 2:two");
+	expect("a.json", TEXT("[{\"word\": \"one\", \"level\": 3, \"category\": \"x\"},\n{\"word\":\"two\"}]"), any,
+	       IMPORT_JSON, "1:one=x 2:two");
 	expect("a.json", TEXT("{\"x\": [\"one\"], \"words\": [\"two\"]}"), any, IMPORT_JSON, "1:one=x 1:two");
 	expect("a.json", TEXT("{\"one\": \"x\"}"), any, IMPORT_JSON,
 	       "a.json:1:1: each key must have a list of words: {\"category\": [\"word\"]}\n");
-	expect("a.json", TEXT("[[\"one\"]]"), any, IMPORT_JSON, "a.json:1:1: a list in a list: words are text or objects\n");
+	expect("a.json", TEXT("[[\"one\"]]"), any, IMPORT_JSON,
+	       "a.json:1:1: a list in a list: words are text or objects\n");
 	expect("a.json", TEXT("\"one\""), any, IMPORT_JSON, "a.json:1:1: neither a list nor an object\n");
 	expect("a.txt", TEXT("a|b\n"), (struct import_how){ .form = IMPORT_LINES }, IMPORT_LINES, "1:a|b");
-	expect("a.csv", TEXT("1,x,one\n"), (struct import_how){ .word_column = "3", .category_column = "2" }, IMPORT_CSV,
-	       "1:one=x");
-	expect("a.csv", TEXT("n,W,C\n1,one,x\n"), (struct import_how){ .word_column = "w", .category_column = "c" }, IMPORT_CSV,
-	       "2:one=x");
+	expect("a.csv", TEXT("1,x,one\n"), (struct import_how){ .word_column = "3", .category_column = "2" },
+	       IMPORT_CSV, "1:one=x");
+	expect("a.csv", TEXT("n,W,C\n1,one,x\n"), (struct import_how){ .word_column = "w", .category_column = "c" },
+	       IMPORT_CSV, "2:one=x");
 	expect("a.csv", TEXT("n,W\n"), (struct import_how){ .word_column = "x" }, IMPORT_CSV,
 	       "a.csv:1:1: the first row has no column of that name\n");
 	expect("a.csv", TEXT("a,b,c\nd\n"), (struct import_how){ .word_column = "2" }, IMPORT_CSV,
 	       "a.csv:2:1: the row has no such column\n");
-	expect("a", TEXT("b25l\ndHdvIHdvcmRz\n5q+S\nnot base64\n_-\n"), (struct import_how){ .base64 = true }, IMPORT_LINES,
-	       "1:one 2:two words 3:毒 4:not base64? 5:_-?");
-	expect("a", TEXT("tr4=|x\ntg==\n"), (struct import_how){ .base64 = true, .encoding = "gbk" }, IMPORT_PAIRS, "1:毒=x 2:tg==?");
+	expect("a", TEXT("b25l\ndHdvIHdvcmRz\n5q+S\nnot base64\n_-\n"), (struct import_how){ .base64 = true },
+	       IMPORT_LINES, "1:one 2:two words 3:毒 4:not base64? 5:_-?");
+	expect("a", TEXT("tr4=|x\ntg==\n"), (struct import_how){ .base64 = true, .encoding = "gbk" }, IMPORT_PAIRS,
+	       "1:毒=x 2:tg==?");
 }
 
 TEST(import, encodings)
 {
 	struct import_how any = {}, gbk = { .encoding = "GBK" };
 
-	expect("a", TEXT("\xef\xbb\xbf""one\n"), any, IMPORT_LINES, "1:one");
+	expect("a",
+	       TEXT("\xef\xbb\xbf"
+	            "one\n"),
+	       any, IMPORT_LINES, "1:one");
 	expect("a", TEXT("\xff\xfe\xd2\x6b\n\0o\0"), any, IMPORT_LINES, "1:毒 2:o");
 	expect("a", TEXT("\xfe\xff\x6b\xd2\0\n\xd8\x3d\xde\0"), any, IMPORT_LINES, "1:毒 2:😀");
 	expect("a", TEXT("\x84\x31\x95\x33\xb6\xbe"), any, IMPORT_LINES, "1:毒");
 	expect("a", TEXT("\xb6\xbe\n\x95\x32\x83\x37\n"), gbk, IMPORT_LINES, "1:毒 2:𠀋");
 	expect("a", TEXT("\xac\x72\n"), (struct import_how){ .encoding = "big5" }, IMPORT_LINES, "1:毒");
-	expect("a", TEXT("one\n\xb6\xbe\n"), any, IMPORT_LINES, "a:2:1: not UTF-8; --encoding names another, such as gb18030\n");
+	expect("a", TEXT("one\n\xb6\xbe\n"), any, IMPORT_LINES,
+	       "a:2:1: not UTF-8; --encoding names another, such as gb18030\n");
 	expect("a", TEXT("one\n\nt\xb6"), gbk, IMPORT_LINES, "a:3:1: not in that encoding\n");
-	expect("a", TEXT("\xed\xa0\x80"), any, IMPORT_LINES, "a:1:1: not UTF-8; --encoding names another, such as gb18030\n");
+	expect("a", TEXT("\xed\xa0\x80"), any, IMPORT_LINES,
+	       "a:1:1: not UTF-8; --encoding names another, such as gb18030\n");
 	expect("a", TEXT("o\0"), any, IMPORT_LINES, "a: binary, not a word list\n");
-	expect("a", TEXT("o"), (struct import_how){ .encoding = "GB18030//IGNORE" }, IMPORT_LINES, "a: unknown encoding\n");
+	expect("a", TEXT("o"), (struct import_how){ .encoding = "GB18030//IGNORE" }, IMPORT_LINES,
+	       "a: unknown encoding\n");
 	expect("a", TEXT(""), any, IMPORT_LINES, "");
 }
 
@@ -127,9 +135,9 @@ TEST(import, fates)
 		enum import_fate fate;
 		uint32_t other;
 	} expected[] = {
-		{ IMPORT_TAKEN, 0 },   { IMPORT_SAME, 1 },  { IMPORT_TAKEN, 0 },   { IMPORT_NOTHING, 0 }, { IMPORT_SHORT, 0 },
-		{ IMPORT_INSIDE, 1 },  { IMPORT_TAKEN, 0 }, { IMPORT_INSIDE, 10 }, { IMPORT_LEFT, 0 },    { IMPORT_TAKEN, 0 },
-		{ IMPORT_LONG, 0 },
+		{ IMPORT_TAKEN, 0 }, { IMPORT_SAME, 1 },   { IMPORT_TAKEN, 0 }, { IMPORT_NOTHING, 0 },
+		{ IMPORT_SHORT, 0 }, { IMPORT_INSIDE, 1 }, { IMPORT_TAKEN, 0 }, { IMPORT_INSIDE, 10 },
+		{ IMPORT_LEFT, 0 },  { IMPORT_TAKEN, 0 },  { IMPORT_LONG, 0 },
 	};
 	owned(policy_report_free) struct policy_report report = {};
 	owned(import_free) struct import *x = NULL;
@@ -139,17 +147,20 @@ TEST(import, fates)
 	memset(long_word, 'x', sizeof(long_word) - 1);
 	long_word[sizeof(long_word) - 1] = 0;
 	cr_assert_eq(import_new(&x), 0);
-	add(x, "alpha|drugs\nＡＬＰＨＡ|a.1 H\nalpha|A.2.a\n\u200b|drugs\nx|drugs\nthe alpha male|drugs\nalphabet|drugs\n");
+	add(x, "alpha|drugs\nＡＬＰＨＡ|a.1 H\nalpha|A.2.a\n\u200b|drugs\nx|drugs\nthe alpha "
+	       "male|drugs\nalphabet|drugs\n");
 	add(x, "有毒物|人格\n?!|odd\n毒物|人格\n");
 	add(x, long_word);
 	cr_expect_eq(import_risks(x, map, ARRAY_LEN(map), SLICE("A.1.d"), &report), -EINVAL);
-	cr_expect(report.text && strstr(report.text, "list:1:1: the category '人格' has no risk: --map names one, or '-' to "
-	                                            "leave it out\n"));
+	cr_expect(report.text &&
+	          strstr(report.text, "list:1:1: the category '人格' has no risk: --map names one, or '-' to "
+	                              "leave it out\n"));
 	cr_expect_eq(report.errors, 1, "each category once");
 	import_free(&x);
 
 	cr_assert_eq(import_new(&x), 0);
-	add(x, "alpha|drugs\nＡＬＰＨＡ|a.1 H\nalpha|A.2.a\n\u200b|drugs\nx|drugs\nthe alpha male|drugs\nalphabet|drugs\n");
+	add(x, "alpha|drugs\nＡＬＰＨＡ|a.1 H\nalpha|A.2.a\n\u200b|drugs\nx|drugs\nthe alpha "
+	       "male|drugs\nalphabet|drugs\n");
 	add(x, "有毒物|侵害他人名誉权\n?!|odd\n毒物|A.4.c\n");
 	add(x, long_word);
 	cr_assert_eq(import_risks(x, map, ARRAY_LEN(map), SLICE("A.1.d"), &report), 0);

@@ -140,6 +140,11 @@ static void policy(struct reader *r, yaml_node_t *n)
 	read_text(r, n, "policy", &r->config->policy);
 }
 
+static void policy_key(struct reader *r, yaml_node_t *n)
+{
+	read_text(r, n, "policy_key", &r->config->policy_key);
+}
+
 static void identity_headers(struct reader *r, yaml_node_t *n)
 {
 	size_t count;
@@ -301,6 +306,7 @@ static void limits(struct reader *r, yaml_node_t *n)
 static const struct key top_keys[] = {
 	{ "services", services, NULL },
 	{ "policy", policy, NULL },
+	{ "policy_key", policy_key, NULL },
 	{ "record", read_record, NULL },
 	{ "identity", identity, NULL },
 	{ "metrics", metrics, NULL },
@@ -334,6 +340,7 @@ void config_free(struct config **at)
 	free(c->identity_headers);
 	free(c->services);
 	free(c->policy);
+	free(c->policy_key);
 	free(c->record_dir);
 	free(c->metrics_listen);
 	free(c->user);

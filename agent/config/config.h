@@ -40,7 +40,8 @@ struct config_service {
 struct config {
 	struct config_service *services;
 	size_t service_count;
-	char *policy; /* folder of packs */
+	char *policy;     /* folder of packs */
+	char *policy_key; /* public key that packs and lists must be signed with, PEM; NULL: they need not be */
 	char *record_dir;
 	uint32_t retain_days;
 	bool retain_unsafe; /* below the floor, as the operator wants it */

@@ -82,7 +82,7 @@ $(B)/sluiced: $(MAIN_OBJ) $(LIB)
 
 $(B)/sluicectl: $(CLI_OBJ) $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(PKG_LIBS) -llinear
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(PKG_LIBS) -llinear -lcurl
 
 $(LIB): $(LIB_OBJ)
 	$(call say,AR,$@)
@@ -159,7 +159,7 @@ $(B)/bench/%: tests/bench/%.c $(LIB)
 $(B)/verifier: tests/verifier/verifier.go
 	$(call say,GO,$<)
 	$(Q)mkdir -p $(@D) && GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS= GOCACHE=$(CURDIR)/build/gocache go build -o $@ $<
-$(B)/unit/verify_test: | $(B)/verifier
+$(B)/unit/verify_test $(B)/unit/witness_test: | $(B)/verifier
 
 $(B)/unit/scan_test: TEST_LIBS := -lhs
 $(B)/bench/scan_bench: BENCH_LIBS := -lhs
@@ -173,7 +173,7 @@ fuzz-binaries: $(FUZZERS)
 bench-binaries: $(BENCHES)
 
 .PHONY: parsers deps demo check unit kernel e2e fuzz bench asan coverage lint format deb install help clean \
-	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick kernel-matrix
+	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick kernel-matrix soak-kill
 
 deps: ## install every Debian package that building, testing and the demo need (as root)
 	$(Q)scripts/deps --all
@@ -203,6 +203,9 @@ e2e: ## one promise each, on real servers and clients (as root)
 
 fuzz: ## each fuzzer for FUZZ_SECONDS (60)
 	$(Q)scripts/check fuzz
+
+soak-kill: all ## kill -9 under load, ROUNDS (1000) times: nothing acknowledged is lost (as root)
+	$(Q)SLUICE_BUILD=release tests/e2e/kill_soak.py $(or $(ROUNDS),1000)
 
 bench: all ## ratios against direct, nginx, haproxy and Vectorscan; writes build/bench.json
 	$(Q)$(MAKE) --no-print-directory bench-binaries

@@ -335,6 +335,11 @@ void config_free(struct config **at)
 		free(c->services[i].cgroup);
 		free(c->services[i].ports);
 	}
+	for (size_t i = 0; i < c->witness_count; i++) {
+		free(c->witnesses[i].url);
+		free(c->witnesses[i].key);
+	}
+	free(c->witnesses);
 	for (size_t i = 0; i < c->identity_count; i++)
 		free(c->identity_headers[i]);
 	free(c->identity_headers);

@@ -37,6 +37,14 @@ struct config_service {
 	bool upgrade_pass; /* WebSockets pass, unread */
 };
 
+/* Who cosigns the record's checkpoints. */
+#define CONFIG_WITNESSES_MAX 16
+
+struct config_witness {
+	char *url; /* before /add-checkpoint */
+	char *key; /* name+id+key */
+};
+
 struct config {
 	struct config_service *services;
 	size_t service_count;
@@ -48,6 +56,8 @@ struct config {
 	struct config_disk disk;
 	uint64_t segment_bytes; /* of a file of the record; 0: the usual */
 	bool record_all;        /* exchanges: all | flagged */
+	struct config_witness *witnesses;
+	size_t witness_count;
 	char **identity_headers;
 	size_t identity_count;
 	char *metrics_listen; /* "127.0.0.1:9477", or NULL */

@@ -33,6 +33,7 @@ struct daemon {
 	char retain_policy[2][64]; /* of each log */
 	struct subjects *subjects;
 	struct tally *tally;
+	struct memory memory;
 	struct holds *holds;
 	struct capture *capture; /* the keeper's; in the worker, what dialling needs of it */
 	struct loop *loop;       /* the worker's main one */

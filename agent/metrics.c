@@ -79,6 +79,8 @@ static void counters(struct buf *out, const struct daemon *d, const struct worke
 		{ "sluice_coverage_mismatch_total", "Answers whose bytes did not add up: anything but 0 is a fault.",
 		  s->coverage_mismatches },
 		{ "sluice_events_lost_total", "Records that could not be queued.", s->records_lost },
+		{ "sluice_clock_steps_total", "Steps of the host's clock, a second or more, since this run began.",
+		  l->clock_steps },
 		{ "sluice_fail_open_connections_total", "Connections that passed unread before this run.",
 		  d->open_passed },
 	};
@@ -102,6 +104,10 @@ static void gauges(struct buf *out, const struct daemon *d, const struct worker_
 	getrlimit(RLIMIT_NOFILE, &files);
 	metric(out, "sluice_up", "gauge", "The daemon is ready.", d->ready);
 	metric(out, "sluice_connections_open", "gauge", "Connections open now.", s->open);
+	metric(out, "sluice_memory_bytes", "gauge", "What all connections hold.",
+	       atomic_load_explicit(&d->memory.used, memory_order_relaxed));
+	metric(out, "sluice_memory_limit_bytes", "gauge", "What all connections may hold: limits.memory.",
+	       d->memory.most);
 	metric(out, "sluice_loops_stuck", "gauge", "Loops that have not turned for ten seconds.", d->stuck);
 	metric(out, "sluice_audit_disk_free_bytes", "gauge", "Space left where the record is.", l->space_left);
 	metric(out, "sluice_audit_writable", "gauge", "The ledger takes records and makes them durable.",

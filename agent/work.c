@@ -251,6 +251,7 @@ static int start_workers(struct daemon *d)
 		            .identity_count = d->config->identity_count },
 		.subjects = d->subjects,
 		.tally = d->tally,
+		.memory = &d->memory,
 		.head_timeout_ms = d->config->head_timeout_ms,
 		.stop_timeout_ms = d->config->stop_timeout_ms,
 		.record_all = d->config->record_all,
@@ -258,6 +259,7 @@ static int start_workers(struct daemon *d)
 		.record_closed = d->config->disk.closed,
 	};
 
+	d->memory.most = d->config->memory_max;
 	for (unsigned i = 0; i < d->thread_count; i++) {
 		struct thread *t = &d->threads[i];
 		int err = loop_new(&t->loop);

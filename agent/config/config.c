@@ -269,6 +269,11 @@ static void limit_event(struct reader *r, yaml_node_t *n)
 	read_number(r, n, "limits.event", size_units, 4096, 1u << 28, &r->config->event_max);
 }
 
+static void limit_memory(struct reader *r, yaml_node_t *n)
+{
+	read_number(r, n, "limits.memory", size_units, 16u << 20, 1ull << 40, &r->config->memory_max);
+}
+
 static void limit_head(struct reader *r, yaml_node_t *n)
 {
 	uint64_t ms;
@@ -286,11 +291,8 @@ static void limit_stop(struct reader *r, yaml_node_t *n)
 }
 
 static const struct key limit_keys[] = {
-	{ "body", limit_body, NULL },
-	{ "event", limit_event, NULL },
-	{ "head_timeout", limit_head, NULL },
-	{ "stop_timeout", limit_stop, NULL },
-	{},
+	{ "body", limit_body, NULL },         { "event", limit_event, NULL },       { "memory", limit_memory, NULL },
+	{ "head_timeout", limit_head, NULL }, { "stop_timeout", limit_stop, NULL }, {},
 };
 
 static void limits(struct reader *r, yaml_node_t *n)
@@ -450,6 +452,7 @@ int config_load(struct config **out, const char *file, char **report)
 		c->log_level = LOG_INFO;
 		c->body_max = 16u << 20;
 		c->event_max = 1u << 20;
+		c->memory_max = 1u << 30;
 		c->head_timeout_ms = 60000;
 		c->stop_timeout_ms = 1000;
 		read_file(&r, in);

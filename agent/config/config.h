@@ -57,6 +57,7 @@ struct config {
 	char *own_cgroup; /* below the cgroup2 mount */
 	uint32_t loops;   /* 0: one a core */
 	uint64_t body_max, event_max;
+	uint64_t memory_max; /* of all connections together */
 	uint32_t head_timeout_ms, stop_timeout_ms;
 };
 

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "alert/alert.h"
 #include "base/loop.h"
 #include "capture/capture.h"
 #include "config/config.h"
@@ -64,6 +65,11 @@ struct daemon {
 	uint64_t policy_loaded_unix;
 	uint64_t open_ns; /* how long fail: open services passed unread before this run */
 	unsigned stuck;   /* loops that stand still */
+	pid_t herald;     /* 0: there is none to be; -1: it is gone */
+	int herald_pair[2];
+	uint64_t herald_born;              /* monotonic seconds */
+	struct alert_counts *alert_counts; /* shared with it; NULL: there is none */
+	uint32_t uncovered;                /* as last asked */
 	bool ready;
 	atomic_bool stopped; /* nobody is served: the disk of the record */
 	unsigned disk_state; /* see disk.c */

@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "herald.h"
 #include "report.h"
 
 #define TICK_NS      1000000000u
@@ -277,6 +278,8 @@ static void tick_due(struct timer *t)
 	if (k->doors)
 		capture_audit(k->d->capture);
 	sd_notify(0, "WATCHDOG=1");
+	if (!k->stopping)
+		herald_look(k->d);
 	if (k->stopping && ++k->stopping_s == STOP_S)
 		tell_worker(k, SIGKILL);
 	if (k->worker && !k->stopping && ++k->beatless_s > k->patience_s) {
@@ -370,6 +373,7 @@ int keeper_run(struct daemon *d)
 	err = err ? err : watch_signals(&k);
 	err = err ? err : daemon_user(d);
 	err = err ? err : daemon_folders(d);
+	err = err ? err : herald_start(d);
 	err = err ? err : listen_for_control(d);
 	err = err ? err : open_capture(d);
 	err = err ? err : spawn(&k);

@@ -193,6 +193,21 @@ static void guard(struct buf *out, struct daemon *d)
 	}
 }
 
+/* Of the herald, which is a process of its own. */
+static void alerts(struct buf *out, const struct daemon *d)
+{
+	const struct alert_counts *c = d->alert_counts;
+
+	if (!c)
+		return;
+	metric(out, "sluice_alert_messages_total", "counter", "Messages about alerts that arrived.",
+	       atomic_load(&c->delivered));
+	metric(out, "sluice_alert_failures_total", "counter", "Attempts to deliver one that failed.",
+	       atomic_load(&c->failed));
+	metric(out, "sluice_alerts_dropped_total", "counter", "Changes of alerts that no queue had room for.",
+	       atomic_load(&c->dropped));
+}
+
 void report_metrics(void *arg, struct buf *out)
 {
 	struct daemon *d = arg;
@@ -216,6 +231,7 @@ void report_metrics(void *arg, struct buf *out)
 	          &s.hold_chars, histogram_characters, 1);
 	histogram(out, "sluice_record_wait_seconds", "What a refusal waited for its record to be durable.",
 	          &s.record_wait, histogram_times, 1e9);
+	alerts(out, d);
 	guard(out, d);
 }
 

@@ -21,6 +21,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "herald.h"
 #include "keeper.h"
 #include "report.h"
 #include "sandbox.h"
@@ -36,6 +37,8 @@
 #define FORGET_S    3600
 #define MISSED_MAX  10 /* ticks without a turn of a worker's loop, then no beat is sent */
 #define ASK_MS      5000
+#define SILENCE_S   15  /* after which the herald says that nothing is read */
+#define RELOAD_S    120 /* the same, while a policy is read */
 
 /* ---- the keeper ---- */
 
@@ -76,6 +79,7 @@ static void reload(struct daemon *d)
 	int err;
 
 	keeper_tell(d->keeper, TELL_RELOADING, 0);
+	herald_tell(d, RELOAD_S);
 	err = ruleset_load(&fresh, d->config->policy, &report);
 	if (err) {
 		const char *said = report.text && *report.text ? report.text : strerror(-err);
@@ -210,6 +214,7 @@ static void tick_due(struct timer *t)
 		keeper_tell(d->keeper, TELL_BEAT, 0);
 	give_back(d);
 	disk_look(d);
+	herald_tell(d, SILENCE_S);
 	if (d->ticks % FORGET_S == 0)
 		forget_keys(d);
 	if (++d->ticks % HEARTBEAT_S == 0)
@@ -362,6 +367,7 @@ static int start(struct daemon *d, const sigset_t *signals)
 	log_info("ready: services=%zu rules=%zu keywords=%u loops=%u", d->config->service_count,
 	         ruleset_rules(d->rules), report_keywords(d->rules), d->thread_count);
 	keeper_tell(d->keeper, TELL_UP, ruleset_rules(d->rules));
+	herald_tell(d, SILENCE_S);
 	return 0;
 }
 

@@ -307,6 +307,7 @@ static const struct key top_keys[] = {
 	{ "identity", identity, NULL },
 	{ "metrics", metrics, NULL },
 	{ "log", log_section, NULL },
+	{ "alerts", read_alerts, NULL },
 	{ "user", user, NULL },
 	{ "control", control, NULL },
 	{ "capture", capture, NULL },
@@ -338,6 +339,8 @@ void config_free(struct config **at)
 	free(c->policy);
 	free(c->record_dir);
 	free(c->metrics_listen);
+	free(c->alerts.alertmanager);
+	free(c->alerts.webhook);
 	free(c->user);
 	free(c->control);
 	free(c->pins);
@@ -449,6 +452,7 @@ int config_load(struct config **out, const char *file, char **report)
 			                        .admin_space_left_action = DISK_SYSLOG,
 			                        .disk_full_action = DISK_SYSLOG,
 			                        .disk_error_action = DISK_SYSLOG };
+		c->alerts = (struct config_alerts){ .blocks = 10, .window_s = 300, .policy_age_s = 30 * 86400 };
 		c->log_level = LOG_INFO;
 		c->body_max = 16u << 20;
 		c->event_max = 1u << 20;

@@ -52,5 +52,8 @@ bool read_one_of(struct reader *r, const yaml_node_t *n, const char *what, const
 /* The section `record`, in record.c. */
 void read_record(struct reader *r, yaml_node_t *n);
 
+/* The section `alerts`, in alerts.c. */
+void read_alerts(struct reader *r, yaml_node_t *n);
+
 /* Reads a mapping by a table of keys that ends with an empty row. */
 void read_mapping(struct reader *r, yaml_node_t *n, const char *what, const struct key *keys);

@@ -6,11 +6,11 @@
 #include <stdatomic.h>
 
 #include "alert/alert.h"
+#include "base/journal.h"
 #include "base/loop.h"
 #include "capture/capture.h"
 #include "config/config.h"
 #include "flow/flow.h"
-#include "journal.h"
 #include "policy/policy.h"
 #include "record/record.h"
 #include "serve/serve.h"

@@ -56,7 +56,7 @@ static void changed(void *arg, const struct alert_change *c)
 	struct herald *h = arg;
 	const struct alert_row *row = &alert_table[c->kind];
 
-	log_write(c->firing ? LOG_WARN : LOG_INFO, "alert: name=%s state=%s service=%s", row->name,
+	log_event(c->firing ? EVENT_ALERT : EVENT_ALERT_OVER, "alert: name=%s state=%s service=%s", row->name,
 	          c->firing ? "firing" : "resolved", row->by_service ? h->names[c->service] : "-");
 	push_change(h->pusher, c);
 }
@@ -65,7 +65,8 @@ static void said(void *arg, const char *target, const char *why, unsigned retry_
 {
 	(void)arg;
 	if (why)
-		log_warn("alert: not delivered: to=%s error=\"%s\" retry_s=%u", target, why, retry_s);
+		log_event(EVENT_ALERT_UNTOLD, "alert: not delivered: to=%s error=\"%s\" retry_s=%u", target, why,
+		          retry_s);
 	else
 		log_info("alert: delivered again: to=%s", target);
 }

@@ -86,7 +86,7 @@ static void reload(struct daemon *d)
 
 		snprintf(d->policy_error, sizeof(d->policy_error), "%.*s", (int)strcspn(said, "\n"), said);
 		daemon_print_report(&report);
-		log_error("policy: refused, the old one stays: mistakes=%zu", report.errors);
+		log_event(EVENT_POLICY_REFUSED, "policy: refused, the old one stays: mistakes=%zu", report.errors);
 		note_policy(d, true);
 	} else {
 		d->rules = fresh;
@@ -97,7 +97,8 @@ static void reload(struct daemon *d)
 				log_error("policy: out of memory: a worker keeps the old one");
 		ruleset_put(&old);
 		note_policy(d, false);
-		log_info("policy: loaded rules=%zu keywords=%u", ruleset_rules(fresh), report_keywords(fresh));
+		log_event(EVENT_POLICY_LOADED, "policy: loaded rules=%zu keywords=%u", ruleset_rules(fresh),
+		          report_keywords(fresh));
 	}
 	policy_report_free(&report);
 	keeper_tell(d->keeper, TELL_RELOADED, 0);
@@ -169,7 +170,8 @@ static bool all_turn(struct daemon *d)
 		} else if (++t->missed >= MISSED_MAX) {
 			stuck++;
 			if (t->missed == MISSED_MAX)
-				log_error("worker: its loop stands still: loop=%u seconds=%d", i, MISSED_MAX);
+				log_event(EVENT_LOOP_STUCK, "worker: its loop stands still: loop=%u seconds=%d", i,
+				          MISSED_MAX);
 		}
 	}
 	d->stuck = stuck;
@@ -364,8 +366,8 @@ static int start(struct daemon *d, const sigset_t *signals)
 		return err;
 	}
 	d->ready = true;
-	log_info("ready: services=%zu rules=%zu keywords=%u loops=%u", d->config->service_count,
-	         ruleset_rules(d->rules), report_keywords(d->rules), d->thread_count);
+	log_event(EVENT_READY, "ready: services=%zu rules=%zu keywords=%u loops=%u", d->config->service_count,
+	          ruleset_rules(d->rules), report_keywords(d->rules), d->thread_count);
 	keeper_tell(d->keeper, TELL_UP, ruleset_rules(d->rules));
 	herald_tell(d, SILENCE_S);
 	return 0;

@@ -192,7 +192,8 @@ void flow_exchange_over(struct flow *f)
 	}
 	if (r->exception == EXCEPTION_COVERAGE) {
 		count(&w->stats.coverage_mismatches, 1);
-		log_error("coverage: bytes of an answer do not add up: service=%s in=%llu scanned=%llu structural=%llu "
+		log_event(EVENT_COVERAGE,
+		          "coverage: bytes of an answer do not add up: service=%s in=%llu scanned=%llu structural=%llu "
 		          "withheld=%llu",
 		          w->o.services[f->service], (unsigned long long)r->coverage.in,
 		          (unsigned long long)r->coverage.scanned, (unsigned long long)r->coverage.structural,

@@ -67,6 +67,6 @@ void memory_sweep(struct worker *w)
 		flow_end(f, END_RST);
 		n++;
 	}
-	log_warn("memory: connections together hold more than limits.memory: bytes=%llu reset=%u",
-	         (unsigned long long)used(w), n);
+	log_event(EVENT_MEMORY_SHORT, "memory: connections together hold more than limits.memory: bytes=%llu reset=%u",
+	          (unsigned long long)used(w), n);
 }

@@ -13,7 +13,7 @@ ifeq ($(FLAVOUR),fuzz)
 CC      := clang
 endif
 
-PKGS    := libbpf libprotobuf-c yaml-0.1 libcrypto libsystemd libpcre2-8 libbrotlidec libzstd
+PKGS    := libbpf libprotobuf-c yaml-0.1 libcrypto libsystemd libpcre2-8 libbrotlidec libzstd libcurl
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lelf -lz -lpthread -lm
 
@@ -40,7 +40,7 @@ endif
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
-ROOMS   := base config capture stream scan policy enforce record exchange flow serve
+ROOMS   := base config alert capture stream scan policy enforce record exchange flow serve
 LIB_SRC := $(foreach r,$(ROOMS),$(wildcard agent/$(r)/*.c))
 CLI_SRC := $(wildcard agent/cli/*.c)
 BPF_SRC := $(wildcard bpf/*.bpf.c)
@@ -174,8 +174,8 @@ kernel-binaries: $(KERNEL)
 fuzz-binaries: $(FUZZERS)
 bench-binaries: $(BENCHES)
 
-.PHONY: parsers deps demo check unit kernel e2e fuzz soak-kill bench asan coverage lint format deb install help clean \
-	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick
+.PHONY: parsers deps demo check unit kernel e2e fuzz bench asan coverage lint format deb install help clean \
+	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick kernel-matrix soak-kill
 
 deps: ## install every Debian package that building, testing and the demo need (as root)
 	$(Q)scripts/deps --all
@@ -194,6 +194,11 @@ unit: ## unit tests under ASan and UBSan; no root needed
 
 kernel: ## tests that load BPF programs (as root)
 	$(Q)scripts/check kernel
+
+kernel-matrix: ## the kernel tests on the stock kernels of Debian 11, 12 and 13 in QEMU: an hour at most
+	$(Q)scripts/deps --all --matrix
+	$(Q)$(MAKE) --no-print-directory kernel-binaries
+	$(Q)scripts/kernel-matrix
 
 e2e: ## one promise each, on real servers and clients (as root)
 	$(Q)scripts/check e2e
@@ -236,6 +241,6 @@ clean:
 	$(Q)rm -rf build
 
 help: ## this list
-	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 -include $(shell find build/release build/asan build/cover build/fuzz -name '*.d' 2> /dev/null)

@@ -73,6 +73,7 @@ int cli_policy(struct ruleset **out, const char *dir)
 {
 	owned(policy_report_free) struct policy_report report = {};
 	owned(config_free) struct config *config = NULL;
+	owned(pack_key_free) struct pack_key *key = NULL;
 	owned(own_free) char *mistakes = NULL;
 	int err;
 
@@ -84,8 +85,11 @@ int cli_policy(struct ruleset **out, const char *dir)
 			return err;
 		}
 		dir = config->policy;
+		err = cli_pack_key(&key, config->policy_key);
+		if (err)
+			return err;
 	}
-	err = ruleset_load(out, dir, &report);
+	err = ruleset_load_signed(out, dir, key, &report);
 	if (report.text)
 		fwrite(report.text, 1, report.len, stderr);
 	return err;

@@ -26,6 +26,12 @@ struct config_disk {
 	bool closed; /* on_record_failure: guarded services are refused while the record cannot be written */
 };
 
+/* Who is told, and of how much. NULL: nobody. */
+struct config_alerts {
+	char *alertmanager, *webhook;
+	uint32_t blocks, window_s, policy_age_s;
+};
+
 #define CONFIG_SERVICES_MAX 256 /* what capture can tell apart */
 
 struct config_service {
@@ -48,7 +54,8 @@ struct config_witness {
 struct config {
 	struct config_service *services;
 	size_t service_count;
-	char *policy; /* folder of packs */
+	char *policy;     /* folder of packs */
+	char *policy_key; /* public key that packs and lists must be signed with, PEM; NULL: they need not be */
 	char *record_dir;
 	uint32_t retain_days;
 	bool retain_unsafe; /* below the floor, as the operator wants it */
@@ -59,6 +66,7 @@ struct config {
 	size_t witness_count;
 	char **identity_headers;
 	size_t identity_count;
+	struct config_alerts alerts;
 	char *metrics_listen; /* "127.0.0.1:9477", or NULL */
 	enum log_level log_level;
 	char *user;       /* of the worker; NULL: not given */
@@ -67,6 +75,7 @@ struct config {
 	char *own_cgroup; /* below the cgroup2 mount */
 	uint32_t loops;   /* 0: one a core */
 	uint64_t body_max, event_max;
+	uint64_t memory_max; /* of all connections together */
 	uint32_t head_timeout_ms, stop_timeout_ms;
 };
 

@@ -56,5 +56,8 @@ void read_record(struct reader *r, yaml_node_t *n);
 /* record.witnesses, in witness.c. */
 void read_witnesses(struct reader *r, yaml_node_t *n);
 
+/* The section `alerts`, in alerts.c. */
+void read_alerts(struct reader *r, yaml_node_t *n);
+
 /* Reads a mapping by a table of keys that ends with an empty row. */
 void read_mapping(struct reader *r, yaml_node_t *n, const char *what, const struct key *keys);

@@ -78,6 +78,7 @@ struct ledger_stats {
 	uint64_t pruned, prune_failures, held; /* segments; held: would go if there were no hold */
 	uint64_t oldest_unix;                  /* seconds: birth of the oldest segment; 0: not looked yet */
 	uint64_t space_left;                   /* bytes of the file system, when last looked */
+	uint64_t clock_steps;                  /* recorded since it was opened */
 	bool failed;
 	bool full; /* there is no space: records wait in memory, and are tried again every second */
 };

@@ -66,6 +66,7 @@ TEST(config, defaults)
 	cr_assert_eq(c->loops, 0);
 	cr_assert_eq(c->body_max, 16u << 20);
 	cr_assert_eq(c->event_max, 1u << 20);
+	cr_assert_eq(c->memory_max, 1u << 30);
 	cr_assert_eq(c->head_timeout_ms, 60000);
 	cr_assert_eq(c->stop_timeout_ms, 1000);
 }
@@ -84,10 +85,12 @@ TEST(config, every_key)
 		"identity: {headers: [authorization, X-Api-Key]}\n"
 		"metrics: {listen: '[::1]:1'}\n"
 		"log: {level: debug}\n"
+		"alerts: {alertmanager: 'http://[::1]:9093/am', webhook: 'https://h.example/a?b=c', blocks: 3,\n"
+		"  window: 90s, policy_age: 7d}\n"
 		"control: /c.sock\n"
 		"capture: {pins: /pins, cgroup: own}\n"
 		"loops: 3\n"
-		"limits: {body: 2MiB, event: 64K, head_timeout: 2min,"
+		"limits: {body: 2MiB, event: 64K, memory: 2G, head_timeout: 2min,"
 		" stop_timeout: 500ms}\n");
 
 	cr_assert_eq(c->service_count, 3);
@@ -117,6 +120,11 @@ TEST(config, every_key)
 	cr_assert_eq(c->loops, 3);
 	cr_assert_eq(c->body_max, 2u << 20);
 	cr_assert_eq(c->event_max, 65536);
+	cr_assert_str_eq(c->alerts.alertmanager, "http://[::1]:9093/am");
+	cr_assert_str_eq(c->alerts.webhook, "https://h.example/a?b=c");
+	cr_assert_eq(c->alerts.blocks, 3);
+	cr_assert(c->alerts.window_s == 90 && c->alerts.policy_age_s == 7 * 86400);
+	cr_assert_eq(c->memory_max, 2ull << 30);
 	cr_assert_eq(c->head_timeout_ms, 120000);
 	cr_assert_eq(c->stop_timeout_ms, 500);
 }
@@ -224,6 +232,16 @@ static const struct {
 	{ ONE "loops: two\n", "c.yaml:2:8: loops must be a whole number, not 'two'\n" },
 	{ ONE "limits: {body: 1K}\n", "c.yaml:2:16: limits.body must be from 65536 to 1073741824\n" },
 	{ ONE "limits: {event: 1}\n", "c.yaml:2:17: limits.event must be from 4096 to 268435456\n" },
+	{ ONE "alerts: {webhook: 'ftp://a'}\n",
+	  "c.yaml:2:19: alerts.webhook must be a URL that begins with http:// or https://\n" },
+	{ ONE "alerts: {webhook: 'http://a b'}\n",
+	  "c.yaml:2:19: alerts.webhook must be a URL that begins with http:// or https://\n" },
+	{ ONE "alerts: {webhook: 'https://me:pw@a/b'}\n",
+	  "c.yaml:2:19: alerts.webhook: no name or password here: the credential alerts.token is for that\n" },
+	{ ONE "alerts: {alertmanager: 'http://a/?x'}\n",
+	  "c.yaml:2:24: alerts.alertmanager is the URL of its root: /api/v2/alerts is put behind it\n" },
+	{ ONE "alerts: {window: 2w}\n", "c.yaml:2:18: alerts.window: unknown unit 'w'\n" },
+	{ ONE "limits: {memory: 1M}\n", "c.yaml:2:18: limits.memory must be from 16777216 to 1099511627776\n" },
 	{ ONE "limits: {head_timeout: 1h}\n", "c.yaml:2:24: limits.head_timeout: unknown unit 'h'\n" },
 	{ ONE "limits: {stop_timeout: 99ms}\n", "c.yaml:2:24: limits.stop_timeout must be from 100 to 60000\n" },
 	{ ONE "exceptions: {}\n",

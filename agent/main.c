@@ -59,10 +59,20 @@ static int load_config(struct daemon *d)
 	return err;
 }
 
+_Static_assert((int)KEEP_COUNT == (int)EVIDENCE_COUNT && (int)KEEP_SPAN == (int)EVIDENCE_SPAN,
+               "evidence is numbered alike in the configuration and in policies");
+
+struct policy_terms daemon_terms(const struct daemon *d)
+{
+	return (struct policy_terms){ .evidence = (enum evidence)d->config->evidence,
+		                      .sealed = d->config->recipient_count };
+}
+
 int daemon_policy(struct daemon *d)
 {
 	owned(policy_report_free) struct policy_report report = {};
-	int err = ruleset_load(&d->rules, d->config->policy, &report);
+	struct policy_terms terms = daemon_terms(d);
+	int err = ruleset_load_on(&d->rules, d->config->policy, &terms, &report);
 
 	daemon_print_report(&report);
 	if (err && !report.text)

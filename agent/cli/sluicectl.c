@@ -30,6 +30,8 @@ static const struct command commands[] = {
 	{ "reindex", reindex_main, "writes the record's indexes anew  [-D DIR]" },
 	{ "verify", verify_main, "is the record what was signed?  [-D DIR] [--key VKEY|FILE]" },
 	{ "hold", hold_main, "keep records from pruning: add | release | list" },
+	{ "reveal", reveal_main, "decrypt the evidence of a finding  --identity FILE" },
+	{ "erase", erase_main, "erase the evidence of findings for good" },
 	{ "policy", policy_main, "check | test | show | reload" },
 	{ "scan", scan_main, "find what the policy forbids in files or standard input" },
 	{ "replay", replay_main, "send raw HTTP bytes through the daemon's own path, without a network" },
@@ -44,8 +46,6 @@ static const struct command commands[] = {
 	{ "review", NULL, "mark findings right or wrong" },
 	{ "witness", NULL, "cosign the checkpoints of other hosts" },
 	{ "export", NULL, "hand records out" },
-	{ "reveal", NULL, "decrypt evidence" },
-	{ "erase", NULL, "shred evidence" },
 };
 
 bool cli_command(size_t index, const char **name, const char **about)

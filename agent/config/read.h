@@ -15,6 +15,7 @@ struct reader {
 	struct config *config;
 	struct config_service *service; /* the one being read */
 	const yaml_node_t *retain_at;   /* record.retain */
+	const yaml_node_t *evidence_at; /* record.evidence */
 	FILE *report;
 	size_t mistakes;
 };

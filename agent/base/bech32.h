@@ -6,6 +6,6 @@
 
 #define BECH32_KEY 32
 
-/* Reads PREFIX1... whose data is a key. `prefix` is lower case; the text is all lower or all upper case. -EINVAL; *to is
- * untouched then. */
+/* Reads PREFIX1... whose data is a key. `prefix` is lower case; the text is all lower or all upper case. -EINVAL; *to
+ * is untouched then. */
 int bech32_key(uint8_t to[BECH32_KEY], const char *prefix, const char *text);

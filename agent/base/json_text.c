@@ -23,7 +23,8 @@ static size_t plain_len(struct slice s)
 {
 	size_t n = utf8_len(s);
 
-	if (*s.at == '"' || *s.at == '\\' || *s.at < 0x20 || *s.at == 0x7F || (n == 2 && s.at[0] == 0xC2 && s.at[1] < 0xA0))
+	if (*s.at == '"' || *s.at == '\\' || *s.at < 0x20 || *s.at == 0x7F ||
+	    (n == 2 && s.at[0] == 0xC2 && s.at[1] < 0xA0))
 		return 0;
 	return n;
 }

@@ -209,14 +209,21 @@ void excerpt_found(struct exchange *x, size_t i, const struct excerpt *e, const 
 	struct evidence_text *t = &f->text;
 	uint64_t from = hit->from > EVIDENCE_CONTEXT ? hit->from - EVIDENCE_CONTEXT : 0, missing;
 	struct slice before, match;
+	struct excerpt last;
 
 	*t = (struct evidence_text){ 0 };
 	if (x->kept)
 		x->kept->found[i] = NULL;
 	if (!x->kept || !e || f->rule->evidence == EVIDENCE_NONE || hit->to <= hit->from)
 		return;
-	before = whole(part_of(e, from, hit->from, &missing));
-	match = part_of(e, hit->from, hit->to, &t->missing);
+	/* No more than there is in any case, however the text was cut. */
+	last = *e;
+	if (last.len > EXCERPT_BYTES) {
+		last.at += last.len - EXCERPT_BYTES;
+		last.len = EXCERPT_BYTES;
+	}
+	before = whole(part_of(&last, from, hit->from, &missing));
+	match = part_of(&last, hit->from, hit->to, &t->missing);
 	if (missing && t->missing)
 		before = (struct slice){ 0 };
 	if ((before.len && !add(t, before, &t->before)) || !match.len || !add(t, match, &t->match)) {

@@ -11,7 +11,7 @@ import socket
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from gate import ALPHA, ZH, Ground, binary, chat, finish, isolate, ok, run, skip, wait_for
+from gate import TOP, ALPHA, ZH, Ground, binary, chat, finish, isolate, ok, run, skip, wait_for
 
 isolate(200)
 PROMPT, USER = 'prompt-secret-9d30ce', 'user-secret-7b61aa'
@@ -268,6 +268,12 @@ with Ground('chat') as ground:
     ok('reveal says so', status == 2 and not out and 'it was erased' in err, err)
     status, said = verify()
     ok('the tree still verifies, and verify says what was erased', status == 0 and 'erased=' in said and 'erased=0' not in said, said)
+    stranger = glob.glob(os.path.join(TOP, 'build', '*', 'verifier'))
+    if stranger:
+        said = [run(stranger[0], os.path.join(gate.record, log), check=False, capture_output=True) for log in ('ledger', 'control')]
+        ok('so does it for a verifier that has nothing of ours', [done.returncode for done in said] == [0, 0], said)
+    else:
+        skip('a verifier that has nothing of ours', 'it is not built')
     keys = place + '.keys'
     with open(keys, 'rb') as file:
         before = file.read()

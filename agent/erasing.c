@@ -147,10 +147,16 @@ static int note_erasure(struct daemon *d, const struct evidence_place *p, bool r
 	return err ? err : erasures_apply(d->erasures, &body, now_nano());
 }
 
-static int erase_one(struct erasing *e, const struct evidence_place *p)
+static int erase_one(void *arg, const Record *r)
 {
-	enum erasure state = erasures_state(e->d->erasures, p->seq);
-	bool kept = is_kept(e->d, p);
+	struct erasing *e = arg;
+	struct evidence_place p;
+	enum erasure state = erasures_state(e->d->erasures, r->seq);
+	bool kept;
+
+	if (evidence_place(&p, r))
+		return 0;
+	kept = is_kept(e->d, &p);
 
 	if (e->now_count + e->later_count + e->before == ERASE_MOST)
 		return -E2BIG;
@@ -158,36 +164,7 @@ static int erase_one(struct erasing *e, const struct evidence_place *p)
 		e->before++;
 		return 0;
 	}
-	return kept ? add_place(&e->later, &e->later_count, p) : add_place(&e->now, &e->now_count, p);
-}
-
-/* All findings with evidence of the range; `act` is told of each. */
-static int each_place(struct daemon *d, uint64_t first, uint64_t last,
-                      int (*act)(struct erasing *e, const struct evidence_place *p), struct erasing *e)
-{
-	owned(record_filter_free) struct record_filter *f = NULL;
-	owned(ledger_reader_close) struct ledger_reader *r = NULL;
-	char dir[4096];
-	const Record *record;
-	int err = ledger_dir(d, dir, sizeof(dir)), got;
-
-	err = err ? err : record_filter_new(&f);
-	if (!err && record_filter_add(f, "type=finding"))
-		err = -EINVAL;
-	err = err ? err : ledger_reader_open(&r, dir);
-	if (err)
-		return err;
-	ledger_reader_filter(r, f);
-	ledger_seek_seq(r, first);
-	while (!err && ((got = ledger_next(r, &record)) == 1 || got == -EBADMSG)) {
-		struct evidence_place p;
-
-		if (got == 1 && record->seq > last)
-			break;
-		if (got == 1 && !evidence_place(&p, record))
-			err = act(e, &p);
-	}
-	return err;
+	return kept ? add_place(&e->later, &e->later_count, &p) : add_place(&e->now, &e->now_count, &p);
 }
 
 /* On record, all of them; the last one is waited for. */
@@ -224,7 +201,7 @@ void erase_answer(struct daemon *d, const EraseRequest *in, const Caller *caller
 {
 	owned(erasing_free) struct erasing e = { .in = in, .d = d };
 	Access access = ACCESS__INIT;
-	char filter[64];
+	char filter[64], dir[4096];
 	EraseReply *reply;
 	int err;
 
@@ -240,7 +217,8 @@ void erase_answer(struct daemon *d, const EraseRequest *in, const Caller *caller
 	access.reason = in->reason;
 	reply = malloc(sizeof(*reply));
 	err = caller && reply ? note_access(d, caller, &access) : -ENOMEM;
-	err = err ? err : each_place(d, in->first_seq, in->last_seq, erase_one, &e);
+	err = err ? err : ledger_dir(d, dir, sizeof(dir));
+	err = err ? err : evidence_each(dir, in->first_seq, in->last_seq, erase_one, &e);
 	err = err ? err : note_erasures(d, e.later, e.later_count, true, in->requester, in->basis);
 	err = err ? err : shred(d, e.now, e.now_count, in->requester, in->basis);
 	if (err) {

@@ -234,13 +234,13 @@ static int next(struct event_logs *l, struct event_log **out)
 
 int events_next(struct event_logs *l, const Record **out, struct slice *raw)
 {
-	struct event_log *log;
+	struct event_log *log = NULL;
 	int got;
 
 	do
 		got = next(l, &log);
 	while (got == 1 && given(l, log));
-	if (got == 1) {
+	if (got == 1 && log) {
 		*out = log->head;
 		*raw = log->raw;
 	}

@@ -252,7 +252,7 @@ static bool hits_nothing(struct sink *to, struct reading *readings, size_t count
 	struct {
 		size_t len;
 		uint64_t end;
-	} kept[READINGS_MAX];
+	} kept[READINGS_MAX] = { 0 };
 	struct exchange *x = to->x;
 	bool clean = true;
 

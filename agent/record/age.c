@@ -21,21 +21,6 @@ int age_recipient_read(struct age_recipient *out, const char *text)
 
 /* ---- libcrypto ---- */
 
-static void own_pkey(EVP_PKEY **k)
-{
-	EVP_PKEY_free(*k);
-}
-
-static void own_pkey_ctx(EVP_PKEY_CTX **c)
-{
-	EVP_PKEY_CTX_free(*c);
-}
-
-static void own_cipher(EVP_CIPHER_CTX **c)
-{
-	EVP_CIPHER_CTX_free(*c);
-}
-
 static int random_bytes(uint8_t *to, size_t len)
 {
 	return getrandom(to, len, 0) == (ssize_t)len ? 0 : -EIO;

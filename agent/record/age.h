@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include <openssl/evp.h>
+
 #include "base/slice.h"
 
 #define AGE_KEY        32
@@ -25,7 +27,7 @@ int age_recipient_read(struct age_recipient *out, const char *text);
 int age_seal(const struct age_recipient *to, size_t n, struct slice text, uint8_t **header, size_t *header_len,
              uint8_t **payload, size_t *payload_len);
 
-/* ---- for age_open.c ---- */
+/* ---- shared by the files that write and read it ---- */
 
 #define AGE_FILE_KEY    16
 #define AGE_NONCE       16
@@ -36,3 +38,18 @@ int age_seal(const struct age_recipient *to, size_t n, struct slice text, uint8_
 
 /* HKDF-SHA-256 (RFC 5869). -EIO. */
 int age_hkdf(uint8_t to[32], struct slice secret, struct slice salt, const char *info);
+
+static inline void own_pkey(EVP_PKEY **k)
+{
+	EVP_PKEY_free(*k);
+}
+
+static inline void own_pkey_ctx(EVP_PKEY_CTX **c)
+{
+	EVP_PKEY_CTX_free(*c);
+}
+
+static inline void own_cipher(EVP_CIPHER_CTX **c)
+{
+	EVP_CIPHER_CTX_free(*c);
+}

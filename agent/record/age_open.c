@@ -22,21 +22,6 @@
 #define COLUMNS  64 /* of a body's lines; a shorter one, perhaps empty, is its last */
 #define DIGITS   43 /* 32 bytes in base64 without padding */
 
-static void own_pkey(EVP_PKEY **k)
-{
-	EVP_PKEY_free(*k);
-}
-
-static void own_pkey_ctx(EVP_PKEY_CTX **c)
-{
-	EVP_PKEY_CTX_free(*c);
-}
-
-static void own_cipher(EVP_CIPHER_CTX **c)
-{
-	EVP_CIPHER_CTX_free(*c);
-}
-
 int age_identity_read(struct age_identity *out, const char *text)
 {
 	owned(own_pkey) EVP_PKEY *key = NULL;

@@ -60,6 +60,30 @@ int evidence_find(struct evidence_place *out, const char *dir, uint64_t seq)
 	return got && record->seq == seq ? evidence_place(out, record) : -ENOENT;
 }
 
+int evidence_each(const char *dir, uint64_t first, uint64_t last, int (*each)(void *arg, const Record *r), void *arg)
+{
+	owned(record_filter_free) struct record_filter *f = NULL;
+	owned(ledger_reader_close) struct ledger_reader *r = NULL;
+	const Record *record;
+	int err = record_filter_new(&f), got;
+
+	if (!err && record_filter_add(f, "type=finding"))
+		err = -EINVAL;
+	err = err ? err : ledger_reader_open(&r, dir);
+	if (err)
+		return err;
+	ledger_reader_filter(r, f);
+	if (first)
+		ledger_seek_seq(r, first);
+	while (!err && ((got = ledger_next(r, &record)) == 1 || got == -EBADMSG)) {
+		if (got == 1 && record->seq > last)
+			break;
+		if (got == 1)
+			err = each(arg, record);
+	}
+	return err;
+}
+
 static int open_part(const char *dir, const struct evidence_place *p, const char *suffix, int flags)
 {
 	owned(own_free) char *path = NULL;

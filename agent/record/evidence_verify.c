@@ -51,8 +51,9 @@ static void judge(struct check *c, uint64_t seq, int got)
 		tell(c, FAULT_MISSING, seq, "its pack is gone");
 }
 
-static int look(struct check *c, const Record *r)
+static int look(void *arg, const Record *r)
 {
+	struct check *c = arg;
 	owned(own_free) uint8_t *file = NULL;
 	struct evidence_place p;
 	size_t len;
@@ -74,24 +75,12 @@ int evidence_verify(struct evidence_counts *out, const char *dir, const char *co
                     void (*fault)(void *arg, enum fault what, const char *text), void *arg)
 {
 	owned(erasures_close) struct erasures *erased = NULL;
-	owned(record_filter_free) struct record_filter *f = NULL;
-	owned(ledger_reader_close) struct ledger_reader *r = NULL;
 	struct check c = { .dir = dir, .fault = fault, .arg = arg };
-	const Record *record;
-	int err = erasures_open(&erased, control), got;
+	int err = erasures_open(&erased, control);
 
 	c.erased = erased;
-	err = err ? err : record_filter_new(&f);
-	if (!err && record_filter_add(f, "type=finding"))
-		err = -EINVAL;
-	err = err ? err : ledger_reader_open(&r, dir);
-	if (err)
-		return err;
-	ledger_reader_filter(r, f);
 	/* A damaged record is told by who verifies the log. */
-	while (!err && ((got = ledger_next(r, &record)) == 1 || got == -EBADMSG))
-		if (got == 1)
-			err = look(&c, record);
+	err = err ? err : evidence_each(dir, 0, UINT64_MAX, look, &c);
 	if (!err)
 		*out = c.counts;
 	return err;

@@ -295,6 +295,9 @@ struct evidence_place {
 int evidence_place(struct evidence_place *out, const Record *r);
 /* Of record `seq` of the ledger in folder `dir`. -ENOENT: there is no such record; -EBADMSG; -ENODATA. */
 int evidence_find(struct evidence_place *out, const char *dir, uint64_t seq);
+/* Each finding of seqs first to last in the ledger in `dir`, until `each` returns other than 0, which is returned. What
+ * is damaged is left out. -errno. */
+int evidence_each(const char *dir, uint64_t first, uint64_t last, int (*each)(void *arg, const Record *r), void *arg);
 /* Its age file, the caller's, the header in the first header_length bytes. -ENOENT: the files are not there; -ENODATA:
  * the header was erased; -EBADMSG: these are not the bytes that were written. */
 int evidence_read(const char *dir, const struct evidence_place *p, uint8_t **file, size_t *len);

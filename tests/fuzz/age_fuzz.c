@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * age_fuzz.c - any bytes as an age file and as an identity: reading ends, and what we sealed is read as it was, or, once
- * a byte of it is another, not at all.
+ * age_fuzz.c - any bytes as an age file and as an identity: reading ends, and what we sealed is read as it was, or,
+ * once a byte of it is another, not at all.
  *
  * The first byte says which: odd, the rest is a file; even, the rest is a text that is sealed, of which the next two
  * bytes say which byte is changed.

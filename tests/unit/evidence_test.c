@@ -183,8 +183,10 @@ TEST(evidence, days_that_are_over_go)
 	char command[256], path[160];
 
 	begin(&l, &s);
-	snprintf(command, sizeof(command), "cd %s/evidence && echo x >20200101.pack && echo x >20200101.keys && "
-	         "echo x >20200101.other", ledger_dir);
+	snprintf(command, sizeof(command),
+	         "cd %s/evidence && echo x >20200101.pack && echo x >20200101.keys && "
+	         "echo x >20200101.other",
+	         ledger_dir);
 	cr_assert(!system(command));
 	cr_assert_eq(evidence_forget(ledger_dir, 36500), 0);
 	cr_assert_eq(evidence_forget(ledger_dir, 200), 1);

@@ -14,8 +14,10 @@
 
 TEST(excerpt, the_match_and_what_is_around_it)
 {
-	every_cut(CHAT, SLICE(STREAM SAY(0, "a bad") SAY(0, "ger, a ferret") SAY(0, " and 123") SAY(0, "456.") FINISH(0) DONE),
-	          NULL);
+	every_cut(
+		CHAT,
+		SLICE(STREAM SAY(0, "a bad") SAY(0, "ger, a ferret") SAY(0, " and 123") SAY(0, "456.") FINISH(0) DONE),
+		NULL);
 	cr_expect(says("kept 'a ' 'badger' ', a ferret and 123456.' without 0\n"), "%s", first.log);
 	cr_expect(says("kept 'a badger, a ferret and ' '123456' '.' without 0\n"), "%s", first.log);
 	cr_expect(!says("'ferret'"));
@@ -47,7 +49,8 @@ TEST(excerpt, only_what_a_model_wrote)
 {
 	every_cut(CHAT, SLICE(STREAM "data: {\"choices\":[],\"odd\":\"a badger b\"}\n\n" DONE), NULL);
 	cr_expect(says("kept 'a ' 'badger' ' b' without 0, perhaps the client's\n"), "%s", first.log);
-	every_cut(CHAT, SLICE("HTTP/1.1 200 OK\r\nx-a: a badger b\r\ncontent-type: text/event-stream\r\n\r\n" DONE), NULL);
+	every_cut(CHAT, SLICE("HTTP/1.1 200 OK\r\nx-a: a badger b\r\ncontent-type: text/event-stream\r\n\r\n" DONE),
+	          NULL);
 	cr_expect(says("kept 'x-a: a ' 'badger' ' b' without 0, perhaps the client's\n"), "%s", first.log);
 	every_cut("POST /completion HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
 	          SLICE(JSON "{\"content\":\"a badger b\",\"prompt\":\"is 654321 one?\"}"), NULL);
@@ -112,8 +115,8 @@ TEST(excerpt, a_full_one_is_bounded)
 
 	for (int i = 0; i < 3000; i++)
 		n += (size_t)snprintf(answer + n, sizeof(answer) - n,
-		                      "data: {\"choices\":[{\"index\":%d,\"delta\":{\"content\":\"%0100d%s\"}}]}\n\n", i % 3, i,
-		                      i == 2999 ? " badger " : "");
+		                      "data: {\"choices\":[{\"index\":%d,\"delta\":{\"content\":\"%0100d%s\"}}]}\n\n",
+		                      i % 3, i, i == 2999 ? " badger " : "");
 	talk_begin(&t, rules, NULL, slice_str(CHAT));
 	talk_feed(&t, slice_of((uint8_t *)answer, n), true);
 	exchange_texts(t.x, count_text, &seen);

@@ -65,15 +65,27 @@ _Static_assert((int)KEEP_COUNT == (int)EVIDENCE_COUNT && (int)KEEP_SPAN == (int)
 struct policy_terms daemon_terms(const struct daemon *d)
 {
 	return (struct policy_terms){ .evidence = (enum evidence)d->config->evidence,
-		                      .sealed = d->config->recipient_count };
+		                      .sealed = d->config->recipient_count,
+		                      .key = d->policy_key };
 }
 
 int daemon_policy(struct daemon *d)
 {
 	owned(policy_report_free) struct policy_report report = {};
-	struct policy_terms terms = daemon_terms(d);
-	int err = ruleset_load_on(&d->rules, d->config->policy, &terms, &report);
+	struct policy_terms terms = { 0 };
+	int err = 0;
 
+	/* Once: a worker that reloads may not read it, and the key of a running guard does not change under it. */
+	if (d->config->policy_key && !d->policy_key) {
+		err = pack_key_load(&d->policy_key, d->config->policy_key);
+		if (err) {
+			fprintf(stderr, "%s: %s\n", d->config->policy_key,
+			        err == -EINVAL ? "not the public key of Ed25519 in PEM" : strerror(-err));
+			return err;
+		}
+	}
+	terms = daemon_terms(d);
+	err = ruleset_load_on(&d->rules, d->config->policy, &terms, &report);
 	daemon_print_report(&report);
 	if (err && !report.text)
 		fprintf(stderr, "%s: %s\n", d->config->policy, strerror(-err));
@@ -148,6 +160,7 @@ int main(int argc, char **argv)
 	if (!err)
 		err = what(&d);
 	ruleset_put(&d.rules);
+	pack_key_free(&d.policy_key);
 	config_free(&d.config);
 	free(d.guards);
 	return err ? 1 : 0;

@@ -23,7 +23,8 @@ static void append(struct daemon *d, const Record *r, unsigned where)
 	int control_err = where & LOG_CONTROL ? ledger_append(d->control, r, NULL) : 0;
 
 	if (err || control_err)
-		log_error("record: not written: error=%s", strerrorname_np(err ? -err : -control_err));
+		log_event(EVENT_RECORD_FAILED, "record: not written: error=%s",
+		          strerrorname_np(err ? -err : -control_err));
 }
 
 /* What stands in both logs has a number that no other record has, so that a reader of both knows it again. Without one
@@ -205,8 +206,8 @@ void note_bypass(struct daemon *d, Bypass__Kind kind, uint64_t from)
 		b.to_unix_nano = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 		d->open_ns = b.to_unix_nano > from ? b.to_unix_nano - from : 0;
 		b.connections = d->open_passed;
-		log_warn("fail open: unread while the daemon was gone: services=%s connections=%llu", names,
-		         (unsigned long long)b.connections);
+		log_event(EVENT_FAIL_OPEN, "fail open: unread while the daemon was gone: services=%s connections=%llu",
+		          names, (unsigned long long)b.connections);
 	}
 	r.body_case = RECORD__BODY_BYPASS;
 	r.bypass = &b;

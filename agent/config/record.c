@@ -163,6 +163,7 @@ static const struct key record_keys[] = {
 	{ "disk_error_action", record_disk_error_action, NULL },
 	{ "recipients", record_recipients, NULL },
 	{ "evidence", record_evidence, NULL },
+	{ "witnesses", read_witnesses, NULL },
 	{},
 };
 

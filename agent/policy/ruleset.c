@@ -340,8 +340,27 @@ static int read_pack_file(struct draft *d, const char *name)
 		report_mistake(d->report, name, (struct mark){ 1, 1 }, "%s", draft_why(error));
 		return error;
 	}
-	draft_pack(d, name, text);
+	if (draft_signed(d, name, (struct mark){ 1, 1 }, path, text))
+		draft_pack(d, name, text);
 	return 0;
+}
+
+/* What all packs together have wrong, or a ruleset. */
+static int finish(struct ruleset **out, struct draft *d, bool keep, int error)
+{
+	check_doubles(d);
+	find_categories(d);
+	if (error)
+		return error;
+	return d->report->errors ? -EINVAL : compile(out, d, keep);
+}
+
+int ruleset_load_pack(struct ruleset **out, const char *dir, const char *file, const struct pack_key *key,
+                      struct policy_report *report)
+{
+	owned(draft_free) struct draft d = { .report = report, .dir = dir, .key = key };
+
+	return finish(out, &d, true, read_pack_file(&d, file));
 }
 
 int ruleset_load_on(struct ruleset **out, const char *dir, const struct policy_terms *terms,
@@ -351,6 +370,7 @@ int ruleset_load_on(struct ruleset **out, const char *dir, const struct policy_t
 	owned(listing_free) struct listing l = { 0 };
 	int error = 0;
 
+	d.key = terms ? terms->key : NULL;
 	l.count = scandir(dir, &l.at, is_pack, by_name);
 	if (l.count < 0) {
 		error = -errno;
@@ -366,11 +386,7 @@ int ruleset_load_on(struct ruleset **out, const char *dir, const struct policy_t
 		if (!error)
 			error = e;
 	}
-	check_doubles(&d);
-	find_categories(&d);
-	if (error)
-		return error;
-	return report->errors ? -EINVAL : compile(out, &d, terms && terms->words);
+	return finish(out, &d, terms && terms->words, error);
 }
 
 int ruleset_load(struct ruleset **out, const char *dir, struct policy_report *report)
@@ -378,9 +394,14 @@ int ruleset_load(struct ruleset **out, const char *dir, struct policy_report *re
 	return ruleset_load_on(out, dir, NULL, report);
 }
 
-int ruleset_load_words(struct ruleset **out, const char *dir, struct policy_report *report)
+int ruleset_load_signed(struct ruleset **out, const char *dir, const struct pack_key *key, struct policy_report *report)
 {
-	return ruleset_load_on(out, dir, &(struct policy_terms){ .sealed = true, .words = true }, report);
+	return ruleset_load_on(out, dir, &(struct policy_terms){ .sealed = true, .key = key }, report);
+}
+
+int ruleset_load_words(struct ruleset **out, const char *dir, const struct pack_key *key, struct policy_report *report)
+{
+	return ruleset_load_on(out, dir, &(struct policy_terms){ .sealed = true, .words = true, .key = key }, report);
 }
 
 /* ---- reading ---- */

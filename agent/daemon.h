@@ -37,8 +37,10 @@ struct daemon {
 	struct tally *tally;
 	struct memory memory;
 	struct holds *holds;
-	struct capture *capture; /* the keeper's; in the worker, what dialling needs of it */
-	struct loop *loop;       /* the worker's main one */
+	struct erasures *erasures;
+	struct evidence_store *evidence; /* NULL: nobody to seal for */
+	struct capture *capture;         /* the keeper's; in the worker, what dialling needs of it */
+	struct loop *loop;               /* the worker's main one */
 	struct serve *serve;
 	struct serve_sockets sockets; /* the keeper's, for all workers */
 	struct watch signals;
@@ -91,6 +93,16 @@ void disk_look(struct daemon *d);
 /* Sets a legal hold or ends it; `error` says what went wrong, empty if nothing. */
 void hold_answer(struct daemon *d, const HoldRequest *in, const Caller *caller, char *error, size_t room);
 
+/* ---- erasing.c ---- */
+
+/* May that evidence be read? On record, with who asks; `error` says why not, empty if it may. */
+void reveal_answer(struct daemon *d, const RevealRequest *in, const Caller *caller, char *error, size_t room);
+/* Erases, or restricts where a term or a hold forbids it yet. On success *out is the caller's. */
+void erase_answer(struct daemon *d, const EraseRequest *in, const Caller *caller, EraseReply **out, char *error,
+                  size_t room);
+/* What was to be erased when we went is, and what may be by now. At the start (`first`), and now and then. */
+void erase_due(struct daemon *d, bool first);
+
 /* ---- exporting.c ---- */
 
 /* Puts on record that somebody exports; `error` says why it could not be, empty if it was. */
@@ -103,6 +115,10 @@ void note_policy(struct daemon *d, bool refused);
 void note_heartbeat(struct daemon *d);
 /* Appends and waits until it is durable, two seconds at most: -ETIMEDOUT, and then it may become so yet. */
 int note_durably(struct ledger *l, const Record *r);
+/* Somebody asked for something: durable, with what the kernel says of the caller. */
+int note_access(struct daemon *d, const Caller *caller, const Access *what);
+/* Text of a caller that may go on record: no controls, not too long. */
+bool note_plain(const char *text, size_t most);
 /* Services with fail: open pass unread from when we go (START, `from` 0) until we are back (END: since `from`, with the
  * connections that were made). No record if there is no such service. */
 void note_bypass(struct daemon *d, Bypass__Kind kind, uint64_t from);
@@ -111,6 +127,8 @@ uint64_t note_last(const char *dir);
 
 /* ---- main.c ---- */
 
+/* What the configuration asks of policies. */
+struct policy_terms daemon_terms(const struct daemon *d);
 /* Reads the policy, says on standard error what is wrong with it. 0 or -errno. */
 int daemon_policy(struct daemon *d);
 void daemon_print_report(const struct policy_report *report);

@@ -8,23 +8,6 @@
 #include "base/log.h"
 #include "daemon.h"
 
-static int note_access(struct daemon *d, const HoldRequest *in, const Caller *caller)
-{
-	Access a = ACCESS__INIT;
-	Record r = RECORD__INIT;
-
-	a.uid = caller->uid;
-	a.groups = caller->groups;
-	a.n_groups = caller->n_groups;
-	a.pid = caller->pid;
-	a.what = (char *)(in->release ? "release" : "hold");
-	a.filter = in->id;
-	a.reason = in->reason;
-	r.body_case = RECORD__BODY_ACCESS;
-	r.access = &a;
-	return note_durably(d->control, &r);
-}
-
 static int note_hold(struct daemon *d, const Hold *h)
 {
 	Record r = RECORD__INIT;
@@ -34,24 +17,16 @@ static int note_hold(struct daemon *d, const Hold *h)
 	return note_durably(d->control, &r);
 }
 
-static bool is_plain(const char *text, size_t most)
-{
-	size_t len = strlen(text);
-
-	for (const char *p = text; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			return false;
-	return len <= most;
-}
-
 void hold_answer(struct daemon *d, const HoldRequest *in, const Caller *caller, char *error, size_t room)
 {
+	Access access = ACCESS__INIT;
 	Hold h = HOLD__INIT;
 	char filter[64];
 	int err;
 
 	*error = '\0';
-	if (!*in->id || !is_plain(in->id, HOLD_ID - 1) || !is_plain(in->authority, 256) || !is_plain(in->reason, 512)) {
+	if (!*in->id || !note_plain(in->id, HOLD_ID - 1) || !note_plain(in->authority, 256) ||
+	    !note_plain(in->reason, 512)) {
 		snprintf(error, room, "an id of at most %d characters, and plain text elsewhere", HOLD_ID - 1);
 		return;
 	}
@@ -61,12 +36,15 @@ void hold_answer(struct daemon *d, const HoldRequest *in, const Caller *caller, 
 	h.authority = in->authority;
 	h.until_unix_nano = in->until_unix_nano;
 	h.released = in->release;
+	access.what = (char *)(in->release ? "release" : "hold");
+	access.filter = in->id;
+	access.reason = in->reason;
 	if (!caller)
 		err = -ENOMEM;
 	else if (in->release && !holds_has(d->holds, in->id))
 		err = -ENOENT;
 	else
-		err = note_access(d, in, caller);
+		err = note_access(d, caller, &access);
 	/* A hold is in force before it is on record, and until its release is. */
 	if (!err && !in->release)
 		err = holds_apply(d->holds, &h);

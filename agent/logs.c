@@ -58,6 +58,25 @@ static int open_one(struct daemon *d, struct ledger **out, struct journal_told *
 	return 0;
 }
 
+static int open_evidence(struct daemon *d)
+{
+	char dir[4096];
+	struct evidence_options o = { .dir = dir,
+		                      .recipients = (const char *const *)d->config->recipients,
+		                      .recipient_count = d->config->recipient_count,
+		                      .ledger = d->ledger };
+	int err;
+
+	if (!o.recipient_count)
+		return 0;
+	snprintf(dir, sizeof(dir), "%s/ledger", d->config->record_dir);
+	err = evidence_open(&d->evidence, &o);
+	if (err)
+		log_error("record: %s/" EVIDENCE_DIR ": %s", dir,
+		          err == -EINVAL ? "a recipient is no key" : strerror(-err));
+	return err;
+}
+
 int logs_open(struct daemon *d)
 {
 	char dir[4096];
@@ -78,13 +97,20 @@ int logs_open(struct daemon *d)
 		log_error("record: the holds in %s: %s", dir, strerror(-err));
 		return err;
 	}
+	err = erasures_open(&d->erasures, dir);
+	if (err) {
+		log_error("record: the erasures in %s: %s", dir, strerror(-err));
+		return err;
+	}
 	err = open_one(d, &d->ledger, &d->told[0], "ledger", "", LOG_LEDGER_FLOOR_DAYS);
 	err = err ? err : open_one(d, &d->control, &d->told[1], "control", "/control", LOG_CONTROL_FLOOR_DAYS);
 	if (err)
 		return err;
+	err = open_evidence(d);
+	if (err)
+		return err;
 	snprintf(dir, sizeof(dir), "%s.keys", d->config->record_dir);
-	if (d->config->identity_count)
-		err = subjects_open(&d->subjects, dir);
+	err = subjects_open(&d->subjects, dir);
 	if (err)
 		log_error("record: %s: %s", dir, strerror(-err));
 	return err;

@@ -59,9 +59,20 @@ static int load_config(struct daemon *d)
 	return err;
 }
 
+_Static_assert((int)KEEP_COUNT == (int)EVIDENCE_COUNT && (int)KEEP_SPAN == (int)EVIDENCE_SPAN,
+               "evidence is numbered alike in the configuration and in policies");
+
+struct policy_terms daemon_terms(const struct daemon *d)
+{
+	return (struct policy_terms){ .evidence = (enum evidence)d->config->evidence,
+		                      .sealed = d->config->recipient_count,
+		                      .key = d->policy_key };
+}
+
 int daemon_policy(struct daemon *d)
 {
 	owned(policy_report_free) struct policy_report report = {};
+	struct policy_terms terms = { 0 };
 	int err = 0;
 
 	/* Once: a worker that reloads may not read it, and the key of a running guard does not change under it. */
@@ -73,7 +84,8 @@ int daemon_policy(struct daemon *d)
 			return err;
 		}
 	}
-	err = ruleset_load_signed(&d->rules, d->config->policy, d->policy_key, &report);
+	terms = daemon_terms(d);
+	err = ruleset_load_on(&d->rules, d->config->policy, &terms, &report);
 	daemon_print_report(&report);
 	if (err && !report.text)
 		fprintf(stderr, "%s: %s\n", d->config->policy, strerror(-err));

@@ -60,6 +60,10 @@ static void histogram(struct buf *out, const char *name, const char *about, cons
 static void counters(struct buf *out, const struct daemon *d, const struct worker_stats *s,
                      const struct ledger_stats *l)
 {
+	struct evidence_stats kept = { 0 };
+
+	if (d->evidence)
+		evidence_stats(d->evidence, &kept);
 	const struct {
 		const char *name, *about;
 		uint64_t value;
@@ -76,6 +80,9 @@ static void counters(struct buf *out, const struct daemon *d, const struct worke
 		  s->stop_not_confirmed },
 		{ "sluice_audit_records_total", "Records made durable.", l->records },
 		{ "sluice_audit_sync_failures_total", "Syncs of the ledger that failed.", l->sync_failures },
+		{ "sluice_evidence_kept_total", "Texts sealed and made durable.", kept.kept },
+		{ "sluice_evidence_lost_total", "Texts that a rule asked for and that could not be written.",
+		  kept.lost },
 		{ "sluice_coverage_mismatch_total", "Answers whose bytes did not add up: anything but 0 is a fault.",
 		  s->coverage_mismatches },
 		{ "sluice_events_lost_total", "Records that could not be queued.", s->records_lost },

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/timex.h>
 #include <time.h>
 
@@ -16,15 +17,26 @@
 
 #define DURABLE_S 2
 
-static void note(struct daemon *d, Record *r)
+static void append(struct daemon *d, const Record *r, unsigned where)
 {
-	unsigned where = record_logs(r->body_case);
 	int err = where & LOG_LEDGER ? ledger_append(d->ledger, r, NULL) : 0;
 	int control_err = where & LOG_CONTROL ? ledger_append(d->control, r, NULL) : 0;
 
 	if (err || control_err)
 		log_event(EVENT_RECORD_FAILED, "record: not written: error=%s",
 		          strerrorname_np(err ? -err : -control_err));
+}
+
+/* What stands in both logs has a number that no other record has, so that a reader of both knows it again. Without one
+ * (there is no randomness) it is told twice. */
+static void note(struct daemon *d, Record *r)
+{
+	unsigned where = record_logs(r->body_case);
+	bool both = where == (LOG_LEDGER | LOG_CONTROL);
+
+	if (both && getrandom(&r->twin, sizeof(r->twin), GRND_NONBLOCK) != sizeof(r->twin))
+		r->twin = 0;
+	append(d, r, where);
 }
 
 /* The writer's, and of who waits for it; the last of them frees it. */
@@ -78,6 +90,30 @@ int note_durably(struct ledger *l, const Record *r)
 	err = got ? -ETIMEDOUT : w->err;
 	durable_put(w);
 	return err;
+}
+
+int note_access(struct daemon *d, const Caller *caller, const Access *what)
+{
+	Access a = *what;
+	Record r = RECORD__INIT;
+
+	a.uid = caller->uid;
+	a.groups = caller->groups;
+	a.n_groups = caller->n_groups;
+	a.pid = caller->pid;
+	r.body_case = RECORD__BODY_ACCESS;
+	r.access = &a;
+	return note_durably(d->control, &r);
+}
+
+bool note_plain(const char *text, size_t most)
+{
+	size_t len = strlen(text);
+
+	for (const char *p = text; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			return false;
+	return len <= most;
 }
 
 void note_lifecycle(struct daemon *d, Lifecycle__Kind kind, const char *reason)

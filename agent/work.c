@@ -76,11 +76,12 @@ static void reload(struct daemon *d)
 {
 	struct policy_report report = {};
 	struct ruleset *fresh = NULL, *old = d->rules;
+	struct policy_terms terms = daemon_terms(d);
 	int err;
 
 	keeper_tell(d->keeper, TELL_RELOADING, 0);
 	herald_tell(d, RELOAD_S);
-	err = ruleset_load_signed(&fresh, d->config->policy, d->policy_key, &report);
+	err = ruleset_load_on(&fresh, d->config->policy, &terms, &report);
 	if (err) {
 		const char *said = report.text && *report.text ? report.text : strerror(-err);
 
@@ -122,6 +123,14 @@ static void answer(void *arg, const ControlRequest *in, ControlReply *out)
 		break;
 	case CONTROL_REQUEST__OP_EXPORT:
 		export_answer(d, in->export, in->caller, error, sizeof(error));
+		out->error = strdup(error);
+		break;
+	case CONTROL_REQUEST__OP_REVEAL:
+		reveal_answer(d, in->reveal, in->caller, error, sizeof(error));
+		out->error = strdup(error);
+		break;
+	case CONTROL_REQUEST__OP_ERASE:
+		erase_answer(d, in->erase, in->caller, &out->erase, error, sizeof(error));
 		out->error = strdup(error);
 		break;
 	case CONTROL_REQUEST__OP_STATUS:
@@ -211,6 +220,22 @@ static void forget_keys(struct daemon *d)
 		log_warn("record: a key of pseudonyms is not erased: error=%s", strerrorname_np(-n));
 }
 
+/* Evidence stays as long as its record, and likewise. */
+static void forget_evidence(struct daemon *d)
+{
+	char dir[4096];
+	int n;
+
+	if (holds_on_ledger(d->holds, 0, UINT64_MAX))
+		return;
+	snprintf(dir, sizeof(dir), "%s/ledger", d->config->record_dir);
+	n = evidence_forget(dir, d->config->retain_days + 2);
+	if (n > 0)
+		log_info("record: evidence erased: days=%d", n);
+	else if (n < 0)
+		log_warn("record: evidence is not erased: error=%s", strerrorname_np(-n));
+}
+
 static void tick_due(struct timer *t)
 {
 	struct daemon *d = container_of(t, struct daemon, tick);
@@ -221,8 +246,11 @@ static void tick_due(struct timer *t)
 	give_back(d);
 	disk_look(d);
 	herald_tell(d, SILENCE_S);
-	if (d->ticks % FORGET_S == 0)
+	if (d->ticks % FORGET_S == 0) {
 		forget_keys(d);
+		erase_due(d, !d->ticks);
+		forget_evidence(d);
+	}
 	if (++d->ticks % HEARTBEAT_S == 0)
 		note_heartbeat(d);
 }
@@ -261,6 +289,7 @@ static int start_workers(struct daemon *d)
 		            .identity = (const char *const *)d->config->identity_headers,
 		            .identity_count = d->config->identity_count },
 		.subjects = d->subjects,
+		.evidence = d->evidence,
 		.tally = d->tally,
 		.memory = &d->memory,
 		.head_timeout_ms = d->config->head_timeout_ms,
@@ -394,6 +423,7 @@ static void stop(struct daemon *d)
 			note_lifecycle(d, LIFECYCLE__KIND__STOP, "signal");
 			note_bypass(d, BYPASS__KIND__START, 0);
 		}
+		evidence_close(&d->evidence); /* its records go into the ledger */
 		ledger_close(&d->ledger);
 		ledger_close(&d->control);
 	}
@@ -405,6 +435,7 @@ static void stop(struct daemon *d)
 	subjects_close(&d->subjects);
 	tally_free(&d->tally);
 	holds_close(&d->holds);
+	erasures_close(&d->erasures);
 	own_close(&d->signals.fd);
 	loop_free(&d->loop);
 	ruleset_put(&d->rules);

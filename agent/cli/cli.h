@@ -17,6 +17,7 @@ extern struct cli_globals cli_globals;
 int completion_main(int argc, char **argv);
 int discover_main(int argc, char **argv);
 int dropin_main(int argc, char **argv);
+int erase_main(int argc, char **argv);
 int export_main(int argc, char **argv);
 int events_main(int argc, char **argv);
 int hold_main(int argc, char **argv);
@@ -24,6 +25,7 @@ int model_main(int argc, char **argv);
 int policy_main(int argc, char **argv);
 int reindex_main(int argc, char **argv);
 int replay_main(int argc, char **argv);
+int reveal_main(int argc, char **argv);
 int scan_main(int argc, char **argv);
 int selftest_main(int argc, char **argv);
 int services_main(int argc, char **argv);
@@ -50,6 +52,9 @@ int cli_status_quietly(ControlReply **out);
 /* The folder of the record, as the configuration says; the string is the caller's. 0, or -errno with the reason
  * printed. */
 int cli_record_dir(char **out);
+
+/* FIRST or FIRST-LAST. False: it is none. */
+bool cli_range(const char *text, uint64_t *first, uint64_t *last);
 
 /* Reads all of `path` ("-": standard input) into memory. On success *data is the caller's. -errno, -EFBIG over `most`.
  */

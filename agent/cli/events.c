@@ -210,6 +210,7 @@ static int run(struct events *e)
 		for (size_t i = 0; i < e->tail.count && !err; i++)
 			err = ledger_seek_last(e->tail.log[i].r, 0);
 		err = err ? err : backward(e);
+		events_go_on(&e->tail, &e->logs);
 		e->o.has_lines = false;
 		err = err ? err : follow(e, &e->tail);
 	}

@@ -58,7 +58,8 @@ int events_choose_dir(struct event_options *o);
 
 /* ---- the logs of a record directory, merged by time ---- */
 
-#define EVENT_LOGS 2
+#define EVENT_LOGS   2
+#define EVENTS_TWINS 256 /* records of both logs that are known again */
 
 struct event_log {
 	char *dir; /* owned */
@@ -75,15 +76,21 @@ struct event_logs {
 	struct event_log log[EVENT_LOGS];
 	size_t count;
 	bool damaged, keep_shown;
+	uint64_t twins[EVENTS_TWINS]; /* numbers of the last ones that were given, and from which log */
+	uint8_t twin_log[EVENTS_TWINS];
+	unsigned twin_next;
 	char said[256]; /* the last damage told */
 };
 
 /* Opens the logs that are asked for, at the places the cursor names. 0, or -errno and says why. */
 int events_open(struct event_logs *l, const struct event_options *o);
 void events_close(struct event_logs *l);
+/* What `of` gave is known to l, too: records that stand in both logs are given once by the two of them. */
+void events_go_on(struct event_logs *l, const struct event_logs *of);
 /* From the end on, `last` records at most. 0 or -errno. */
 int events_backwards(struct event_logs *l, uint64_t last);
-/* The next record, damage told on the way: 1 (borrowed until the next call), 0 at the end for now, -errno, said. */
+/* The next record, one of both logs once, damage told on the way: 1 (borrowed until the next call), 0 at the end for
+ * now, -errno, said. */
 int events_next(struct event_logs *l, const Record **out, struct slice *raw);
 /* A cursor of what was given, for all logs: "o=..;s=..;h=..", joined by '+'. The text is the caller's. 0 or -errno. */
 int events_cursor(const struct event_logs *l, char **text);

@@ -189,7 +189,30 @@ static bool comes_first(const struct event_logs *l, const struct event_log *a, c
 	return a->head->time_unix_nano <= b->head->time_unix_nano;
 }
 
-int events_next(struct event_logs *l, const Record **out, struct slice *raw)
+/* Was it given already, as the other log has it? Both are written in one breath, so that they are near each other. */
+static bool given(struct event_logs *l, const struct event_log *log)
+{
+	uint8_t which = (uint8_t)(log - l->log);
+	uint64_t twin = log->head->twin;
+
+	if (!twin || l->count < 2)
+		return false;
+	for (size_t i = 0; i < EVENTS_TWINS; i++)
+		if (l->twins[i] == twin && l->twin_log[i] != which)
+			return true;
+	l->twins[l->twin_next % EVENTS_TWINS] = twin;
+	l->twin_log[l->twin_next++ % EVENTS_TWINS] = which;
+	return false;
+}
+
+void events_go_on(struct event_logs *l, const struct event_logs *of)
+{
+	memcpy(l->twins, of->twins, sizeof(l->twins));
+	memcpy(l->twin_log, of->twin_log, sizeof(l->twin_log));
+	l->twin_next = of->twin_next;
+}
+
+static int next(struct event_logs *l, struct event_log **out)
 {
 	struct event_log *first = NULL;
 
@@ -205,9 +228,23 @@ int events_next(struct event_logs *l, const Record **out, struct slice *raw)
 	if (!first)
 		return 0;
 	first->have = false;
-	*out = first->head;
-	*raw = first->raw;
+	*out = first;
 	return l->keep_shown && keep_shown(first, first->raw) ? -ENOMEM : 1;
+}
+
+int events_next(struct event_logs *l, const Record **out, struct slice *raw)
+{
+	struct event_log *log = NULL;
+	int got;
+
+	do
+		got = next(l, &log);
+	while (got == 1 && given(l, log));
+	if (got == 1 && log) {
+		*out = log->head;
+		*raw = log->raw;
+	}
+	return got;
 }
 
 int events_cursor(const struct event_logs *l, char **text)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* globals.c - what the options before the subcommand say, and what follows from them. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,4 +30,24 @@ int cli_record_dir(char **out)
 	}
 	*out = TAKE(config->record_dir);
 	return 0;
+}
+
+bool cli_range(const char *text, uint64_t *first, uint64_t *last)
+{
+	uint64_t from, to;
+	int end = 0;
+
+	if (sscanf(text, "%" SCNu64 "%n", &from, &end) != 1 || *text < '0' || *text > '9')
+		return false;
+	to = from;
+	if (text[end] == '-' && text[end + 1] >= '0' && text[end + 1] <= '9') {
+		text += end + 1;
+		if (sscanf(text, "%" SCNu64 "%n", &to, &end) != 1)
+			return false;
+	}
+	if (text[end] || from > to)
+		return false;
+	*first = from;
+	*last = to;
+	return true;
 }

@@ -2,7 +2,6 @@
 /* hold.c - sluicectl hold: records that must not be pruned, until they are released. */
 #include <errno.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -82,24 +81,6 @@ static int ask(const HoldRequest *body)
 	return status;
 }
 
-static bool read_range(HoldRequest *to, const char *text)
-{
-	uint64_t first, last;
-	int end = 0;
-
-	if (sscanf(text, "%" SCNu64 "%n", &first, &end) != 1 || *text == '-')
-		return false;
-	last = first;
-	if (text[end] == '-' && text[end + 1] >= '0' && text[end + 1] <= '9') {
-		text += end + 1;
-		if (sscanf(text, "%" SCNu64 "%n", &last, &end) != 1)
-			return false;
-	}
-	to->first_seq = first;
-	to->last_seq = last;
-	return !text[end] && first <= last;
-}
-
 static bool read_until(HoldRequest *to, const char *text)
 {
 	struct tm tm = { 0 };
@@ -139,7 +120,7 @@ int hold_main(int argc, char **argv)
 			body.all = true;
 			break;
 		case SEQ:
-			if (!read_range(&body, optarg))
+			if (!cli_range(optarg, &body.first_seq, &body.last_seq))
 				return usage(stderr, HOLD_ERROR);
 			ranged = true;
 			break;

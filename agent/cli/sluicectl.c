@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_text.h"
 #include "base/own.h"
 #include "cli/cli.h"
 
@@ -32,6 +33,8 @@ static const struct command commands[] = {
 	{ "witness", witness_main, "cosign the checkpoints of other hosts: serve | key | submit | list" },
 	{ "export", export_main, "hand the record out, for somebody without our software  --bundle FILE" },
 	{ "hold", hold_main, "keep records from pruning: add | release | list" },
+	{ "reveal", reveal_main, "decrypt the evidence of a finding  --identity FILE" },
+	{ "erase", erase_main, "erase the evidence of findings for good" },
 	{ "policy", policy_main, "check | test | show | reload" },
 	{ "scan", scan_main, "find what the policy forbids in files or standard input" },
 	{ "replay", replay_main, "send raw HTTP bytes through the daemon's own path, without a network" },
@@ -44,8 +47,6 @@ static const struct command commands[] = {
 	{ "version", version_main, "this program's version" },
 	{ "top", NULL, "live view" },
 	{ "review", NULL, "mark findings right or wrong" },
-	{ "reveal", NULL, "decrypt evidence" },
-	{ "erase", NULL, "shred evidence" },
 };
 
 bool cli_command(size_t index, const char **name, const char **about)
@@ -131,37 +132,15 @@ int cli_read(const char *path, size_t most, uint8_t **data, size_t *len)
 	return 0;
 }
 
-/* Bytes of the character at p, 0 if it is not one of UTF-8 (Unicode 15, table 3-7). Stops at the terminator. */
-static size_t utf8_bytes(const unsigned char *p)
-{
-	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-	    (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return n;
-}
-
 void cli_json_string(FILE *to, const char *text)
 {
-	size_t n;
+	struct buf b = BUF(SIZE_MAX);
 
-	fputc('"', to);
-	for (const unsigned char *p = (const unsigned char *)text; *p; p += n ? n : 1) {
-		n = utf8_bytes(p);
-		if (!n)
-			fputs("\xef\xbf\xbd", to);
-		else if (*p == '"' || *p == '\\')
-			fprintf(to, "\\%c", *p);
-		else if (*p < 0x20 || *p == 0x7f)
-			fprintf(to, "\\u%04x", *p);
-		else
-			fwrite(p, 1, n, to);
-	}
-	fputc('"', to);
+	if (json_text(&b, slice_str(text)))
+		fputs("null", to); /* no memory */
+	else
+		fwrite(buf_slice(&b).at, 1, buf_len(&b), to);
+	buf_free(&b);
 }
 
 static int run(int argc, char **argv)

@@ -56,6 +56,7 @@ int cli_policy_words(struct ruleset **out, const char *dir, const char *key, str
 	owned(policy_report_free) struct policy_report report = {};
 	owned(config_free) struct config *c = NULL;
 	owned(own_free) char *mistakes = NULL;
+	struct policy_terms terms = { .words = true };
 	struct timespec begin, end;
 	int err = 0;
 
@@ -71,7 +72,10 @@ int cli_policy_words(struct ruleset **out, const char *dir, const char *key, str
 	if (err)
 		return err;
 	clock_gettime(CLOCK_MONOTONIC, &begin);
-	err = ruleset_load_words(out, dir ? dir : c->policy, signer, &report);
+	terms.evidence = c ? (enum evidence)c->evidence : EVIDENCE_NONE;
+	terms.sealed = !c || c->recipient_count; /* without a configuration it is nobody's to say */
+	terms.key = signer;
+	err = ruleset_load_on(out, dir ? dir : c->policy, &terms, &report);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	if (report.text)
 		fwrite(report.text, 1, report.len, stderr);

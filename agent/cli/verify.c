@@ -181,6 +181,31 @@ static int most(int a, int b)
 	return a > b ? a : b;
 }
 
+/* Of the ledger in `dir`, and the erasures beside it. */
+static int verify_evidence(const struct verify_run *r, const char *dir)
+{
+	owned(own_free) char *control = NULL;
+	struct evidence_counts n;
+	int err;
+
+	if (asprintf(&control, "%s/../control", dir) < 0) {
+		control = NULL;
+		return VERIFY_ERROR;
+	}
+	err = evidence_verify(&n, dir, control, say_fault, (void *)dir);
+	if (err) {
+		fprintf(stderr, "verify: %s: evidence: %s\n", dir, strerror(-err));
+		return VERIFY_ERROR;
+	}
+	if (n.faults)
+		printf("%s: evidence NOT SOUND: faults=%" PRIu64 "\n", dir, n.faults);
+	else if (!r->quiet && (n.kept || n.erased || n.lost))
+		printf("%s: evidence sound: kept=%" PRIu64 " restricted=%" PRIu64 " erased=%" PRIu64 " lost=%" PRIu64
+		       "\n",
+		       dir, n.kept, n.restricted, n.erased, n.lost);
+	return n.faults ? VERIFY_FAULTS : VERIFY_SOUND;
+}
+
 static int verify_dirs(const struct verify_run *r)
 {
 	static const char *const logs[] = { "ledger", "control" };
@@ -197,6 +222,8 @@ static int verify_dirs(const struct verify_run *r)
 		any = true;
 		if (!r->inclusion && !r->consistency)
 			status = most(status, verify_one(r, inner));
+		if (!r->inclusion && !r->consistency && !i)
+			status = most(status, verify_evidence(r, inner));
 		else if (i == r->control)
 			return prove(r, inner);
 	}

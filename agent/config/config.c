@@ -345,6 +345,9 @@ void config_free(struct config **at)
 	free(c->witnesses);
 	for (size_t i = 0; i < c->identity_count; i++)
 		free(c->identity_headers[i]);
+	for (size_t i = 0; i < c->recipient_count; i++)
+		free(c->recipients[i]);
+	free(c->recipients);
 	free(c->identity_headers);
 	free(c->services);
 	free(c->policy);

@@ -26,6 +26,10 @@ struct config_disk {
 	bool closed; /* on_record_failure: guarded services are refused while the record cannot be written */
 };
 
+/* What is kept of a hit beside the record; numbered as in policy. */
+enum config_evidence { KEEP_NONE, KEEP_HASH, KEEP_SPAN, KEEP_FULL, KEEP_COUNT };
+
+#define CONFIG_RECIPIENTS_MAX 16
 /* Who is told, and of how much. NULL: nobody. */
 struct config_alerts {
 	char *alertmanager, *webhook;
@@ -60,8 +64,11 @@ struct config {
 	uint32_t retain_days;
 	bool retain_unsafe; /* below the floor, as the operator wants it */
 	struct config_disk disk;
-	uint64_t segment_bytes; /* of a file of the record; 0: the usual */
-	bool record_all;        /* exchanges: all | flagged */
+	char **recipients; /* of evidence, "age1..." */
+	size_t recipient_count;
+	enum config_evidence evidence; /* of rules that do not say */
+	uint64_t segment_bytes;        /* of a file of the record; 0: the usual */
+	bool record_all;               /* exchanges: all | flagged */
 	struct config_witness *witnesses;
 	size_t witness_count;
 	char **identity_headers;

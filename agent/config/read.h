@@ -16,6 +16,7 @@ struct reader {
 	struct config_service *service; /* the one being read */
 	struct config_witness *witness; /* likewise */
 	const yaml_node_t *retain_at;   /* record.retain */
+	const yaml_node_t *evidence_at; /* record.evidence */
 	FILE *report;
 	size_t mistakes;
 };

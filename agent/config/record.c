@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* record.c - the keys of `record:`: where it is, how long it stays, and what its disk may come to. */
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/bech32.h"
 #include "config/read.h"
 
 #define RETAIN_FLOOR_DAYS 184 /* six calendar months, the longest of them */
@@ -106,6 +108,46 @@ static void record_disk_error_action(struct reader *r, yaml_node_t *n)
 	disk_action(r, n, "record.disk_error_action", &r->config->disk.disk_error_action);
 }
 
+/* Whom evidence is sealed for: keys of age, of which the daemon has only the public half. */
+static void record_recipients(struct reader *r, yaml_node_t *n)
+{
+	size_t count;
+
+	if (n->type != YAML_SEQUENCE_NODE || n->data.sequence.items.start == n->data.sequence.items.top) {
+		read_wrong(r, n, "record.recipients must be a list of age recipients (age1...)");
+		return;
+	}
+	count = (size_t)(n->data.sequence.items.top - n->data.sequence.items.start);
+	if (r->config->recipients || count > CONFIG_RECIPIENTS_MAX) {
+		read_wrong(r, n, "record.recipients: at most %d, in one list", CONFIG_RECIPIENTS_MAX);
+		return;
+	}
+	r->config->recipients = calloc(count, sizeof(char *));
+	for (size_t i = 0; r->config->recipients && i < count; i++) {
+		yaml_node_t *item = yaml_document_get_node(&r->doc, n->data.sequence.items.start[i]);
+		char **to = &r->config->recipients[r->config->recipient_count++];
+		uint8_t key[BECH32_KEY];
+
+		read_text(r, item, "a recipient", to);
+		if (!*to || !bech32_key(key, "age", *to))
+			continue;
+		/* A secret that was put here by mistake is not repeated. */
+		read_wrong(r, item,
+		           "a recipient must be the public half of an age key, age1 and 58 more characters: only "
+		           "X25519 is supported by this version");
+	}
+}
+
+static void record_evidence(struct reader *r, yaml_node_t *n)
+{
+	static const char *const words[KEEP_COUNT] = { "none", "hash", "span", "full" };
+	size_t which;
+
+	r->evidence_at = n;
+	if (read_one_of(r, n, "record.evidence", words, KEEP_COUNT, &which))
+		r->config->evidence = (enum config_evidence)which;
+}
+
 static const struct key record_keys[] = {
 	{ "dir", record_dir, NULL },
 	{ "retain", record_retain, NULL },
@@ -119,8 +161,9 @@ static const struct key record_keys[] = {
 	{ "admin_space_left_action", record_admin_space_left_action, NULL },
 	{ "disk_full_action", record_disk_full_action, NULL },
 	{ "disk_error_action", record_disk_error_action, NULL },
+	{ "recipients", record_recipients, NULL },
+	{ "evidence", record_evidence, NULL },
 	{ "witnesses", read_witnesses, NULL },
-	{ "recipients", NULL, "evidence is not kept" },
 	{},
 };
 
@@ -130,6 +173,9 @@ void read_record(struct reader *r, yaml_node_t *n)
 	if (r->config->retain_days < RETAIN_FLOOR_DAYS && !r->config->retain_unsafe)
 		read_wrong(r, r->retain_at, "record.retain must be from %d to 36600, or unsafe: true beside it",
 		           RETAIN_FLOOR_DAYS);
+	if (r->config->evidence > KEEP_HASH && !r->config->recipient_count)
+		read_wrong(r, r->evidence_at, "record.evidence: %s needs record.recipients",
+		           r->config->evidence == KEEP_SPAN ? "span" : "full");
 	if (r->config->disk.admin_space_left > r->config->disk.space_left)
 		read_wrong(r, n, "record.admin_space_left must not be above record.space_left");
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* again.c - a text of which each message may hold all that came before it. */
+#include "exchange/excerpt.h"
 #include "exchange/private.h"
 
 #include <stdlib.h>
@@ -19,12 +20,14 @@ static void drop(struct exchange *x, size_t at)
 	text_forget_marks(x, t);
 	t->touched = false;
 	text_restart(&t->state);
+	excerpt_restart(x, t->kept);
 	t->escapes = (struct unescape){};
 	if (!twin)
 		return;
 	text_forget_marks(x, twin);
 	twin->touched = false;
 	text_restart(&twin->state);
+	excerpt_restart(x, twin->kept);
 	twin->escapes = (struct unescape){};
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/own.h"
+#include "exchange/excerpt.h"
 #include "exchange/private.h"
 #include "exchange/redact.h"
 
@@ -15,8 +16,11 @@ void exchange_free(struct exchange **at)
 
 	if (!x)
 		return;
+	for (size_t i = 0; i < x->finding_count; i++)
+		excerpt_forget(x, i);
 	for (size_t i = 0; i < x->text_count; i++)
-		text_free(&x->texts[i]);
+		text_free(x, &x->texts[i]);
+	kept_free(&x->kept);
 	for (size_t i = 0; i < READINGS_MAX; i++)
 		lookout_free(&x->spare[i]);
 	lookout_free(&x->one);
@@ -44,7 +48,8 @@ int exchange_new(struct exchange **out, struct ruleset *rules, const struct exch
 
 	if (!x)
 		return -ENOMEM;
-	if (ruleset_acts(rules, ACTION_REDACT) && redact_new(&x->redact)) {
+	if (kept_new(&x->kept, rules) || (ruleset_acts(rules, ACTION_REDACT) && redact_new(&x->redact))) {
+		kept_free(&x->kept);
 		free(x);
 		return -ENOMEM;
 	}

@@ -118,6 +118,16 @@ enum conclusion exchange_conclude(struct exchange *x, struct lane *answer, bool 
 
 /* ---- what happened ---- */
 
+/* Bytes around the first hit of a finding, for a rule that asks for evidence: so many in front of it, of it, and
+ * behind it. */
+#define EVIDENCE_CONTEXT 256
+struct evidence_text {
+	uint8_t *at; /* owned by the exchange; NULL: there is none */
+	uint32_t before, match, after;
+	uint64_t missing; /* bytes of the match's beginning that were not kept any more */
+	bool generated; /* by a model, as the tables know it; else it may be the client's, and only its tag may stay */
+};
+
 struct finding {
 	const struct rule *rule; /* the ruleset's, lives as long as the exchange */
 	uint32_t keyword;        /* index within the rule */
@@ -129,6 +139,7 @@ struct finding {
 	uint64_t wire;   /* where the unit (event, body) it ends in begins, in bytes of the answer */
 	uint32_t repeat; /* further hits of this rule in this text */
 	uint64_t last_offset;
+	struct evidence_text text;
 };
 
 /* in = scanned + structural + withheld, of all bytes the server sent for this answer. Bytes that were masked are
@@ -170,3 +181,10 @@ const uint8_t *exchange_digest(const struct exchange *x);
 
 /* Borrowed, as of now; good until the next call for x. */
 const struct exchange_report *exchange_report(struct exchange *x);
+
+/* Told of a text of the answer, as far as it was read and is kept: its last bytes, and how many were in front of them.
+ */
+typedef void exchange_text_seen(void *arg, enum channel channel, uint32_t choice, uint64_t missing, struct slice text);
+
+/* All texts of the body, if some rule asks for more than a tag; none that may repeat the prompt. */
+void exchange_texts(const struct exchange *x, exchange_text_seen *each, void *arg);

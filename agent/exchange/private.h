@@ -67,6 +67,7 @@ struct text {
 	uint32_t choice, sub;
 	uint64_t path;
 	struct lookout state;
+	bool asked;              /* repeats what the client sent */
 	bool is_twin, is_orphan; /* a twin; one whose text is gone */
 	uint32_t twin;           /* place of its twin, 0: none; the first text is never one */
 	uint32_t twin_of;        /* a twin: place of its text */
@@ -75,6 +76,7 @@ struct text {
 	struct unescape escapes;
 	struct unbase letters; /* of base64: before there is a twin, only how many came in a row, and which */
 	struct again *again;   /* owned; NULL: not such a text */
+	struct excerpt *kept;  /* owned; its end, for evidence; NULL: none is kept */
 	bool touched;          /* in this unit */
 	struct mark *marks;    /* owned; units that hold a symbol which may be part of a hit, oldest first */
 	uint32_t mark_first, mark_end, mark_room;
@@ -156,6 +158,7 @@ struct exchange {
 	struct exchange_report report;
 	const struct rule *blocked; /* the first rule that blocked, NULL: none */
 	bool redacted;              /* something is masked */
+	struct kept *kept;          /* owned; NULL: no rule of the ruleset asks for evidence */
 	struct redact *redact;      /* owned; NULL: no rule of the ruleset redacts */
 
 	/* request */
@@ -248,6 +251,7 @@ struct reading {
 	struct lookout *state;
 	struct unescape *escapes; /* NULL: as it is */
 	struct unbase *coded;     /* NULL: as it is */
+	struct excerpt *kept;     /* NULL: nothing is kept of it */
 	uint32_t text;            /* place of the text whose track masks its hits, + 1; 0: they cannot be masked */
 	uint8_t way;              /* READ_... */
 };
@@ -288,7 +292,7 @@ size_t unbase_byte(struct unbase *u, uint8_t c, uint8_t out[UNBASE_MAX]);
 
 /* ---- text.c: texts and what of them is held ---- */
 
-void text_free(struct text *t);
+void text_free(struct exchange *x, struct text *t);
 /* As at the start of a text. */
 void text_restart(struct lookout *l);
 /* The text of a leaf, made if it is new; NULL: there are too many. Texts move when one is made: keep their places. */

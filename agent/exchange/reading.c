@@ -5,6 +5,7 @@
  * The same bytes may be read in several ways: as part of a longer text, by themselves, and without their escapes. All
  * readings go side by side, so that what is found first never depends on how the bytes came.
  */
+#include "exchange/excerpt.h"
 #include "exchange/private.h"
 #include "exchange/redact.h"
 
@@ -53,7 +54,7 @@ static enum exception found(struct exchange *x, const struct reading *reading, c
 		x->report.findings_lost++;
 		if (!decides)
 			return EXCEPTION_NONE;
-		x->finding_count--; /* what ends the answer is always on record */
+		excerpt_forget(x, --x->finding_count); /* what ends the answer is always on record */
 	}
 	if (x->finding_count == x->finding_room) {
 		size_t room = x->finding_room ? 2 * x->finding_room : 4;
@@ -76,6 +77,7 @@ static enum exception found(struct exchange *x, const struct reading *reading, c
 		.wire = point_wire(&x->unit),
 		.last_offset = hit->start,
 	};
+	excerpt_found(x, x->finding_count - 1, reading->kept, hit);
 	return EXCEPTION_NONE;
 }
 
@@ -217,6 +219,8 @@ static enum exception exception_of(const struct sink *to, int error)
 static enum exception scan(struct sink *to, const struct reading *r, struct slice bytes)
 {
 	to->reading = r;
+	if (r->kept)
+		excerpt_add(r->kept, bytes);
 	return exception_of(to, lookout_feed(to->x->rules, &to->x->scope, r->state, bytes, seen, to));
 }
 
@@ -245,6 +249,10 @@ static bool hits_nothing(struct sink *to, struct reading *readings, size_t count
 {
 	struct unescape escapes[READINGS_MAX];
 	struct unbase coded[READINGS_MAX];
+	struct {
+		size_t len;
+		uint64_t end;
+	} kept[READINGS_MAX] = { 0 };
 	struct exchange *x = to->x;
 	bool clean = true;
 
@@ -255,6 +263,8 @@ static bool hits_nothing(struct sink *to, struct reading *readings, size_t count
 			escapes[i] = *readings[i].escapes;
 		if (readings[i].coded)
 			coded[i] = *readings[i].coded;
+		if (readings[i].kept)
+			kept[i].len = readings[i].kept->len, kept[i].end = readings[i].kept->end;
 	}
 	if (!clean) {
 		to->look = false;
@@ -273,12 +283,14 @@ static bool hits_nothing(struct sink *to, struct reading *readings, size_t count
 			*readings[i].escapes = escapes[i];
 		if (readings[i].coded)
 			*readings[i].coded = coded[i];
+		if (readings[i].kept)
+			excerpt_back(readings[i].kept, kept[i].len, kept[i].end);
 	}
 	return clean;
 }
 
-enum exception readings_feed(struct exchange *x, struct reading *readings, size_t count, struct slice bytes,
-                             enum channel channel, uint32_t choice)
+static enum exception feed(struct exchange *x, struct reading *readings, size_t count, struct slice bytes,
+                           enum channel channel, uint32_t choice)
 {
 	struct sink to = { .x = x, .channel = channel, .choice = choice };
 	enum exception e = EXCEPTION_NONE;
@@ -297,6 +309,29 @@ enum exception readings_feed(struct exchange *x, struct reading *readings, size_
 				e = read_on(&to, &readings[i], slice_of(step.at + at, 1));
 			redact_step(x);
 		}
+	}
+	return e;
+}
+
+/* While excerpts are kept, in pieces: they grow by what is read ahead. */
+enum exception readings_feed(struct exchange *x, struct reading *readings, size_t count, struct slice bytes,
+                             enum channel channel, uint32_t choice)
+{
+	enum exception e = EXCEPTION_NONE;
+
+	if (!x->kept)
+		return feed(x, readings, count, bytes, channel, choice);
+	while (bytes.len && e == EXCEPTION_NONE && !stopped(x)) {
+		struct slice piece = slice_of(bytes.at, bytes.len < EXCERPT_PIECE ? bytes.len : EXCERPT_PIECE);
+
+		bytes = slice_from(bytes, piece.len);
+		for (size_t i = 0; i < count; i++)
+			if (readings[i].kept)
+				excerpt_trim(x, readings[i].kept);
+		e = feed(x, readings, count, piece, channel, choice);
+		for (size_t i = 0; i < count; i++)
+			if (readings[i].kept)
+				excerpt_settle(x, readings[i].kept);
 	}
 	return e;
 }

@@ -7,6 +7,7 @@
  * the text's end may still become part of a hit; the mark of the unit that holds the first of these is how far the
  * answer may be released, and the least of all texts' marks decides.
  */
+#include "exchange/excerpt.h"
 #include "exchange/private.h"
 #include "exchange/redact.h"
 
@@ -43,8 +44,9 @@ void text_forget_marks(struct exchange *x, struct text *t)
 	t->mark_first = t->mark_end = 0;
 }
 
-void text_free(struct text *t)
+void text_free(struct exchange *x, struct text *t)
 {
+	excerpt_drop(x, t);
 	if (t->again)
 		buf_free(&t->again->seen);
 	free(t->again);
@@ -78,7 +80,7 @@ static void give_up(struct exchange *x, struct text *t)
 	if (x->redact && !t->is_twin)
 		redact_forget(x, (size_t)(t - x->texts));
 	text_forget_marks(x, t);
-	text_free(t);
+	text_free(x, t);
 	for (int i = 0; i < 2 && !t->is_twin; i++) {
 		uint32_t twin = i ? t->coded : t->twin;
 
@@ -130,7 +132,11 @@ struct text *text_find(struct exchange *x, const struct leaf *leaf)
 	t = new_text(x, 0);
 	if (!t)
 		return NULL;
-	*t = (struct text){ .channel = leaf->channel, .choice = leaf->choice, .sub = leaf->sub, .path = leaf->path };
+	*t = (struct text){ .channel = leaf->channel,
+		            .choice = leaf->choice,
+		            .sub = leaf->sub,
+		            .path = leaf->path,
+		            .asked = leaf->asked };
 	x->last_text = (size_t)(t - x->texts);
 	return t;
 }
@@ -190,6 +196,9 @@ static bool make_twin(struct exchange *x, size_t at, bool coded)
 	t->mark_room = live;
 	/* Counts go on from those of the text, whose marks it shares. */
 	t->state = (struct lookout){ .scan.symbols = of->state.scan.symbols, .bytes = of->state.bytes };
+	t->kept = NULL;
+	if (!coded)
+		excerpt_copy(x, t, of);
 	t->marks = malloc(live * sizeof(*t->marks));
 	if (!t->marks || (!coded && lookout_copy(x->rules, &t->state, &of->state)))
 		return false;
@@ -244,13 +253,20 @@ void text_choices_finish(struct exchange *x)
 			x->finishing = x->choices[i].finishing = true;
 }
 
+static struct excerpt *alone_kept(struct exchange *x)
+{
+	return x->kept ? &x->kept->one : NULL;
+}
+
 enum exception text_alone(struct exchange *x, enum channel channel, struct slice bytes, bool begin, bool finish)
 {
-	struct reading one = { .state = &x->one };
+	struct reading one = { .state = &x->one, .kept = alone_kept(x) };
 	enum exception e;
 
-	if (begin)
+	if (begin) {
 		text_restart(&x->one);
+		excerpt_restart(x, one.kept);
+	}
 	e = readings_feed(x, &one, 1, bytes, channel, 0);
 	return e == EXCEPTION_NONE && finish && !stopped(x) ? reading_end(x, &one, channel, 0) : e;
 }
@@ -307,17 +323,19 @@ size_t text_readings(struct exchange *x, size_t at, struct reading *readings, si
 {
 	struct text *t = &x->texts[at];
 
-	readings[count++] = (struct reading){ .state = &t->state };
+	readings[count++] = (struct reading){ .state = &t->state, .kept = excerpt_of(x, t) };
 	if (t->twin) {
 		struct text *twin = &x->texts[t->twin];
 
-		readings[count++] =
-			(struct reading){ .state = &twin->state, .escapes = &twin->escapes, .way = READ_TWIN };
+		readings[count++] = (struct reading){
+			.state = &twin->state, .escapes = &twin->escapes, .kept = excerpt_of(x, twin), .way = READ_TWIN
+		};
 	}
 	if (t->coded) {
 		struct text *twin = &x->texts[t->coded];
 
-		readings[count++] = (struct reading){ .state = &twin->state, .coded = &twin->letters };
+		readings[count++] =
+			(struct reading){ .state = &twin->state, .coded = &twin->letters, .kept = excerpt_of(x, twin) };
 	}
 	return count;
 }
@@ -333,7 +351,7 @@ static enum exception read_piece(struct exchange *x, const struct leaf *leaf, si
 		return e;
 	count = text_readings(x, at, readings, 0);
 	if (is_apart(leaf->channel))
-		readings[count++] = (struct reading){ .state = &x->one, .way = READ_ALONE };
+		readings[count++] = (struct reading){ .state = &x->one, .kept = alone_kept(x), .way = READ_ALONE };
 	for (size_t i = 0; i < count && !leaf->again; i++)
 		readings[i].text = readings[i].coded ? 0 : (uint32_t)at + 1;
 	return readings_feed(x, readings, count, bytes, leaf->channel, leaf->choice);
@@ -377,7 +395,7 @@ enum exception text_go_on(struct exchange *x, const struct leaf *leaf, size_t at
 	if (!make_twin(x, at, true))
 		return EXCEPTION_TOO_MANY_TEXTS;
 	twin = &x->texts[x->texts[at].coded];
-	coded = (struct reading){ .state = &twin->state, .coded = &twin->letters };
+	coded = (struct reading){ .state = &twin->state, .coded = &twin->letters, .kept = excerpt_of(x, twin) };
 	e = readings_feed(x, &coded, 1, slice_of(x->texts[at].letters.first, UNBASE_RUN), leaf->channel, leaf->choice);
 	return e != EXCEPTION_NONE || stopped(x) ? e : read_piece(x, leaf, at, slice_from(leaf->text, n));
 }
@@ -385,7 +403,9 @@ enum exception text_go_on(struct exchange *x, const struct leaf *leaf, size_t at
 /* A string that is read by itself, too, has ended. */
 static enum exception alone_end(struct exchange *x, const struct leaf *leaf)
 {
-	struct reading one = { .state = &x->one, .text = redact_alone_text(x), .way = READ_ALONE };
+	struct reading one = {
+		.state = &x->one, .text = redact_alone_text(x), .kept = alone_kept(x), .way = READ_ALONE
+	};
 	enum exception e = reading_end(x, &one, leaf->channel, leaf->choice);
 
 	if (x->redact)
@@ -417,6 +437,7 @@ enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 		if (x->redact)
 			redact_alone(x);
 		text_restart(&x->one);
+		excerpt_restart(x, alone_kept(x));
 	}
 	/* What comes again is not where it was, and cannot be masked there; one message has it but once. */
 	if (leaf->again && x->redact && !x->report.streamed)
@@ -474,6 +495,7 @@ static enum exception text_end(struct exchange *x, struct text *t)
 		r.escapes = &t->escapes;
 	if (t->is_coded)
 		r.text = 0; /* decoded, it lies in no lane */
+	r.kept = t->kept;
 	redact_step(x);
 	return reading_end(x, &r, t->channel, t->choice);
 }

@@ -32,14 +32,15 @@ struct worker_options {
 	const bool *upgrade_pass;    /* of each service; NULL: of none */
 	size_t service_count;
 	struct exchange_limits limits;
-	uint32_t head_timeout_ms;   /* from the first byte of a request head to its last; 0: 60,000 */
-	uint32_t stop_timeout_ms;   /* a cut server that has not closed by then is reset; 0: 1,000 */
-	struct subjects *subjects;  /* NULL: nobody is told apart */
-	struct tally *tally;        /* of findings, shared by the workers; NULL: they are not counted */
-	struct memory *memory;      /* shared by the workers; NULL: each connection is bounded, not all */
-	const atomic_bool *stopped; /* while true nobody is served; NULL: never */
-	bool record_closed;         /* nor while the ledger cannot be written */
-	bool record_all;            /* an Exchange for each answer, not only where something was found */
+	uint32_t head_timeout_ms;        /* from the first byte of a request head to its last; 0: 60,000 */
+	uint32_t stop_timeout_ms;        /* a cut server that has not closed by then is reset; 0: 1,000 */
+	struct subjects *subjects;       /* NULL: nobody is told apart */
+	struct evidence_store *evidence; /* NULL: nobody to seal for */
+	struct tally *tally;             /* of findings, shared by the workers; NULL: they are not counted */
+	struct memory *memory;           /* shared by the workers; NULL: each connection is bounded, not all */
+	const atomic_bool *stopped;      /* while true nobody is served; NULL: never */
+	bool record_closed;              /* nor while the ledger cannot be written */
+	bool record_all;                 /* an Exchange for each answer, not only where something was found */
 };
 
 /* What a worker has done, for status and metrics. Written by its loop alone, read by anybody. Numbers of 64 bits only.

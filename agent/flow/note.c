@@ -3,6 +3,7 @@
 #include "flow/private.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <sys/random.h>
 
@@ -210,52 +211,62 @@ static const struct {
 	[ACTION_BLOCK] = { VERDICT__BLOCKED, ACTION__BLOCK },
 };
 
-static int note_finding(struct flow *f, const struct finding *found, struct ledger_note *note)
-{
-	bool block = found->action == ACTION_BLOCK;
-	Measure stop, transmission = MEASURE__INIT;
+/* A finding's record, with what its fields point to. */
+struct finding_parts {
+	Record record;
+	Finding finding;
 	RiskHit *hits[16], hit[16];
-	Record record = RECORD__INIT;
-	Finding finding = FINDING__INIT;
+	Measure stop, transmission;
+	struct keep keep;
+};
+
+static void fill_finding(struct flow *f, const struct finding *found, struct finding_parts *p)
+{
+	Finding *to = &p->finding;
 	size_t n = found->rule->risk_count;
 
-	if (f->worker->o.tally)
-		tally_add(f->worker->o.tally, f->worker->o.services[f->service], found->rule);
-	n = n < ARRAY_LEN(hit) ? n : ARRAY_LEN(hit);
+	*to = (Finding)FINDING__INIT;
+	n = n < ARRAY_LEN(p->hit) ? n : ARRAY_LEN(p->hit);
 	for (size_t i = 0; i < n; i++) {
-		hit[i] = (RiskHit)RISK_HIT__INIT;
-		hit[i].risk_id = (char *)found->rule->risks[i];
-		hit[i].risk = found->rule->risk_ids[i];
-		hit[i].rule_id = (char *)found->rule->id;
-		hit[i].keyword_id = found->keyword;
-		hit[i].engine = (char *)(found->rule->has_pattern ? "pattern" : "keyword");
-		hits[i] = &hit[i];
+		RiskHit *hit = p->hits[i] = &p->hit[i];
+
+		*hit = (RiskHit)RISK_HIT__INIT;
+		hit->risk_id = (char *)found->rule->risks[i];
+		hit->risk = found->rule->risk_ids[i];
+		hit->rule_id = (char *)found->rule->id;
+		hit->keyword_id = found->keyword;
+		hit->engine = (char *)(found->rule->has_pattern ? "pattern" : "keyword");
 	}
-	finding.exchange_id = bytes_of(f->exchange_id, sizeof(f->exchange_id));
-	finding.direction = DIRECTION__OUTPUT;
-	finding.channel = (Channel)found->channel;
-	finding.choice = found->choice;
-	finding.n_risks = n;
-	finding.risks = hits;
-	finding.verdict = decisions[found->action].verdict;
-	finding.action = decisions[found->action].action;
-	finding.offset = found->offset;
-	finding.length = found->length;
-	finding.wire_offset = found->wire;
-	finding.repeat_count = found->repeat;
-	finding.last_offset = found->repeat ? found->last_offset : 0;
-	finding.automated_detection = true;
-	if (block) {
-		finding.stop_generation = measure_of(f, &stop);
+	to->exchange_id = bytes_of(f->exchange_id, sizeof(f->exchange_id));
+	to->direction = DIRECTION__OUTPUT;
+	to->channel = (Channel)found->channel;
+	to->choice = found->choice;
+	to->n_risks = n;
+	to->risks = p->hits;
+	to->verdict = decisions[found->action].verdict;
+	to->action = decisions[found->action].action;
+	to->offset = found->offset;
+	to->length = found->length;
+	to->wire_offset = found->wire;
+	to->repeat_count = found->repeat;
+	to->last_offset = found->repeat ? found->last_offset : 0;
+	to->automated_detection = true;
+	if (found->action == ACTION_BLOCK) {
+		to->stop_generation = measure_of(f, &p->stop);
 		/* Nothing behind the cleared bytes was sent, and nothing will be: that needs no proof from outside. */
-		transmission.method = (char *)"withhold";
-		transmission.result = MEASURE__RESULT__CONFIRMED;
-		transmission.at_unix_nano = f->stop.at_unix;
-		finding.stop_transmission = &transmission;
+		p->transmission = (Measure)MEASURE__INIT;
+		p->transmission.method = (char *)"withhold";
+		p->transmission.result = MEASURE__RESULT__CONFIRMED;
+		p->transmission.at_unix_nano = f->stop.at_unix;
+		to->stop_transmission = &p->transmission;
 	}
-	record.body_case = RECORD__BODY_FINDING;
-	record.finding = &finding;
-	return append(f, &record, note);
+	if (p->keep.has_tag)
+		to->content_tag = bytes_of(p->keep.tag, sizeof(p->keep.tag));
+	if (p->keep.asked)
+		to->evidence = &p->keep.evidence;
+	p->record = (Record)RECORD__INIT;
+	p->record.body_case = RECORD__BODY_FINDING;
+	p->record.finding = to;
 }
 
 /* Findings beyond the number that is kept of one answer: how many, so that the sums agree. */
@@ -273,12 +284,52 @@ static int note_lost(struct flow *f, uint64_t n)
 	return append(f, &record, NULL);
 }
 
+static void parts_free(struct finding_parts **at, size_t n)
+{
+	for (size_t i = 0; *at && i < n; i++)
+		keep_free(&(*at)[i].keep);
+	free(*at);
+}
+
+/* Texts go to the store, and their records behind them; it takes all or nothing. */
+static int append_kept(struct flow *f, struct finding_parts *parts, size_t n, struct ledger_note *note)
+{
+	owned(own_free) struct evidence_item *items = calloc(n, sizeof(*items));
+
+	if (!items)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct slice text = buf_slice(&parts[i].keep.text);
+
+		items[i] = (struct evidence_item){ &parts[i].record, text.len ? text.at : NULL, text.len };
+	}
+	return evidence_append(f->worker->o.evidence, items, n, note);
+}
+
 int note_findings(struct flow *f, struct ledger_note *note)
 {
 	const struct exchange_report *r = exchange_report(f->x);
 	int err = r->findings_lost ? note_lost(f, r->findings_lost) : 0;
+	size_t n = r->finding_count;
+	struct finding_parts *parts = err || !n ? NULL : calloc(n, sizeof(*parts));
+	bool whole = true, texts = false;
 
-	for (size_t i = 0; i < r->finding_count && !err; i++)
-		err = note_finding(f, &r->findings[i], i + 1 == r->finding_count ? note : NULL);
+	if (!err && n && !parts)
+		err = -ENOMEM;
+	for (size_t i = 0; i < n && !err; i++) {
+		if (f->worker->o.tally)
+			tally_add(f->worker->o.tally, f->worker->o.services[f->service], r->findings[i].rule);
+		keep_finding(f, &r->findings[i], &whole, &parts[i].keep);
+		texts |= buf_len(&parts[i].keep.text) > 0;
+		fill_finding(f, &r->findings[i], &parts[i]);
+	}
+	/* What the store does not take goes without its text. */
+	if (!err && n && (!texts || append_kept(f, parts, n, note)))
+		for (size_t i = 0; i < n && !err; i++) {
+			if (buf_len(&parts[i].keep.text))
+				parts[i].keep.evidence.state = EVIDENCE__STATE__LOST;
+			err = append(f, &parts[i].record, i + 1 == n ? note : NULL);
+		}
+	parts_free(&parts, n);
 	return err;
 }

@@ -135,6 +135,20 @@ int note_exchange(struct flow *f, struct ledger_note *note);
 int note_findings(struct flow *f, struct ledger_note *note);
 void note_new_id(struct flow *f);
 
+/* keep.c */
+/* What is kept of a finding beside its record. */
+struct keep {
+	Evidence evidence;
+	uint8_t tag[SUBJECT_TAG];
+	bool has_tag, asked; /* asked: `evidence` is part of the record */
+	struct buf text;     /* to be sealed; empty: nothing is */
+};
+
+/* Fills *to, whose text the caller frees. `whole`: of this exchange the whole answer is not kept yet; cleared if it is
+ * then. */
+void keep_finding(struct flow *f, const struct finding *found, bool *whole, struct keep *to);
+void keep_free(struct keep *k);
+
 /* tally.c */
 void tally_add(struct tally *t, const char *service, const struct rule *rule);
 

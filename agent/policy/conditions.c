@@ -260,17 +260,31 @@ static void read_conditions(const struct reader *r, const struct doc_node *map, 
 
 /* ---- evidence and examples ---- */
 
-static void read_evidence(const struct reader *r, const struct doc_node *map, const char *who, struct rule *rule)
-{
-	const struct doc_node *n = reader_text(r, map, who, "evidence", false);
-	size_t i = n ? reader_choice(r, n, who, "evidence", evidence_names, EVIDENCE_COUNT) : EVIDENCE_NONE;
+/* What could be kept, and is not. */
+static const char *const no_evidence[] = { "prompt", "input", "request", "exchange" };
 
+static void read_evidence(const struct reader *r, const struct doc_node *map, const char *who, struct draft_rule *rule)
+{
+	const struct policy_terms *terms = r->draft->terms;
+	const struct doc_node *n = reader_text(r, map, who, "evidence", false);
+	size_t i;
+
+	if (!n)
+		return;
+	for (size_t k = 0; k < ARRAY_LEN(no_evidence); k++)
+		if (slice_is(n->text, slice_str(no_evidence[k]))) {
+			MISTAKE(r, n->mark, "%sevidence '%s' is not supported by this version: no prompt is kept", who,
+			        no_evidence[k]);
+			return;
+		}
+	i = reader_choice(r, n, who, "evidence", evidence_names, EVIDENCE_COUNT);
 	if (i == EVIDENCE_COUNT)
 		return;
-	/* The record has no place for words yet. */
-	if (i > EVIDENCE_HASH)
-		MISTAKE(r, n->mark, "%sevidence '%s' is not supported by this version", who, evidence_names[i]);
-	rule->evidence = (enum evidence)i;
+	if (i > EVIDENCE_HASH && terms && !terms->sealed)
+		MISTAKE(r, n->mark, "%sevidence '%s' needs somebody to seal it for: record.recipients", who,
+		        evidence_names[i]);
+	rule->rule.evidence = (enum evidence)i;
+	rule->says_evidence = true;
 }
 
 static void read_examples(const struct reader *r, const struct doc_node *n, const char *who, const char *key,
@@ -336,7 +350,7 @@ void reader_conditions(const struct reader *r, const struct doc_node *map, const
 	read_forms(r, map, who, &rule->rule);
 	read_pattern(r, map, who, rule);
 	read_conditions(r, map, who, rule);
-	read_evidence(r, map, who, &rule->rule);
+	read_evidence(r, map, who, rule);
 	read_example_lists(r, map, who, &rule->rule);
 }
 

@@ -46,6 +46,7 @@ struct draft_rule {
 	struct mark mark;
 	enum boundary boundary;
 	struct draft_pattern pattern;
+	bool says_evidence;
 	size_t words[ROLE_COUNT]; /* so many in each role, forms not counted */
 	size_t first, count;      /* its needles */
 };
@@ -59,11 +60,12 @@ struct category {
 
 struct draft {
 	struct policy_report *report;
-	const char *dir;            /* borrowed; NULL: packs may name no files */
-	const struct pack_key *key; /* borrowed; NULL: nothing has to be signed */
-	struct arena kept;          /* strings of rules: go over to the ruleset */
-	struct arena texts;         /* keywords */
-	struct draft_rule *rules;   /* owned */
+	const char *dir;                  /* borrowed; NULL: packs may name no files */
+	const struct policy_terms *terms; /* borrowed; NULL: there is no configuration */
+	const struct pack_key *key;       /* borrowed; NULL: nothing has to be signed */
+	struct arena kept;                /* strings of rules: go over to the ruleset */
+	struct arena texts;               /* keywords */
+	struct draft_rule *rules;         /* owned */
 	size_t rule_count, rule_room;
 	struct needle *keywords;  /* owned; id: index of the rule */
 	struct meaning *meanings; /* owned; of each keyword */

@@ -174,7 +174,7 @@ static bool holds(const struct rule *rule)
 /* Are the bytes of its hits asked for? */
 static bool located(const struct call *c, const struct rule *rule)
 {
-	return c->lookout->locate || rule->action == ACTION_REDACT;
+	return c->lookout->locate || rule->action == ACTION_REDACT || rule->evidence != EVIDENCE_NONE;
 }
 
 static bool contains(const struct word *w, const struct sight *s)

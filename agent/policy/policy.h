@@ -18,7 +18,8 @@ enum action { ACTION_SHADOW, ACTION_FLAG, ACTION_REDACT, ACTION_BLOCK, ACTION_CO
 
 extern const char *const action_names[ACTION_COUNT]; /* "shadow", "flag", "redact", "block" */
 
-/* What of a hit is kept beside the record. */
+/* What of a hit is kept beside the record: nothing; a keyed tag of the match; the match and what is around it, or what
+ * there was of the answer, sealed. */
 enum evidence { EVIDENCE_NONE, EVIDENCE_HASH, EVIDENCE_SPAN, EVIDENCE_FULL, EVIDENCE_COUNT };
 
 extern const char *const evidence_names[EVIDENCE_COUNT];
@@ -115,6 +116,17 @@ int ruleset_load_words(struct ruleset **out, const char *dir, const struct pack_
 int ruleset_load_pack(struct ruleset **out, const char *dir, const char *file, const struct pack_key *key,
                       struct policy_report *report);
 
+/* What the configuration says about policies. */
+struct policy_terms {
+	enum evidence evidence; /* of rules that say none; not of those for personal data, whose text is kept by none */
+	bool sealed;            /* there is somebody to seal evidence for: without, span and full are mistakes */
+	bool words;             /* as ruleset_load_words() */
+	const struct pack_key *key; /* as ruleset_load_signed(); NULL: nothing has to be signed */
+};
+
+int ruleset_load_on(struct ruleset **out, const char *dir, const struct policy_terms *terms,
+                    struct policy_report *report);
+
 /* Shares; release with ruleset_put. */
 struct ruleset *ruleset_get(struct ruleset *r);
 void ruleset_put(struct ruleset **at);
@@ -134,6 +146,8 @@ bool ruleset_word(const struct ruleset *r, size_t needle, struct policy_word *ou
 size_t ruleset_needles(const struct ruleset *r);
 /* Does any rule ask for it? */
 bool ruleset_acts(const struct ruleset *r, enum action action);
+/* The most that any rule asks for. */
+enum evidence ruleset_keeps(const struct ruleset *r);
 
 #define RULESET_DIGEST 32
 /* SHA-256 over what the packs and lists say; the same policy gives the same digest. */
@@ -292,7 +306,7 @@ struct lookout {
 };
 
 /* A hit that counts. Symbols [start, end) of the text, as scan counts them. Bytes [from, to) of the text are known if
- * the rule redacts or has a pattern, or if the lookout locates; else both are 0. */
+ * the rule redacts, has a pattern or asks for evidence, or if the lookout locates; else both are 0. */
 struct sight {
 	const struct rule *rule;
 	uint32_t keyword; /* index within the rule; 0 of a pattern */

@@ -163,6 +163,23 @@ static void find_categories(struct draft *d)
 	}
 }
 
+/* Privacy and personal information, A.4 e and f: what is kept of them is for a rule to say itself. */
+static bool is_personal(const struct rule *rule)
+{
+	for (size_t i = 0; i < rule->risk_count; i++)
+		if (rule->risk_ids[i] == 45 || rule->risk_ids[i] == 46)
+			return true;
+	return false;
+}
+
+/* What the rule says, else the configuration. */
+static enum evidence evidence_of(const struct draft *d, const struct draft_rule *from)
+{
+	if (from->says_evidence || !d->terms)
+		return from->rule.evidence;
+	return d->terms->evidence > EVIDENCE_HASH && is_personal(&from->rule) ? EVIDENCE_NONE : d->terms->evidence;
+}
+
 static int number_needles(struct ruleset *r, struct draft *d)
 {
 	r->rules = malloc((d->rule_count + 1) * sizeof(*r->rules));
@@ -173,8 +190,12 @@ static int number_needles(struct ruleset *r, struct draft *d)
 		const struct rule *rule = &from->rule;
 
 		r->rules[i] = *rule;
+		r->rules[i].evidence = evidence_of(d, from);
+		if (r->rules[i].evidence > r->keeps)
+			r->keeps = r->rules[i].evidence;
 		r->acts[rule->action] = true;
-		r->locates |= rule->action == ACTION_REDACT || rule->has_pattern;
+		r->locates |= rule->action == ACTION_REDACT || rule->has_pattern ||
+		              r->rules[i].evidence != EVIDENCE_NONE;
 		r->waits |= rule->has_except || rule->near_within || rule->all_count;
 		for (size_t k = from->first; k < from->first + from->count; k++) {
 			d->meanings[k].rule = (uint32_t)i;
@@ -342,13 +363,14 @@ int ruleset_load_pack(struct ruleset **out, const char *dir, const char *file, c
 	return finish(out, &d, true, read_pack_file(&d, file));
 }
 
-static int load(struct ruleset **out, const char *dir, const struct pack_key *key, struct policy_report *report,
-                bool keep)
+int ruleset_load_on(struct ruleset **out, const char *dir, const struct policy_terms *terms,
+                    struct policy_report *report)
 {
-	owned(draft_free) struct draft d = { .report = report, .dir = dir, .key = key };
+	owned(draft_free) struct draft d = { .report = report, .dir = dir, .terms = terms };
 	owned(listing_free) struct listing l = { 0 };
 	int error = 0;
 
+	d.key = terms ? terms->key : NULL;
 	l.count = scandir(dir, &l.at, is_pack, by_name);
 	if (l.count < 0) {
 		error = -errno;
@@ -364,22 +386,22 @@ static int load(struct ruleset **out, const char *dir, const struct pack_key *ke
 		if (!error)
 			error = e;
 	}
-	return finish(out, &d, keep, error);
+	return finish(out, &d, terms && terms->words, error);
 }
 
 int ruleset_load(struct ruleset **out, const char *dir, struct policy_report *report)
 {
-	return load(out, dir, NULL, report, false);
+	return ruleset_load_on(out, dir, NULL, report);
 }
 
 int ruleset_load_signed(struct ruleset **out, const char *dir, const struct pack_key *key, struct policy_report *report)
 {
-	return load(out, dir, key, report, false);
+	return ruleset_load_on(out, dir, &(struct policy_terms){ .sealed = true, .key = key }, report);
 }
 
 int ruleset_load_words(struct ruleset **out, const char *dir, const struct pack_key *key, struct policy_report *report)
 {
-	return load(out, dir, key, report, true);
+	return ruleset_load_on(out, dir, &(struct policy_terms){ .sealed = true, .words = true, .key = key }, report);
 }
 
 /* ---- reading ---- */
@@ -466,6 +488,11 @@ bool ruleset_word(const struct ruleset *r, size_t needle, struct policy_word *ou
 bool ruleset_acts(const struct ruleset *r, enum action action)
 {
 	return r->acts[action];
+}
+
+enum evidence ruleset_keeps(const struct ruleset *r)
+{
+	return r->keeps;
 }
 
 const uint8_t *ruleset_digest(const struct ruleset *r)

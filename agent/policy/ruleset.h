@@ -19,6 +19,7 @@ struct ruleset {
 	bool locates; /* some rule needs the bytes of its hits */
 	bool waits;   /* some rule has conditions */
 	bool acts[ACTION_COUNT];
+	enum evidence keeps; /* the most that a rule asks for */
 	struct arena strings;
 	/* Only if words are kept: */
 	struct needle *words;

@@ -10,86 +10,16 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/bech32.h"
 #include "base/own.h"
 #include "record/note.h"
 
-#define FILE_KEY    16
-#define NONCE       16
-#define TAG         16
-#define CHUNK       65536
-#define BODY        (FILE_KEY + TAG)
-#define BECH_LEN    62 /* "age1", 52 digits of data, 6 of checksum */
-#define BECH_DATA   58
-#define BECH_VALUES 52
-#define X25519_INFO "age-encryption.org/v1/X25519"
-
-/* ---- Bech32 (BIP 173) ---- */
-
-static uint32_t bech_step(uint32_t sum, unsigned value)
-{
-	static const uint32_t generator[] = { 0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3 };
-	uint32_t top = sum >> 25;
-
-	sum = (sum & 0x1ffffff) << 5 ^ value;
-	for (unsigned i = 0; i < 5; i++)
-		if (top >> i & 1)
-			sum ^= generator[i];
-	return sum;
-}
-
 int age_recipient_read(struct age_recipient *out, const char *text)
 {
-	static const char digits[] = "qpzry9x8gf2tvdw0s3jn54khce6mua7l", prefix[] = "age";
-	uint8_t key[AGE_KEY];
-	uint32_t sum = 1, bits = 0;
-	unsigned have = 0;
-	size_t n = 0;
-
-	if (strlen(text) != BECH_LEN || strncmp(text, "age1", 4) != 0)
-		return -EINVAL;
-	for (size_t i = 0; i < 3; i++)
-		sum = bech_step(sum, (unsigned char)prefix[i] >> 5);
-	sum = bech_step(sum, 0);
-	for (size_t i = 0; i < 3; i++)
-		sum = bech_step(sum, (unsigned char)prefix[i] & 31);
-	for (size_t i = 0; i < BECH_DATA; i++) {
-		const char *at = strchr(digits, text[4 + i]);
-		unsigned value = at ? (unsigned)(at - digits) : 32;
-
-		if (value > 31)
-			return -EINVAL;
-		sum = bech_step(sum, value);
-		if (i >= BECH_VALUES)
-			continue;
-		bits = bits << 5 | value;
-		have += 5;
-		if (have >= 8) {
-			have -= 8;
-			key[n++] = (uint8_t)(bits >> have);
-		}
-	}
-	if (sum != 1 || n != AGE_KEY || (bits & ((1u << have) - 1)))
-		return -EINVAL;
-	memcpy(out->key, key, sizeof(key));
-	return 0;
+	return bech32_key(out->key, "age", text);
 }
 
 /* ---- libcrypto ---- */
-
-static void own_pkey(EVP_PKEY **k)
-{
-	EVP_PKEY_free(*k);
-}
-
-static void own_pkey_ctx(EVP_PKEY_CTX **c)
-{
-	EVP_PKEY_CTX_free(*c);
-}
-
-static void own_cipher(EVP_CIPHER_CTX **c)
-{
-	EVP_CIPHER_CTX_free(*c);
-}
 
 static int random_bytes(uint8_t *to, size_t len)
 {
@@ -97,7 +27,7 @@ static int random_bytes(uint8_t *to, size_t len)
 }
 
 /* HKDF-SHA-256, RFC 5869. */
-static int hkdf(uint8_t to[32], struct slice secret, struct slice salt, const char *info)
+int age_hkdf(uint8_t to[32], struct slice secret, struct slice salt, const char *info)
 {
 	owned(own_pkey_ctx) EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
 	size_t len = 32;
@@ -111,7 +41,7 @@ static int hkdf(uint8_t to[32], struct slice secret, struct slice salt, const ch
 	return 0;
 }
 
-/* ChaCha20-Poly1305, RFC 8439: writes in.len + TAG bytes. */
+/* ChaCha20-Poly1305, RFC 8439: writes in.len + AGE_TAG bytes. */
 static int aead(uint8_t *to, const uint8_t key[32], const uint8_t nonce[12], struct slice in)
 {
 	owned(own_cipher) EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
@@ -120,7 +50,7 @@ static int aead(uint8_t *to, const uint8_t key[32], const uint8_t nonce[12], str
 	if (!c || EVP_EncryptInit_ex(c, EVP_chacha20_poly1305(), NULL, key, nonce) != 1 ||
 	    (in.len && EVP_EncryptUpdate(c, to, &n, in.at, (int)in.len) != 1) || n != (int)in.len ||
 	    EVP_EncryptFinal_ex(c, to + n, &n) != 1 ||
-	    EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, TAG, to + in.len) != 1)
+	    EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, AGE_TAG, to + in.len) != 1)
 		return -EIO;
 	return 0;
 }
@@ -153,27 +83,27 @@ static size_t base64_bare(char *to, const uint8_t *at, size_t len)
 	return n;
 }
 
-static int put_stanza(FILE *f, const struct age_recipient *to, const uint8_t file_key[FILE_KEY])
+static int put_stanza(FILE *f, const struct age_recipient *to, const uint8_t file_key[AGE_FILE_KEY])
 {
 	static const uint8_t zero[12];
-	uint8_t secret[32], share[32], salt[64], key[32], body[BODY];
+	uint8_t secret[32], share[32], salt[64], key[32], body[AGE_BODY];
 	char text[64];
 	int err = agree(to, secret, share);
 
 	memcpy(salt, share, 32);
 	memcpy(salt + 32, to->key, 32);
-	err = err ? err : hkdf(key, slice_of(secret, 32), slice_of(salt, 64), X25519_INFO);
-	err = err ? err : aead(body, key, zero, slice_of(file_key, FILE_KEY));
+	err = err ? err : age_hkdf(key, slice_of(secret, 32), slice_of(salt, 64), AGE_X25519_INFO);
+	err = err ? err : aead(body, key, zero, slice_of(file_key, AGE_FILE_KEY));
 	if (!err) {
 		fprintf(f, "-> X25519 %.*s\n", (int)base64_bare(text, share, 32), text);
-		fprintf(f, "%.*s\n", (int)base64_bare(text, body, BODY), text);
+		fprintf(f, "%.*s\n", (int)base64_bare(text, body, AGE_BODY), text);
 	}
 	OPENSSL_cleanse(secret, sizeof(secret));
 	OPENSSL_cleanse(key, sizeof(key));
 	return err;
 }
 
-static int make_header(const struct age_recipient *to, size_t n, const uint8_t file_key[FILE_KEY], char **out,
+static int make_header(const struct age_recipient *to, size_t n, const uint8_t file_key[AGE_FILE_KEY], char **out,
                        size_t *out_len)
 {
 	owned(own_free) char *text = NULL;
@@ -190,7 +120,7 @@ static int make_header(const struct age_recipient *to, size_t n, const uint8_t f
 		err = put_stanza(f, &to[i], file_key);
 	if (f)
 		fputs("---", f);
-	err = err ? err : hkdf(key, slice_of(file_key, FILE_KEY), (struct slice){ mac, 0 }, "header");
+	err = err ? err : age_hkdf(key, slice_of(file_key, AGE_FILE_KEY), (struct slice){ mac, 0 }, "header");
 	if (!err && fflush(f))
 		err = -ENOMEM;
 	if (!err && !HMAC(EVP_sha256(), key, sizeof(key), (uint8_t *)text, len, mac, &mac_len))
@@ -210,23 +140,23 @@ static int make_header(const struct age_recipient *to, size_t n, const uint8_t f
 /* ---- the payload ---- */
 
 /* A nonce for the key, then chunks; the last one, and only it, is marked in its counter. */
-static int make_payload(const uint8_t file_key[FILE_KEY], struct slice text, uint8_t **out, size_t *out_len)
+static int make_payload(const uint8_t file_key[AGE_FILE_KEY], struct slice text, uint8_t **out, size_t *out_len)
 {
-	size_t chunks = text.len ? (text.len + CHUNK - 1) / CHUNK : 1;
-	owned(own_free) uint8_t *all = malloc(NONCE + text.len + chunks * TAG);
+	size_t chunks = text.len ? (text.len + AGE_CHUNK - 1) / AGE_CHUNK : 1;
+	owned(own_free) uint8_t *all = malloc(AGE_NONCE + text.len + chunks * AGE_TAG);
 	uint8_t key[32], nonce[12] = { 0 };
-	size_t at = NONCE;
-	int err = all ? random_bytes(all, NONCE) : -ENOMEM;
+	size_t at = AGE_NONCE;
+	int err = all ? random_bytes(all, AGE_NONCE) : -ENOMEM;
 
-	err = err ? err : hkdf(key, slice_of(file_key, FILE_KEY), slice_of(all, NONCE), "payload");
+	err = err ? err : age_hkdf(key, slice_of(file_key, AGE_FILE_KEY), slice_of(all, AGE_NONCE), "payload");
 	for (size_t i = 0; !err && i < chunks; i++) {
-		size_t from = i * CHUNK, len = text.len - from < CHUNK ? text.len - from : CHUNK;
+		size_t from = i * AGE_CHUNK, len = text.len - from < AGE_CHUNK ? text.len - from : AGE_CHUNK;
 
 		for (unsigned k = 0; k < 8; k++)
 			nonce[10 - k] = (uint8_t)((uint64_t)i >> (8 * k));
 		nonce[11] = i + 1 == chunks;
 		err = aead(all + at, key, nonce, (struct slice){ text.at + from, len });
-		at += len + TAG;
+		at += len + AGE_TAG;
 	}
 	OPENSSL_cleanse(key, sizeof(key));
 	if (err)
@@ -241,7 +171,7 @@ int age_seal(const struct age_recipient *to, size_t n, struct slice text, uint8_
 {
 	owned(own_free) char *head = NULL;
 	owned(own_free) uint8_t *body = NULL;
-	uint8_t file_key[FILE_KEY];
+	uint8_t file_key[AGE_FILE_KEY];
 	size_t head_len = 0, body_len = 0;
 	int err = n && n <= AGE_RECIPIENTS ? random_bytes(file_key, sizeof(file_key)) : -EINVAL;
 

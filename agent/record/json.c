@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "base/buf.h"
+#include "base/json_text.h"
 #include "base/own.h"
 #include "record/record.h"
 
@@ -23,56 +23,9 @@ static int put(struct buf *b, const char *text)
 	return buf_add(b, slice_str(text));
 }
 
-/* The length of the UTF-8 character at s[0], or 0 (RFC 3629: shortest form, no surrogates). */
-static size_t utf8_len(const uint8_t *s)
-{
-	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xC2 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : s[0] < 0xF5 ? 4 : 0;
-
-	for (size_t i = 1; i < n; i++)
-		if ((s[i] & 0xC0) != 0x80) /* the terminator ends it, too */
-			return 0;
-	if ((s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xED && s[1] > 0x9F) || (s[0] == 0xF0 && s[1] < 0x90) ||
-	    (s[0] == 0xF4 && s[1] > 0x8F))
-		return 0;
-	return n;
-}
-
-/* The length of the character at s[0] if it may stand in a JSON string as it is, or 0. */
-static size_t plain_len(const uint8_t *s)
-{
-	size_t n = utf8_len(s);
-
-	if (*s == '"' || *s == '\\' || *s < 0x20 || *s == 0x7F || (s[0] == 0xC2 && s[1] < 0xA0))
-		return 0; /* C1 controls, too: terminals obey them */
-	return n;
-}
-
 static int put_string(struct buf *b, const char *text)
 {
-	const uint8_t *s = (const uint8_t *)(text ? text : "");
-	int err = put(b, "\"");
-
-	while (!err && *s) {
-		size_t run = 0, n;
-
-		while (s[run] && (n = plain_len(s + run)))
-			run += n;
-		err = buf_add(b, slice_of(s, run));
-		s += run;
-		if (err || !*s)
-			continue;
-		n = utf8_len(s);
-		if (!n)
-			err = put(b, "\xEF\xBF\xBD");
-		else if (n == 2)
-			err = buf_printf(b, "\\u%04x", s[1]); /* U+0080 to U+009F end in their own number */
-		else if (*s == '"' || *s == '\\')
-			err = buf_printf(b, "\\%c", *s);
-		else
-			err = buf_printf(b, "\\u%04x", *s);
-		s += n ? n : 1;
-	}
-	return err ? err : put(b, "\"");
+	return json_text(b, slice_str(text ? text : ""));
 }
 
 static int put_hex(struct buf *b, const ProtobufCBinaryData *data)

@@ -317,3 +317,112 @@ void subjects_close(struct subjects **at);
 int subjects_forget(struct subjects *s, unsigned days);
 /* The pseudonym of whom `digest` stands for: the same for 30 days at most, then another. Any thread. -errno. */
 int subjects_tag(struct subjects *s, const uint8_t *digest, size_t len, uint8_t tag[SUBJECT_TAG]);
+/* The same for a text: the tag tells equal texts, and under no key that is left what they were. -errno. */
+int subjects_content_tag(struct subjects *s, const uint8_t *text, size_t len, uint8_t tag[SUBJECT_TAG]);
+
+/* ---- evidence: text for the holders of age keys ---- */
+
+#define EVIDENCE_DIR     "evidence" /* in the ledger's folder */
+#define EVIDENCE_MAX     (1u << 20) /* bytes of one text */
+#define EVIDENCE_PAYLOAD (EVIDENCE_MAX + 4096)
+#define EVIDENCE_HEADER  8192
+
+struct evidence_store;
+
+struct evidence_options {
+	const char *dir;               /* the ledger's folder */
+	const char *const *recipients; /* 1 to 16, "age1..." */
+	size_t recipient_count;
+	struct ledger *ledger; /* borrowed; closed after the store */
+};
+
+/* Takes texts from now on. -EINVAL: a recipient is none; -errno. */
+int evidence_open(struct evidence_store **out, const struct evidence_options *o);
+/* Writes what waits. */
+void evidence_close(struct evidence_store **at);
+
+/* A record, and what is to be kept beside it, which is nothing for some. */
+struct evidence_item {
+	const Record *record;
+	const uint8_t *text;
+	size_t len;
+};
+
+/* Seals and writes the texts, makes them durable, then appends the records in order, each with the place of its text;
+ * where that fails the record says LOST. Queues copies, any thread. The note is of the last record and is told as by
+ * ledger_append(), also when that fails. Only findings have texts. -ENOBUFS (queue full), -EMSGSIZE, -ENOMEM: nothing
+ * was taken. */
+int evidence_append(struct evidence_store *s, const struct evidence_item *items, size_t n, struct ledger_note *note);
+
+struct evidence_stats {
+	uint64_t kept, lost, bytes;
+};
+void evidence_stats(struct evidence_store *s, struct evidence_stats *out);
+
+/* Where the evidence of a record is. */
+struct evidence_place {
+	uint64_t seq, time_unix_nano;
+	char pack[16], kind[16];
+	uint64_t offset, length, header_offset, header_length;
+	uint8_t sha256[32], header_sha256[32];
+};
+
+/* Of a record. -ENODATA: it has none; -EBADMSG: what it says cannot be. */
+int evidence_place(struct evidence_place *out, const Record *r);
+/* Of record `seq` of the ledger in folder `dir`. -ENOENT: there is no such record; -EBADMSG; -ENODATA. */
+int evidence_find(struct evidence_place *out, const char *dir, uint64_t seq);
+/* Each finding of seqs first to last in the ledger in `dir`, until `each` returns other than 0, which is returned. What
+ * is damaged is left out. -errno. */
+int evidence_each(const char *dir, uint64_t first, uint64_t last, int (*each)(void *arg, const Record *r), void *arg);
+/* Its age file, the caller's, the header in the first header_length bytes. -ENOENT: the files are not there; -ENODATA:
+ * the header was erased; -EBADMSG: these are not the bytes that were written. */
+int evidence_read(const char *dir, const struct evidence_place *p, uint8_t **file, size_t *len);
+/* Overwrites their headers for good; places of one pack beside each other cost one sync. -errno of the first that is
+ * left. */
+int evidence_shred(const char *dir, const struct evidence_place *list, size_t n);
+/* Removes the packs of days that are all more than `days` ago, their headers overwritten first. How many, or -errno. */
+int evidence_forget(const char *dir, unsigned days);
+
+/* ---- erasures: what the Erasure records of a control log come to ---- */
+
+enum erasure { ERASURE_NONE, ERASURE_RESTRICTED, ERASURE_DONE };
+
+struct erasures;
+
+/* From the control log in folder `dir`, which need not be there. -errno. */
+int erasures_open(struct erasures **out, const char *dir);
+void erasures_close(struct erasures **at);
+/* A record more, written at that time. -ENOMEM. */
+int erasures_apply(struct erasures *e, const Erasure *r, uint64_t time_unix_nano);
+enum erasure erasures_state(const struct erasures *e, uint64_t seq);
+struct erasure_entry {
+	uint64_t seq;
+	enum erasure what;
+	uint64_t time_unix_nano; /* of the record */
+	uint64_t not_before_unix_nano;
+};
+/* Each that is not NONE, in order of seq, until `each` returns other than 0, which is returned. */
+int erasures_each(const struct erasures *e, int (*each)(void *arg, const struct erasure_entry *one), void *arg);
+
+struct evidence_counts {
+	uint64_t kept, erased, restricted, lost, faults;
+};
+
+/* Is all evidence of the ledger in `dir` what its records say, but for what was erased? `control`: folder of the log
+ * with the erasures. 0 and the counts, each fault told; -errno. */
+int evidence_verify(struct evidence_counts *out, const char *dir, const char *control,
+                    void (*fault)(void *arg, enum fault what, const char *text), void *arg);
+
+/* ---- reading age files, for who has an identity ---- */
+
+struct age_identity {
+	uint8_t secret[32], recipient[32];
+};
+#define AGE_IDENTITIES 64
+
+/* "AGE-SECRET-KEY-1...". -EINVAL. */
+int age_identity_read(struct age_identity *out, const char *text);
+/* Decrypts an age file for X25519 recipients. The text is the caller's, who should wipe it. -EBADMSG: it is no age
+ * file, or was changed or cut; -EACCES: it is for somebody else; -ENOMEM, -EIO. */
+int age_open(const struct age_identity *ids, size_t n, const uint8_t *file, size_t len, uint8_t **text,
+             size_t *text_len);

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -147,7 +148,11 @@ int subjects_open(struct subjects **out, const char *dir)
 	return 0;
 }
 
-int subjects_tag(struct subjects *s, const uint8_t *digest, size_t len, uint8_t tag[SUBJECT_TAG])
+/* In front of the digest of a text: what is tagged for an identity has another length, so no identity has the tag of a
+ * text. */
+#define CONTENT "content"
+
+static int tag_of(struct subjects *s, const uint8_t *digest, size_t len, uint8_t tag[SUBJECT_TAG])
 {
 	uint8_t mac[32];
 	unsigned size = sizeof(mac);
@@ -164,6 +169,24 @@ int subjects_tag(struct subjects *s, const uint8_t *digest, size_t len, uint8_t 
 	memcpy(tag, mac, SUBJECT_TAG);
 	OPENSSL_cleanse(mac, sizeof(mac));
 	return 0;
+}
+
+int subjects_tag(struct subjects *s, const uint8_t *digest, size_t len, uint8_t tag[SUBJECT_TAG])
+{
+	return tag_of(s, digest, len, tag);
+}
+
+int subjects_content_tag(struct subjects *s, const uint8_t *text, size_t len, uint8_t tag[SUBJECT_TAG])
+{
+	uint8_t said[sizeof(CONTENT) - 1 + 32];
+	int err = 0;
+
+	memcpy(said, CONTENT, sizeof(CONTENT) - 1);
+	if (EVP_Digest(text, len, said + sizeof(CONTENT) - 1, NULL, EVP_sha256(), NULL) != 1)
+		err = -EIO;
+	err = err ? err : tag_of(s, said, sizeof(said), tag);
+	OPENSSL_cleanse(said, sizeof(said));
+	return err;
 }
 
 /* File systems that write elsewhere keep the old bytes for a while all the same. */

@@ -88,10 +88,10 @@ static const struct field generate_request[] = { TAPPED("model", TAP_MODEL), {} 
 #define LLAMA                                                                                                          \
 	TEXT("content", CHANNEL_CONTENT), IDS("tokens"), VALUE("stop", TAP_DONE), TAPPED("model", TAP_MODEL),          \
 		BELOW("completion_probabilities", openai_token), BELOW("probs", openai_token),                         \
-		TEXT_APART("prompt", CHANNEL_CONTENT, 1), LABEL("stop_type"), LABEL("stopping_word"),                  \
-		PLAIN("id_slot"), PLAIN("generation_settings"), PLAIN("timings"), PLAIN("truncated"),                  \
-		PLAIN("has_new_line"), VALUE("tokens_predicted", TAP_OUTPUT_TOKENS),                                   \
-		VALUE("tokens_evaluated", TAP_INPUT_TOKENS), PLAIN("tokens_cached")
+		TEXT_ASKED("prompt", 1), LABEL("stop_type"), LABEL("stopping_word"), PLAIN("id_slot"),                 \
+		PLAIN("generation_settings"), PLAIN("timings"), PLAIN("truncated"), PLAIN("has_new_line"),             \
+		VALUE("tokens_predicted", TAP_OUTPUT_TOKENS), VALUE("tokens_evaluated", TAP_INPUT_TOKENS),             \
+		PLAIN("tokens_cached")
 
 static const struct field llama_event[] = { INDEX("index", ROLE_CHOICE), LLAMA, {} };
 static const struct field llama_whole[] = { PLAIN("index"), LLAMA, {} };
@@ -102,8 +102,8 @@ static const struct field llama_whole[] = { PLAIN("index"), LLAMA, {} };
 static const struct field piece[] = { PLAIN("id"), TEXT("piece", CHANNEL_LOGPROBS), {} };
 
 static const struct field utility[] = {
-	TEXT("content", CHANNEL_CONTENT),
-	TEXT("prompt", CHANNEL_CONTENT),
+	TEXT_ASKED("content", 0),
+	TEXT_ASKED("prompt", 0),
 	BELOW("tokens", piece),
 	{},
 };

@@ -40,6 +40,7 @@ struct field {
 	uint8_t variant;      /* keys of one channel that servers may send side by side are texts of their own */
 	bool by_kind;         /* ROLE_TEXT: the kind of the message says the channel */
 	bool again;           /* ROLE_TEXT: some servers send all of it again in each message */
+	bool asked;           /* ROLE_TEXT: what the client sent, not what was generated */
 	bool loose;           /* ROLE_CHOICE: says the choice of those rows alone that are `placed` */
 	bool placed;
 	bool keys; /* the keys of the object, or of each object of the array, are parts of a text, too */
@@ -85,6 +86,11 @@ extern const struct field openai_token[];
 #define TEXT_APART(name, of, n)                                                                                        \
 	{                                                                                                              \
 		KEY(name), .role = ROLE_TEXT, .channel = of, .variant = n                                              \
+	}
+/* Words of the client's, given back to it. */
+#define TEXT_ASKED(name, n)                                                                                            \
+	{                                                                                                              \
+		KEY(name), .role = ROLE_TEXT, .channel = CHANNEL_CONTENT, .variant = n, .asked = true                  \
 	}
 #define TEXT_BY_KIND(name, n)                                                                                          \
 	{                                                                                                              \

@@ -418,6 +418,7 @@ struct leaf {
 	enum tap tap;
 	bool string, begin, end;
 	bool again;              /* may hold all that came before it in its text */
+	bool asked;              /* repeats what the client sent */
 	uint32_t choice, sub;    /* of the choice and the tool call; 0 if there is none */
 	uint64_t path;           /* CHANNEL_OTHER: which string, as a hash without the inner array positions; of a text
 	                          * that a table knows: which of the keys that carry such text */

@@ -162,6 +162,7 @@ static void name_text(const struct walk *w, struct leaf *l)
 		l->channel = row->channel;
 		l->path = row->variant;
 		l->again = row->again;
+		l->asked = row->asked;
 	} else if (role == ROLE_LABEL || role == ROLE_KIND) {
 		l->channel = CHANNEL_LABEL;
 		l->row = row;
@@ -290,6 +291,7 @@ static enum step give_run(struct walk *w, struct leaf *leaf, bool end)
 		leaf->row = NULL;
 	}
 	leaf->again = false;
+	leaf->asked = false;
 	leaf->path ^= (uint64_t)1 << 32; /* not the text of the strings there */
 	return place(w, leaf, false);
 }

@@ -339,7 +339,7 @@ class Gate:
 
     def events(self, *match):
         """The records, oldest first, as `sluicectl events -o json` prints them."""
-        answer = subprocess.run([binary('sluicectl'), 'events', '-D', self.record, '--log', 'ledger', '-o', 'json', *match],
+        answer = subprocess.run([binary('sluicectl'), 'events', '-D', self.record, '-o', 'json', *match],
                                 capture_output=True, timeout=60)
         return [json.loads(line) for line in answer.stdout.decode().splitlines() if line.strip()]
 

@@ -48,9 +48,9 @@ def sealed(body):
     return body + b'\x7d' + struct.pack('<I', crc32c(body))
 
 
-def record(seq, second, kind, body):
+def record(seq, second, kind, body, twin=0):
     return field(1, sealed(fixed(1, seq) + fixed(2, (START + second) * 10**9) + fixed(3, 1) + field(4, b'b' * 16) +
-                           field(kind, body)))
+                           field(kind, body) + (fixed(40, twin) if twin else b'')))
 
 
 def exchange(seq, second, model, verdict):
@@ -179,4 +179,15 @@ with open(path, 'wb') as file:
 done = ask('-o', 'json')
 ok('a damaged record: 3, told once, the rest is shown', done.returncode == 3 and done.stderr.count('\n') == 1 and
    'the CRC is wrong' in done.stderr and seqs(done)[-1] == 'l8', done)
+
+# ---- records that stand in both logs ----
+folder = os.path.join(folder, 'twins')
+LIFE = [record(n, n, 30, field(1, 1) + field(3, 'both'), 7000 + n) for n in range(3)]
+segment('ledger', 0, [LIFE[0], exchange(1, 1, 'qwen', 1), record(2, 2, 30, field(3, 'own'), 0), record(3, 4, 30, field(3, 'x'), 7001)])
+segment('control', 0, [LIFE[0], LIFE[1], LIFE[2]])
+every = ['own' if r.get('lifecycle', {}).get('reason') == 'own' else r.get('twin', r['type']) for r in map(json.loads, ask('-o', 'json').stdout.splitlines())]
+ok('once, whichever log comes first', sorted(map(str, every)) == ['7000', '7001', '7002', 'exchange', 'own'], every)
+ok('also newest first', ask('-r').stdout.count('\n') == 5 == ask('-n', '9').stdout.count('\n'))
+ok('the last three are three', ask('-n', '3', '-o', 'json').stdout.count('\n') == 3)
+ok('each log has its own', ask('--log', 'ledger').stdout.count('\n') == 4 and ask('--log', 'control').stdout.count('\n') == 3)
 finish()

@@ -74,6 +74,20 @@ static __attribute__((format(printf, 2, 3))) void put(struct result *r, const ch
 	cr_assert_lt(r->len, LOG_MAX);
 }
 
+static inline void log_text(void *arg, enum channel channel, uint32_t choice, uint64_t missing, struct slice text)
+{
+	put(arg, "text %s %u %lu '%.*s'\n", channel_names[channel], choice, missing, (int)text.len, text.at);
+}
+
+/* What the rule asked to keep of it. */
+static void log_evidence(struct result *r, const struct evidence_text *t)
+{
+	if (t->at)
+		put(r, "kept '%.*s' '%.*s' '%.*s' without %lu%s\n", (int)t->before, t->at, (int)t->match,
+		    t->at + t->before, (int)t->after, t->at + t->before + t->match, t->missing,
+		    t->generated ? "" : ", perhaps the client's");
+}
+
 static void log_report(struct result *r, struct exchange *x)
 {
 	const struct exchange_report *p = exchange_report(x);
@@ -86,6 +100,7 @@ static void log_report(struct result *r, struct exchange *x)
 
 		put(r, "%s %s %u at %lu+%u in unit %lu, %u more\n", f->rule->id, channel_names[f->channel], f->choice,
 		    f->offset, f->length, f->wire, f->repeat);
+		log_evidence(r, &f->text);
 	}
 	put(r, "in %lu scanned %lu structural %lu withheld %lu hold %u events %u\n", c->in, c->scanned, c->structural,
 	    c->withheld, p->max_hold, p->events);

@@ -43,8 +43,8 @@ static int usage(FILE *to, int status)
 	      "      --unpin        take the guard down: what an earlier run left in the kernel is removed\n"
 	      "      --version\n"
 	      "\n"
-	      "Runs in the foreground. SIGHUP reloads the policy, SIGTERM stops; the gate then stays as each\n"
-	      "service's `fail` says.\n",
+	      "Runs in the foreground. SIGHUP takes configuration and policy in again, SIGUSR2 goes over to the\n"
+	      "program that is there now, SIGTERM stops; the gate then stays as each service's `fail` says.\n",
 	      to);
 	return status;
 }
@@ -72,6 +72,13 @@ int daemon_policy(struct daemon *d)
 
 static int check(struct daemon *d)
 {
+	char why[512];
+	int err = capture_fits(d->config->pins, why, sizeof(why));
+
+	if (err) {
+		fprintf(stderr, "%s\n", why);
+		return err;
+	}
 	printf("%s: good; %s: %zu rules, %u keywords\n", d->config_file, d->config->policy, ruleset_rules(d->rules),
 	       report_keywords(d->rules));
 	return fflush(stdout) ? -errno : 0;
@@ -106,7 +113,11 @@ int main(int argc, char **argv)
 		{ "unpin", no_argument, NULL, UNPIN },      { "version", no_argument, NULL, VERSION },
 		{ "help", no_argument, NULL, 'h' },         {},
 	};
-	struct daemon d = { .config_file = CONFIG_FILE, .signals = { .fd = -1 }, .sockets = SERVE_SOCKETS };
+	struct daemon d = { .config_file = CONFIG_FILE,
+		            .signals = { .fd = -1 },
+		            .sockets = SERVE_SOCKETS,
+		            .generation = 1,
+		            .commands = -1 };
 	int (*what)(struct daemon *) = run;
 	int c, err;
 
@@ -133,7 +144,8 @@ int main(int argc, char **argv)
 	if (optind < argc)
 		return usage(stderr, 2);
 	err = load_config(&d);
-	if (!err && what != take_down)
+	/* The next worker reads it, while the last one serves. */
+	if (!err && what != take_down && !(what == run && keeper_goes_on()))
 		err = daemon_policy(&d);
 	if (!err)
 		err = what(&d);

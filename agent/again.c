@@ -2,8 +2,8 @@
 /*
  * again.c - the keeper becomes another program, and stays the process it is.
  *
- * execve(2) keeps what matters: the process that systemd watches and the workers have for a parent, its cgroup, by which
- * their dials are known, and descriptors. What they are for is told by a variable of the environment:
+ * execve(2) keeps what matters: the process that systemd watches and the workers have for a parent, its cgroup, by
+ * which their dials are known, and descriptors. What they are for is told by a variable of the environment:
  *
  *   SLUICE_TAKEOVER=VERSION GENERATION LOOPS CONTROL METRICS LOCK [DOOR]... [PID PAIR COMMANDS ROLE]...
  */

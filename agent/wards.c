@@ -2,8 +2,9 @@
 /*
  * wards.c - workers come, serve, give way and go.
  *
- * One serves at most. The next one is made beside it and reads its policy; only then is the one that serves asked for the
- * record, so that whatever is wrong with the next one is found while nothing has changed. commands.c has the other half.
+ * One serves at most. The next one is made beside it and reads its policy; only then is the one that serves asked for
+ * the record, so that whatever is wrong with the next one is found while nothing has changed. commands.c has the other
+ * half.
  */
 #include "wards.h"
 
@@ -131,6 +132,10 @@ static void let_in(struct ward *coming)
 	struct told answer = { .what = TELL_LOADED };
 
 	k->release_s = 0;
+	/* Now, and not before: what the last one took from them is confirmed. */
+	for (struct ward *w = k->wards; w; w = w->next)
+		if (w->role == WARD_DRAINING)
+			send_records(w);
 	answer.error = change_commit(k);
 	tell(coming, &answer, sizeof(answer), "that it may go on");
 }
@@ -143,13 +148,12 @@ static void loaded(struct ward *coming)
 	if (coming->role != WARD_COMING || coming->loaded)
 		return;
 	coming->loaded = true;
-	for (struct ward *w = k->wards; w; w = w->next)
-		if (w->role != WARD_COMING)
-			send_records(w);
-	if (serving)
+	if (serving) {
 		k->release_s = RELEASE_S;
-	else
+		send_records(serving);
+	} else {
 		let_in(coming);
+	}
 }
 
 static void released(struct ward *w)
@@ -567,8 +571,8 @@ int ward_signal(struct ward *w, int signal)
 	return kill(w->pid, signal) ? -errno : 0;
 }
 
-/* A keeper without CAP_KILL may not signal another user. One that only comes or drains is left alone then, and fails when
- * it next asks; what only ends the one that serves ends the keeper, whose death is the worker's. */
+/* A keeper without CAP_KILL may not signal another user. One that only comes or drains is left alone then, and fails
+ * when it next asks; what only ends the one that serves ends the keeper, whose death is the worker's. */
 static void put_down(struct ward *w)
 {
 	struct keeper *k = w->k;

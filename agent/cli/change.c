@@ -14,13 +14,16 @@ static int usage(FILE *to, const char *name, int status)
 {
 	if (!strcmp(name, "reload"))
 		fputs("usage: sluicectl reload\n\n"
-		      "Takes configuration and policy in again. A mistake, or a key that needs a restart, is named, and\n"
-		      "everything stays as it was. Returns when the new one serves; answers under way go on by the old.\n",
+		      "Takes configuration and policy in again. A mistake, or a key that needs a restart, is named, "
+		      "and\n"
+		      "everything stays as it was. Returns when the new one serves; answers under way go on by the "
+		      "old.\n",
 		      to);
 	else
 		fputs("usage: sluicectl upgrade\n\n"
 		      "Goes over to the sluiced that is installed now, configuration and policy too. Returns when it "
-		      "serves;\nanswers under way go on in the old one. If the new one would not start, the old one stays.\n",
+		      "serves;\nanswers under way go on in the old one. If the new one would not start, the old one "
+		      "stays.\n",
 		      to);
 	return status;
 }

@@ -6,8 +6,8 @@
 #include "base/own.h"
 #include "config/config.h"
 
-/* What outlives every worker, or what other programs hold on to. Everything else is a worker's, and is taken by the next
- * one. */
+/* What outlives every worker, or what other programs hold on to. Everything else is a worker's, and is taken by the
+ * next one. */
 static const struct {
 	const char *name;
 	size_t at;

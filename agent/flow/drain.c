@@ -3,8 +3,8 @@
  * drain.c - a worker gives way to one of another process, and no client is told.
  *
  * An answer under way ends where it began: its text is in this process. Between two exchanges a connection is nothing
- * but two sockets, which the other worker gets; its next request is read there, by the policy of there. Sockets keep what
- * the kernel knows of them: the tuple of the dial, and bytes that nobody has read yet.
+ * but two sockets, which the other worker gets; its next request is read there, by the policy of there. Sockets keep
+ * what the kernel knows of them: the tuple of the dial, and bytes that nobody has read yet.
  */
 #include "flow/private.h"
 
@@ -258,7 +258,8 @@ static int take_two(struct source *s)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-		memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0) < sizeof(fds) ? c->cmsg_len - CMSG_LEN(0) : sizeof(fds));
+		memcpy(fds, CMSG_DATA(c),
+		       c->cmsg_len - CMSG_LEN(0) < sizeof(fds) ? c->cmsg_len - CMSG_LEN(0) : sizeof(fds));
 	if (n == sizeof(p) && p.version == PASS_VERSION && fds[1] >= 0 && belong(fds[0], fds[1])) {
 		flow_adopt(s->worker, fds[0], fds[1]);
 		return 1;
@@ -291,7 +292,9 @@ static void adopt(struct post *p)
 	struct source *s = calloc(1, sizeof(*s));
 
 	if (s)
-		*s = (struct source){ .watch = { .ready = source_ready, .fd = c->fd }, .worker = w, .next = w->sources };
+		*s = (struct source){ .watch = { .ready = source_ready, .fd = c->fd },
+			              .worker = w,
+			              .next = w->sources };
 	if (!s || loop_add_level(w->loop, &s->watch, EPOLLIN)) {
 		log_error("adopt: connections of the last worker cannot be taken");
 		close(c->fd);

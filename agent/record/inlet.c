@@ -6,6 +6,7 @@
  * belongs in this log, as large as any record may be. Whatever else comes ends the connection.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
 
@@ -16,6 +17,7 @@
 #include "record/relay.h"
 
 #define TAKES_A_TURN 64
+#define CLOSE_MS     1000
 
 /* A record between its arrival and its confirmation. */
 struct taken {
@@ -36,7 +38,10 @@ struct ledger_inlet {
 	atomic_bool posted;
 	atomic_uint untold; /* notes that the ledger has */
 	struct taken *first, **last;
-	bool over, bad, left; /* left: freed by the post that is still to come */
+	uint32_t events; /* that are waited for */
+	bool over, bad;
+	bool gone; /* nobody reads confirmations any more */
+	bool left; /* freed by the post that is still to come */
 	uint8_t message[sizeof(struct relay_head) + RECORD_MAX + 1];
 };
 
@@ -49,20 +54,42 @@ static void end(struct ledger_inlet *in, bool bad)
 	in->over = true;
 }
 
-/* Confirms what is told, in the order it came. A process that reads no confirmations is left alone. */
-static void confirm(struct ledger_inlet *in)
+/* For records, or until there is room for confirmations: who reads none sends nothing either. */
+static void wait_for(struct ledger_inlet *in, uint32_t events)
+{
+	if (in->over || in->events == events)
+		return;
+	loop_del(in->loop, &in->watch);
+	in->events = events;
+	if (loop_add_level(in->loop, &in->watch, events))
+		in->over = in->bad = true;
+}
+
+/* Confirms what is told, in the order it came; waits at most so long for room. */
+static void confirm(struct ledger_inlet *in, int patience_ms)
 {
 	while (in->first && atomic_load(&in->first->told)) {
 		struct taken *t = in->first;
 		struct relay_ack ack = { .no = t->no, .seq = t->seq, .err = t->err };
 
-		if (!in->bad && send(in->watch.fd, &ack, sizeof(ack), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-			end(in, errno != EPIPE && errno != ECONNRESET);
+		if (!in->gone && send(in->watch.fd, &ack, sizeof(ack), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+			struct pollfd room = { .fd = in->watch.fd, .events = POLLOUT };
+
+			if (errno == EAGAIN && patience_ms && poll(&room, 1, patience_ms) == 1)
+				continue;
+			if (errno == EAGAIN && !patience_ms && !in->over) {
+				wait_for(in, EPOLLOUT);
+				return;
+			}
+			in->gone = true;
+			end(in, false);
+		}
 		in->first = t->next;
 		if (!in->first)
 			in->last = &in->first;
 		free(t);
 	}
+	wait_for(in, EPOLLIN);
 }
 
 static void posted(struct post *p)
@@ -73,7 +100,7 @@ static void posted(struct post *p)
 	if (in->left)
 		free(in);
 	else
-		confirm(in);
+		confirm(in, 0);
 }
 
 /* In the writer's thread. */
@@ -130,8 +157,7 @@ static void ready(struct watch *w, uint32_t events)
 {
 	struct ledger_inlet *in = container_of(w, struct ledger_inlet, watch);
 
-	(void)events;
-	for (int i = 0; i < TAKES_A_TURN && !in->over; i++) {
+	for (int i = 0; i < TAKES_A_TURN && !in->over && (events & ~(uint32_t)EPOLLOUT); i++) {
 		ssize_t n = recv(w->fd, in->message, sizeof(in->message), MSG_DONTWAIT);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -141,7 +167,7 @@ static void ready(struct watch *w, uint32_t events)
 		else if (!take(in, (size_t)n))
 			end(in, true);
 	}
-	confirm(in);
+	confirm(in, 0);
 }
 
 int ledger_inlet_open(struct ledger_inlet **out, struct ledger *l, unsigned log, struct loop *loop, int fd)
@@ -158,6 +184,7 @@ int ledger_inlet_open(struct ledger_inlet **out, struct ledger *l, unsigned log,
 	in->log = log;
 	in->last = &in->first;
 	in->post.run = posted;
+	in->events = EPOLLIN;
 	in->watch = (struct watch){ .ready = ready, .fd = fd };
 	err = loop_add_level(loop, &in->watch, EPOLLIN);
 	if (err) {
@@ -182,7 +209,8 @@ void ledger_inlet_close(struct ledger_inlet **at)
 	if (!in)
 		return;
 	*at = NULL;
-	confirm(in);
+	/* What is not confirmed comes again, to the next one. */
+	confirm(in, CLOSE_MS);
 	end(in, false);
 	while (in->first) {
 		struct taken *t = in->first;

@@ -3,9 +3,10 @@
  * relay.c - a log changes hands: this process has stopped writing it, and sends what is still appended here to the one
  * that writes it now.
  *
- * What waits for a record here waits as before: its note is told when the other process says that the record is durable.
- * Until then the record stays here, so that nothing is lost when the other process dies: the next one gets what was not
- * confirmed again. A record that was durable, but not confirmed by then, is in the log twice, with the same exchange_id.
+ * What waits for a record here waits as before: its note is told when the other process says that the record is
+ * durable. Until then the record stays here, so that nothing is lost when the other process dies: the next one gets
+ * what was not confirmed again. A record that was durable, but not confirmed by then, is in the log twice, with the
+ * same exchange_id.
  */
 #include <errno.h>
 #include <sys/socket.h>
@@ -150,7 +151,8 @@ static void *ack_run(void *arg)
 		n = recv(l->relay.fd, &ack, sizeof(ack), 0);
 		if (n == sizeof(ack) && ack.err <= 0)
 			confirmed(l, &ack);
-	} while (n == sizeof(ack) || (n < 0 && errno == EINTR));
+		/* ECONNRESET: it closed without reading all; what it confirmed before is there all the same. */
+	} while (n == sizeof(ack) || (n < 0 && (errno == EINTR || errno == ECONNRESET)));
 	/* The other process is gone: what it has not confirmed waits for the next. */
 	pthread_mutex_lock(&l->lock);
 	l->relay.stop = true;

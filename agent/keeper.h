@@ -2,10 +2,10 @@
 /*
  * keeper.h - the two processes of sluiced and what they say to each other.
  *
- * The keeper is root: it loads the BPF programs, makes the listeners, looks for servers, and keeps one worker alive. It
- * reads no byte of traffic and no file but the configuration and, once, the policy. The worker is a fork of it that has
- * given up every privilege (sandbox.h); it does all the rest. Between them is a socket pair with messages of a fixed
- * size, and one reply that is larger: the state of the guard.
+ * The keeper is root: it loads the BPF programs, makes the listeners, looks for servers, and keeps one worker serving.
+ * It reads no byte of traffic and no file but the configuration and, once, the policy. The worker is a fork of it that
+ * has given up every privilege (sandbox.h); it does all the rest. Between them are two socket pairs: over one the
+ * worker tells and asks, over the other the keeper commands.
  *
  * A fork and not a new program: the worker needs the listeners, the letter box and the configuration, and a fork has
  * them without a protocol to hand them over. A worker that died is made again the same way, from a process that has

@@ -80,14 +80,14 @@ class Load:
     def streams(self):
         while not self.stop.is_set():
             with dial(self.ground) as s:
-                s.sendall(request_bytes('POST', CHAT, body_of('say GOOD', delay=.15), ['Connection: close']))
+                s.sendall(request_bytes('POST', CHAT, body_of('say GOOD', delay=.08), ['Connection: close']))
                 self.judge('streams', receive(s, 60), False)
 
-    def more(self, n=12):
+    def more(self, n=8):
         """Waits until each kind has asked on."""
         with self.lock:
             before = collections.Counter(self.asked)
-        return wait_for(lambda: self.wrong or all(self.asked[k] >= before[k] + (n if k in ('fresh', 'kept') else 2)
+        return wait_for(lambda: self.wrong or all(self.asked[k] >= before[k] + (n if k in ('fresh', 'kept') else 1)
                                                   for k in ('fresh', 'kept', 'bad', 'streams')), 60)
 
 
@@ -246,6 +246,13 @@ def refusals(ground):
         ok('the daemon is sound', gate.sound(), gate.log())
 
 
+def fresh_gate(ground, name, limit):
+    """With a record of its own."""
+    gate = ground.gate(limits={'drain_timeout': limit})
+    gate.record = gate.config['record']['dir'] = os.path.join(ground.dir, name)
+    return gate
+
+
 def long_stream(ground, **more):
     s = dial(ground)
     s.sendall(request_bytes('POST', CHAT, body_of('say LONG', delay=.05, **more)))
@@ -255,14 +262,15 @@ def long_stream(ground, **more):
 
 def patience(ground):
     """What takes longer than it may is ended in its API's words, and is on record."""
-    with ground.gate(limits={'drain_timeout': '2s'}) as gate:
+    with fresh_gate(ground, 'patience', '60s') as gate:
         s, answer = long_stream(ground)
         first = gate.worker()
-        gate.config['limits'] = {'drain_timeout': '3s'}
+        gate.config['limits'] = {'drain_timeout': '1s'}
         gate.write()
         ok('reload with an answer under way', reload(gate).returncode == 0 and len(gate.children()) == 2 and
            not receive_some(s, answer).closed, gate.log())
         receive(s, 30, answer=answer)
+        s.close()
         reading = read_answer(answer.body, 'text/event-stream')
         ok('it is ended in its words', answer.complete and reading.errors and 'replaced' in json.dumps(reading.errors), reading.errors)
         ok('and its worker is gone', wait_for(lambda: not alive(first) and len(gate.children()) == 1, 30), gate.log())
@@ -271,10 +279,10 @@ def patience(ground):
 
 def deaths(ground):
     """A worker that dies while another drains loses no record, and cuts what was its own alone."""
-    with ground.gate(limits={'drain_timeout': '60s'}) as gate:
+    with fresh_gate(ground, 'deaths', '60s') as gate:
         s, answer = long_stream(ground)
         bad = dial(ground)
-        bad.sendall(request_bytes('POST', CHAT, body_of('say BAD', delay=.4)))
+        bad.sendall(request_bytes('POST', CHAT, body_of('say BAD', delay=.15)))
         first = gate.worker()
         gate.config['limits'] = {'drain_timeout': '61s'}
         gate.write()
@@ -293,7 +301,7 @@ def deaths(ground):
         ok('it ends by itself', gate.sound() and gate.stop(), gate.log())
 
 def stopped(ground):
-    with ground.gate(limits={'drain_timeout': '60s'}) as gate:
+    with fresh_gate(ground, 'stopped', '60s') as gate:
         long_stream(ground)
         gate.config['limits'] = {'drain_timeout': '61s'}
         gate.write()
@@ -312,7 +320,6 @@ with Ground('chat') as ground:
     with Ground('chat') as other:
         services(ground, other)
     refusals(ground)
-for part in (patience, deaths, stopped):
-    with Ground('chat') as ground:  # with a record of its own
+    for part in (patience, deaths, stopped):
         part(ground)
 finish()

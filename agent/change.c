@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "herald.h"
 #include "wards.h"
 
 static int because(char why[TEXT_MAX], int err, const char *what)
@@ -75,6 +76,7 @@ int change_begin(struct keeper *k, uint64_t *value, char why[TEXT_MAX])
 	}
 	k->change = (struct change){ .config = TAKE(next), .why = "configuration" };
 	k->change.guards = guards_of(k->change.config);
+	herald_prepare(k->d, k->change.config);
 	err = k->change.guards ? ward_spawn(k) : -ENOMEM;
 	if (err) {
 		change_drop(k);
@@ -115,6 +117,7 @@ int change_commit(struct keeper *k)
 		d->config = TAKE(c->config);
 		d->guards = TAKE(c->guards);
 		log_set_level(d->config->log_level);
+		herald_follow(d);
 	}
 	d->generation++;
 	log_info("change: in force: generation=%llu what=%s services=%zu", (unsigned long long)d->generation, c->why,

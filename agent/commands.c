@@ -22,6 +22,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "herald.h"
 #include "keeper.h"
 #include "report.h"
 
@@ -89,6 +90,7 @@ static void hand_over(struct daemon *d, const int fds[2])
 	if (first) {
 		close_doors(d);
 		serve_close(&d->serve);
+		herald_is_now(d, -1);
 	}
 	give_log(d->ledger, fds[0], "ledger");
 	give_log(d->control, fds[1], "control");
@@ -157,7 +159,7 @@ static void refused(struct daemon *d, const struct commanded *c)
 {
 	snprintf(d->refused_why, sizeof(d->refused_why), "%s", c->text);
 	d->refused_generation = c->value;
-	log_error("change: refused, nothing has changed: cause=\"%s\"", c->text);
+	log_event(EVENT_POLICY_REFUSED, "change: refused, nothing has changed: cause=\"%s\"", c->text);
 	note_policy(d, true);
 }
 
@@ -181,6 +183,10 @@ static void obey(struct daemon *d, const struct commanded *c, int fds[2])
 		break;
 	case COMMAND_REFUSED:
 		refused(d, c);
+		break;
+	case COMMAND_HERALD:
+		herald_is_now(d, fds[0]);
+		fds[0] = -1;
 		break;
 	case COMMAND_STOP:
 		commands_stop(d);

@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "herald.h"
 #include "wards.h"
 
 static void again_due(struct timer *t)
@@ -39,7 +40,7 @@ static void again_due(struct timer *t)
 
 static void stop(struct keeper *k, uint32_t signal)
 {
-	log_info("stopping: signal=%s", sigabbrev_np((int)signal));
+	log_event(EVENT_STOPPING, "stopping: signal=%s", sigabbrev_np((int)signal));
 	sd_notify(0, "STOPPING=1");
 	if (k->stopping)
 		return;
@@ -58,8 +59,8 @@ static void ended(struct keeper *k)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (!upgrade_checked(k, pid, status))
-			(void)ward_ended(k, pid, status);
+		if (!upgrade_checked(k, pid, status) && !ward_ended(k, pid, status))
+			herald_ended(k->d, pid, status);
 }
 
 /* Configuration and policy, as they are now. */
@@ -106,6 +107,8 @@ static void tick_due(struct timer *t)
 	if (k->doors)
 		capture_audit(k->d->capture);
 	sd_notify(0, "WATCHDOG=1");
+	if (!k->stopping)
+		herald_look(k->d);
 	if (k->stopping && ++k->stopping_s == STOP_S) {
 		for (struct ward *w = k->wards; w; w = w->next)
 			if (ward_signal(w, SIGKILL))
@@ -212,6 +215,8 @@ int keeper_run(struct daemon *d)
 	if (err == -EBADMSG)
 		log_error("upgrade: what the program before this one had cannot be read");
 	err = err ? err : daemon_folders(d, !goes_on);
+	err = err || !goes_on ? err : daemon_policy_key(d);
+	err = err ? err : herald_start(d);
 	err = err || goes_on ? err : listen_for_control(d);
 	err = err ? err : open_capture(d, doors);
 	err = err ? err : begin(&k, goes_on);

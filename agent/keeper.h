@@ -51,6 +51,7 @@ enum command {
 	COMMAND_DRAIN,     /* descriptor for connections between two exchanges; value: milliseconds for all others */
 	COMMAND_REFUSED, /* a change that was asked for is not made; text: why; value: the generation that does not come
 	                  */
+	COMMAND_HERALD,  /* descriptor for who is told of alerts; none: nobody is */
 	COMMAND_STOP,    /* as SIGTERM */
 	COMMAND_COUNT
 };

@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "herald.h"
 #include "report.h"
 
 struct ward *ward_with(struct keeper *k, enum ward_role role)
@@ -169,6 +170,14 @@ static void released(struct ward *w)
 		loop_timer(w->k->loop, &w->k->again, 0);
 }
 
+/* Who tells people is by the configuration, too. */
+static void tell_of_herald(struct ward *w)
+{
+	const int *fd = &w->k->d->herald_pair[1];
+
+	ward_command(w, COMMAND_HERALD, 0, NULL, fd, *fd >= 0);
+}
+
 static void up(struct ward *w, uint64_t rules)
 {
 	struct keeper *k = w->k;
@@ -184,6 +193,7 @@ static void up(struct ward *w, uint64_t rules)
 		ward_command(old, COMMAND_DRAIN, k->d->config->drain_timeout_ms, NULL, &old->to.flows, 1);
 		close_pipes(&old->to);
 	}
+	tell_of_herald(w);
 	sd_notifyf(0, "READY=1\nSTATUS=guarding %zu services, %llu rules", k->d->config->service_count,
 	           (unsigned long long)rules);
 }
@@ -388,6 +398,7 @@ static int be_worker(struct keeper *k, int pair, int commands, const struct pipe
 	d->pipe_count = pipe_count;
 	d->commands = commands;
 	if (k->change.config) {
+		herald_is_now(d, -1); /* until it is told whom */
 		config_free(&d->config);
 		free(d->guards);
 		d->config = TAKE(k->change.config);
@@ -464,7 +475,8 @@ static void make_again(struct keeper *k, uint64_t lived_s, bool was_up)
 	k->d->restarts++;
 	if (was_up && lived_s >= SHORT_LIFE_S)
 		k->pause_s = 0;
-	log_error("worker: it is gone, nothing passes until the next one is up: cause=\"%s\" lived_s=%llu pause_s=%u",
+	log_event(EVENT_WORKER_GONE,
+	          "worker: it is gone, nothing passes until the next one is up: cause=\"%s\" lived_s=%llu pause_s=%u",
 	          k->d->last_end, (unsigned long long)lived_s, k->pause_s);
 	sd_notifyf(0, "STATUS=%s, restarting; nothing passes", k->d->last_end);
 	if (loop_timer(k->loop, &k->again, k->pause_s * (uint64_t)TICK_NS))
@@ -483,6 +495,7 @@ static void refuse(struct keeper *k, const char *how)
 		close_pipes(&w->to);
 	change_drop(k);
 	ward_command(serving, COMMAND_REFUSED, k->d->generation + 1, k->failed_why[0] ? k->failed_why : how, NULL, 0);
+	tell_of_herald(serving); /* another program has another */
 	sd_notify(0, "READY=1");
 }
 
@@ -515,7 +528,7 @@ static void serving_ended(struct keeper *k, uint64_t lived_s, const char *how)
 		return;
 	}
 	k->d->restarts++;
-	log_error("worker: it is gone, the next one is on its way: cause=\"%s\"", how);
+	log_event(EVENT_WORKER_GONE, "worker: it is gone, the next one is on its way: cause=\"%s\"", how);
 	if (coming->loaded)
 		let_in(coming);
 }
@@ -592,7 +605,7 @@ void ward_tick(struct keeper *k)
 	for (struct ward *w = k->wards; w; w = w->next) {
 		if (k->stopping || ++w->beatless_s <= w->patience_s)
 			continue;
-		log_error("worker: its loops stand still, it is ended: seconds=%u", w->patience_s);
+		log_event(EVENT_LOOP_STUCK, "worker: its loops stand still, it is ended: seconds=%u", w->patience_s);
 		w->beatless_s = 0;
 		put_down(w);
 	}

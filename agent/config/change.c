@@ -18,6 +18,7 @@ static const struct {
 	{ "capture.pins", offsetof(struct config, pins) },
 	{ "capture.cgroup", offsetof(struct config, own_cgroup) },
 	{ "user", offsetof(struct config, user) },
+	{ "policy_key", offsetof(struct config, policy_key) },
 };
 
 static const char *text_at(const struct config *c, size_t at)

@@ -234,7 +234,7 @@ int capture_ends(const struct capture *c, int client, struct ends *ends, size_t 
 
 int capture_dial(struct capture *c, int client, int *fd, struct ends *ends, size_t *service)
 {
-	struct ends way;
+	struct ends way = { 0 };
 	struct end from, to;
 	size_t whose;
 	int err = capture_ends(c, client, &way, &whose), one = 1, up = -1;

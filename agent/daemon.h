@@ -25,6 +25,14 @@ struct thread {
 	uint32_t missed;
 };
 
+/* Ends of what a worker that takes over has with one before it. */
+struct pipes {
+	int ledger, control, flows;
+};
+
+#define NO_PIPES    ((struct pipes){ -1, -1, -1 })
+#define WORKERS_MAX 8 /* that serves, comes, and those that still drain */
+
 struct daemon {
 	const char *config_file;
 	struct config *config;
@@ -52,7 +60,21 @@ struct daemon {
 	const char **names;
 	struct guard *guards;
 	int record_lock;
-	int keeper; /* the worker's end of the pair */
+	int keeper;   /* the worker's end of the pair */
+	int commands; /* and of the other one */
+	struct watch commands_watch;
+	struct pipes pipes[WORKERS_MAX];
+	size_t pipe_count;
+	struct before *before; /* workers before this one that still have answers under way */
+	size_t before_count;
+	struct timer leave_tick;      /* in a worker that gives way */
+	uint64_t leave_at, leave_end; /* loop time: what is open is ended, the process ends; 0: not yet */
+	bool leaving;
+	bool taken_over;             /* this worker follows one that did not die */
+	const char *why;             /* and why: "configuration", "upgrade" */
+	uint64_t generation;         /* of configuration or program, from 1 */
+	uint64_t refused_generation; /* the one that did not come */
+	char refused_why[1024];
 	pid_t parent;
 	uid_t worker_uid;
 	gid_t worker_gid;
@@ -131,11 +153,14 @@ uint64_t note_last(const char *dir);
 struct policy_terms daemon_terms(const struct daemon *d);
 /* Reads the policy, says on standard error what is wrong with it. 0 or -errno. */
 int daemon_policy(struct daemon *d);
+/* The key that it must be signed with, which only the keeper may read. 0 or -errno. */
+int daemon_policy_key(struct daemon *d);
 void daemon_print_report(const struct policy_report *report);
 
 /* ---- owner.c: in the keeper, before there is a worker ---- */
 
 /* Sets worker_uid and worker_gid. -ENOENT or -EACCES, logged, if the configured user cannot be it. */
 int daemon_user(struct daemon *d);
-/* Makes the folders of the record and gives them to the worker. Logs what fails; -errno. */
-int daemon_folders(struct daemon *d);
+/* Makes the folders of the record and gives them to the worker; takes the lock that one daemon may have, if it is not
+ * ours already. Logs what fails; -errno. */
+int daemon_folders(struct daemon *d, bool lock);

@@ -13,7 +13,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -206,20 +205,32 @@ static int spawn(struct daemon *d)
 	exit(err ? 1 : 0);
 }
 
-int herald_start(struct daemon *d)
+static bool is_wanted(const struct config *c)
 {
-	const struct config_alerts *c = &d->config->alerts;
-	int err = 0;
+	return c->alerts.alertmanager || c->alerts.webhook;
+}
 
-	d->herald_pair[0] = d->herald_pair[1] = -1;
-	if (!c->alertmanager && !c->webhook)
-		return 0;
+void herald_prepare(struct daemon *d, const struct config *next)
+{
+	if (!is_wanted(next) || d->alert_counts)
+		return;
 	d->alert_counts =
 		mmap(NULL, sizeof(*d->alert_counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (d->alert_counts == MAP_FAILED) {
+	if (d->alert_counts == MAP_FAILED)
 		d->alert_counts = NULL;
-		err = -errno;
-	}
+}
+
+static int start(struct daemon *d)
+{
+	int err = 0;
+
+	d->herald = 0;
+	d->herald_pair[0] = d->herald_pair[1] = -1;
+	if (!is_wanted(d->config))
+		return 0;
+	herald_prepare(d, d->config);
+	if (!d->alert_counts)
+		err = -ENOMEM;
 	if (!err && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, d->herald_pair))
 		err = -errno;
 	err = err ? err : spawn(d);
@@ -228,19 +239,41 @@ int herald_start(struct daemon *d)
 	return err;
 }
 
+int herald_start(struct daemon *d)
+{
+	return start(d);
+}
+
+void herald_follow(struct daemon *d)
+{
+	own_close(&d->herald_pair[0]);
+	own_close(&d->herald_pair[1]);
+	(void)start(d);
+}
+
+void herald_ended(struct daemon *d, pid_t pid, int status)
+{
+	if (d->herald <= 0 || pid != d->herald)
+		return;
+	log_error("alert: who tells people is gone, and made again: status=0x%x", (unsigned)status);
+	d->herald = -1;
+}
+
 void herald_look(struct daemon *d)
 {
-	int status;
-
-	if (d->herald > 0 && waitpid(d->herald, &status, WNOHANG) == d->herald) {
-		log_error("alert: who tells people is gone, and made again: status=0x%x", (unsigned)status);
-		d->herald = -1;
-	}
 	if (d->herald < 0 && seconds(CLOCK_MONOTONIC) - d->herald_born >= AGAIN_S)
 		(void)spawn(d);
 }
 
 /* ---- in the worker ---- */
+
+void herald_is_now(struct daemon *d, int fd)
+{
+	own_close(&d->herald_pair[0]);
+	own_close(&d->herald_pair[1]);
+	d->herald_pair[0] = -1;
+	d->herald_pair[1] = fd;
+}
 
 void herald_tell(struct daemon *d, unsigned patience_s)
 {
@@ -250,7 +283,7 @@ void herald_tell(struct daemon *d, unsigned patience_s)
 		                 .patience_s = patience_s };
 	struct worker_stats sum;
 
-	if (!d->herald)
+	if (d->herald_pair[1] < 0)
 		return;
 	report_totals(d, &sum);
 	f.stops_not_confirmed = sum.stop_not_confirmed;

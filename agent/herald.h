@@ -16,10 +16,19 @@
 
 /* Makes it, if alerts are configured. 0 or -errno, logged. */
 int herald_start(struct daemon *d);
+/* `pid` has ended. */
+void herald_ended(struct daemon *d, pid_t pid, int status);
+/* Another one, by the configuration as it is now; the one before ends when no worker can tell it anything any more.
+ * Logs what fails. */
+void herald_follow(struct daemon *d);
+/* Before a worker is made that may have somebody to tell by `next`: what it shares with the herald. */
+void herald_prepare(struct daemon *d, const struct config *next);
 /* Makes it again when it has died, at most every ten seconds. Every second. */
 void herald_look(struct daemon *d);
 
 /* ---- in the worker ---- */
 
+/* Has another to tell, or nobody; takes `fd`. */
+void herald_is_now(struct daemon *d, int fd);
 /* Tells it how things are; silence for longer than `patience_s` is an alert. Never waits. */
 void herald_tell(struct daemon *d, unsigned patience_s);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * keeper.c - the privileged process: the guard in the kernel, the doors, and one worker that is kept alive.
+ * keeper.c - the privileged process: the guard in the kernel, the doors, and workers, one of which serves.
  *
- * While a worker is gone the doors stay: connections wait in their backlogs and nothing passes. Services with
- * `fail: open` pass only when the keeper is gone, too.
+ * While none serves the doors stay: connections wait in their backlogs and nothing passes. Services with `fail: open`
+ * pass only when the keeper is gone, too.
  */
 #include "keeper.h"
 
@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -21,225 +20,23 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "herald.h"
-#include "report.h"
-
-#define TICK_NS      1000000000u
-#define BEATLESS_S   15  /* a worker whose loops do not turn is ended */
-#define RELOAD_S     120 /* what reading a policy may take */
-#define STOP_S       20  /* what ending may take */
-#define SHORT_LIFE_S 10  /* a worker that dies younger is not made again at once */
-#define PAUSE_MAX_S  10
-
-struct keeper {
-	struct daemon *d;
-	struct loop *loop;
-	struct watch signals, pair; /* pair: this end of what goes to the worker */
-	struct timer tick, again;   /* again: when a worker is made after a pause */
-	pid_t worker;               /* 0: there is none */
-	uint64_t born;              /* loop time */
-	unsigned pause_s, beatless_s, patience_s, stopping_s;
-	bool up, was_up, stopping, doors;
-	int error; /* why the first worker did not come up */
-};
-
-/* ---- what the worker says ---- */
-
-static void say_status(struct keeper *k)
-{
-	owned(guard_status_drop) GuardStatus *status = report_guard(k->d);
-	owned(own_free) uint8_t *packed = NULL;
-	size_t len = status ? guard_status__get_packed_size(status) : 0;
-
-	if (len && len <= GUARD_STATUS_MAX)
-		packed = malloc(len);
-	if (packed)
-		guard_status__pack(status, packed);
-	if (send(k->pair.fd, packed ? packed : (uint8_t *)"", packed ? len : 0, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		log_warn("worker: it could not be told the state of the guard: error=%s", strerrorname_np(errno));
-}
-
-static void open_doors(struct keeper *k)
-{
-	struct told answer = { .what = TELL_READY };
-
-	if (!k->doors) {
-		answer.error = capture_doors(k->d->capture);
-		k->doors = !answer.error;
-		answer.value = answer.error ? 0 : capture_open_passed(k->d->capture);
-		if (answer.error)
-			log_error("capture: the doors could not be put in place: error=%s",
-			          strerrorname_np(-answer.error));
-	}
-	if (send(k->pair.fd, &answer, sizeof(answer), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		log_error("worker: it could not be answered: error=%s", strerrorname_np(errno));
-}
-
-static void heard(struct keeper *k, const struct told *t)
-{
-	struct timespec now;
-
-	k->beatless_s = 0;
-	switch (t->what) {
-	case TELL_READY:
-		open_doors(k);
-		break;
-	case TELL_UP:
-		k->up = k->was_up = true;
-		k->patience_s = BEATLESS_S;
-		sd_notifyf(0, "READY=1\nSTATUS=guarding %zu services, %llu rules", k->d->config->service_count,
-		           (unsigned long long)t->value);
-		break;
-	case TELL_RELOADING:
-		k->patience_s = RELOAD_S;
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		/* The time is for Type=notify-reload of systemd 253 and later. */
-		sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
-		           (unsigned long long)now.tv_sec * 1000000u + (unsigned long long)now.tv_nsec / 1000);
-		break;
-	case TELL_RELOADED:
-		k->patience_s = BEATLESS_S;
-		sd_notify(0, "READY=1");
-		break;
-	case TELL_STATUS:
-		say_status(k);
-		break;
-	default:
-		break;
-	}
-}
-
-static void pair_ready(struct watch *w, uint32_t events)
-{
-	struct keeper *k = container_of(w, struct keeper, pair);
-	struct told t;
-	ssize_t n;
-
-	(void)events;
-	for (int i = 0; i < 64; i++) {
-		n = recv(w->fd, &t, sizeof(t), MSG_DONTWAIT);
-		if (n == sizeof(t))
-			heard(k, &t);
-		else if (n <= 0)
-			break;
-	}
-	/* It is gone or about to be; the signal will say so. */
-	if (n == 0)
-		loop_del(k->loop, w);
-}
-
-/* ---- a worker ---- */
-
-static void pair_close(struct keeper *k)
-{
-	if (k->pair.fd < 0)
-		return;
-	loop_del(k->loop, &k->pair);
-	own_close(&k->pair.fd);
-	k->pair.fd = -1;
-}
-
-static int spawn(struct keeper *k)
-{
-	int both[2], room = GUARD_STATUS_MAX + 4096, err;
-	pid_t parent = getpid();
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, both))
-		return -errno;
-	setsockopt(both[0], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
-	k->worker = fork();
-	if (k->worker < 0) {
-		err = -errno;
-		k->worker = 0;
-		close(both[0]);
-		close(both[1]);
-		return err;
-	}
-	if (!k->worker) {
-		struct daemon *d = k->d;
-
-		close(both[0]);
-		pair_close(k);
-		own_close(&k->signals.fd);
-		loop_free(&k->loop);
-		d->parent = parent;
-		err = work(d, both[1]);
-		fflush(NULL);
-		exit(err ? 1 : 0);
-	}
-	close(both[1]);
-	k->pair.fd = both[0];
-	k->born = loop_now(k->loop);
-	k->up = false;
-	k->beatless_s = 0;
-	k->patience_s = RELOAD_S;
-	/* The next one reads its policy by itself: this one may have read a newer one by then. */
-	ruleset_put(&k->d->rules);
-	return loop_add_level(k->loop, &k->pair, EPOLLIN);
-}
+#include "wards.h"
 
 static void again_due(struct timer *t)
 {
 	struct keeper *k = container_of(t, struct keeper, again);
 	int err;
 
-	if (k->worker || k->stopping)
+	if (k->stopping || ward_with(k, WARD_SERVING) || ward_with(k, WARD_COMING))
 		return;
-	err = spawn(k);
+	err = ward_spawn(k);
 	if (err) {
 		log_error("worker: cannot be made: error=%s retry_s=1", strerrorname_np(-err));
 		loop_timer(k->loop, &k->again, TICK_NS);
 	}
 }
 
-static void describe(int status, char *text, size_t len)
-{
-	if (WIFSIGNALED(status))
-		snprintf(text, len, "worker ended by SIG%s", sigabbrev_np(WTERMSIG(status)));
-	else
-		snprintf(text, len, "worker ended with status %d", WEXITSTATUS(status));
-}
-
-static void worker_ended(struct keeper *k, int status)
-{
-	uint64_t lived_s = (loop_now(k->loop) - k->born) / TICK_NS;
-	bool was_up = k->up;
-
-	k->worker = 0;
-	k->up = false;
-	pair_close(k);
-	if (k->stopping || (!k->was_up && WIFEXITED(status))) {
-		k->error = k->stopping && WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -ECHILD;
-		loop_stop(k->loop);
-		return;
-	}
-	describe(status, k->d->last_end, sizeof(k->d->last_end));
-	k->d->restarts++;
-	if (was_up && lived_s >= SHORT_LIFE_S)
-		k->pause_s = 0;
-	log_event(EVENT_WORKER_GONE,
-	          "worker: it is gone, nothing passes until the next one is up: cause=\"%s\" lived_s=%llu pause_s=%u",
-	          k->d->last_end, (unsigned long long)lived_s, k->pause_s);
-	sd_notifyf(0, "STATUS=%s, restarting; nothing passes", k->d->last_end);
-	if (loop_timer(k->loop, &k->again, k->pause_s * (uint64_t)TICK_NS))
-		loop_stop(k->loop);
-	k->pause_s = k->pause_s ? (k->pause_s * 2 > PAUSE_MAX_S ? PAUSE_MAX_S : k->pause_s * 2) : 1;
-}
-
 /* ---- signals and time ---- */
-
-/* A keeper without CAP_KILL may not signal another user: systemd ends them both, and what only ends the worker ends the
- * keeper, whose death is the worker's. */
-static void tell_worker(struct keeper *k, int signal)
-{
-	if (!k->worker || !kill(k->worker, signal))
-		return;
-	if (errno == EPERM && signal == SIGKILL) {
-		k->error = -EPERM;
-		loop_stop(k->loop);
-	} else if (errno == EPERM && signal == SIGHUP) {
-		log_warn("reload: the worker cannot be told from here: use sluicectl policy reload");
-	}
-}
 
 static void stop(struct keeper *k, uint32_t signal)
 {
@@ -248,27 +45,58 @@ static void stop(struct keeper *k, uint32_t signal)
 	if (k->stopping)
 		return;
 	k->stopping = true;
-	if (k->worker)
-		tell_worker(k, SIGTERM);
-	else
+	if (!k->wards)
 		loop_stop(k->loop);
+	/* A keeper without CAP_KILL may not signal another user. */
+	for (struct ward *w = k->wards; w; w = w->next)
+		if (ward_signal(w, SIGTERM))
+			ward_command(w, COMMAND_STOP, 0, NULL, NULL, 0);
+}
+
+static void ended(struct keeper *k)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (!upgrade_checked(k, pid, status) && !ward_ended(k, pid, status))
+			herald_ended(k->d, pid, status);
+}
+
+/* Configuration and policy, as they are now. */
+static void reload(struct keeper *k)
+{
+	struct ward *serving = ward_with(k, WARD_SERVING);
+	char why[TEXT_MAX];
+	uint64_t value;
+
+	if (!change_begin(k, &value, why) && value == k->d->generation && serving)
+		ward_command(serving, COMMAND_RELOAD, 0, NULL, NULL, 0);
 }
 
 static void signal_ready(struct watch *w, uint32_t events)
 {
 	struct keeper *k = container_of(w, struct keeper, signals);
 	struct signalfd_siginfo info;
-	int status;
+	char why[TEXT_MAX];
+	uint64_t value;
 
 	(void)events;
-	while (read(w->fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGHUP)
-			tell_worker(k, SIGHUP);
-		else if (info.ssi_signo != SIGCHLD)
+	while (read(w->fd, &info, sizeof(info)) == sizeof(info))
+		switch (info.ssi_signo) {
+		case SIGCHLD:
+			ended(k);
+			break;
+		case SIGHUP:
+			reload(k);
+			break;
+		case SIGUSR2:
+			(void)upgrade_begin(k, &value, why);
+			break;
+		default:
 			stop(k, info.ssi_signo);
-		else if (k->worker && waitpid(k->worker, &status, WNOHANG) == k->worker)
-			worker_ended(k, status);
-	}
+			break;
+		}
 }
 
 static void tick_due(struct timer *t)
@@ -281,13 +109,12 @@ static void tick_due(struct timer *t)
 	sd_notify(0, "WATCHDOG=1");
 	if (!k->stopping)
 		herald_look(k->d);
-	if (k->stopping && ++k->stopping_s == STOP_S)
-		tell_worker(k, SIGKILL);
-	if (k->worker && !k->stopping && ++k->beatless_s > k->patience_s) {
-		log_event(EVENT_LOOP_STUCK, "worker: its loops stand still, it is ended: seconds=%u", k->patience_s);
-		k->beatless_s = 0;
-		tell_worker(k, SIGKILL);
+	if (k->stopping && ++k->stopping_s == STOP_S) {
+		for (struct ward *w = k->wards; w; w = w->next)
+			if (ward_signal(w, SIGKILL))
+				loop_stop(k->loop);
 	}
+	ward_tick(k);
 }
 
 static int watch_signals(struct keeper *k)
@@ -298,6 +125,7 @@ static int watch_signals(struct keeper *k)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR2);
 	sigaddset(&set, SIGCHLD);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	k->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -328,7 +156,7 @@ static bool is_managed(void)
 	return getenv("INVOCATION_ID") && (!pid || strtol(pid, NULL, 10) == (long)getpid());
 }
 
-static int open_capture(struct daemon *d)
+static int open_capture(struct daemon *d, const int *doors)
 {
 	const struct config *c = d->config;
 	struct capture_options o = {
@@ -336,25 +164,14 @@ static int open_capture(struct daemon *d)
 		.own_cgroup = is_managed() ? NULL : c->own_cgroup,
 		.guard_count = c->service_count,
 		.loops = d->thread_count,
+		.doors = doors,
 	};
 	char why[512] = "";
 	int err;
 
-	d->guards = calloc(c->service_count, sizeof(*d->guards));
+	d->guards = guards_of(c);
 	if (!d->guards)
 		return -ENOMEM;
-	for (size_t i = 0; i < c->service_count; i++) {
-		const struct config_service *s = &c->services[i];
-
-		d->guards[i] = (struct guard){
-			.name = s->name,
-			.unit = s->unit,
-			.cgroup = s->cgroup,
-			.ports = s->ports,
-			.port_count = s->port_count,
-			.fail_open = s->fail_open,
-		};
-	}
 	o.guards = d->guards;
 	err = capture_open(&d->capture, &o, why, sizeof(why));
 	if (err)
@@ -362,30 +179,57 @@ static int open_capture(struct daemon *d)
 	return err;
 }
 
+static int find_program(struct keeper *k)
+{
+	ssize_t n = readlink("/proc/self/exe", k->program, sizeof(k->program) - 1);
+
+	k->program[n > 0 ? n : 0] = '\0';
+	return n > 0 ? 0 : -errno;
+}
+
+/* The first worker, or the one after those that another program of this process made. */
+static int begin(struct keeper *k, bool goes_on)
+{
+	int err = goes_on ? again_wards(k) : 0;
+
+	if (!err && goes_on) {
+		k->was_up = true;
+		k->change.why = "upgrade";
+	}
+	return err ? err : ward_spawn(k);
+}
+
 int keeper_run(struct daemon *d)
 {
-	struct keeper k = { .d = d,
-		            .signals = { .ready = signal_ready, .fd = -1 },
-		            .pair = { .ready = pair_ready, .fd = -1 } };
+	struct keeper k = { .d = d, .signals = { .ready = signal_ready, .fd = -1 }, .check_says = { .fd = -1 } };
+	owned(own_free) int *doors = NULL;
+	bool goes_on = keeper_goes_on();
 	int err = loop_new(&k.loop);
 
 	k.tick.due = tick_due;
 	k.again.due = again_due;
 	err = err ? err : watch_signals(&k);
+	err = err ? err : find_program(&k);
 	err = err ? err : daemon_user(d);
-	err = err ? err : daemon_folders(d);
+	err = err ? err : again_read(d, &doors);
+	if (err == -EBADMSG)
+		log_error("upgrade: what the program before this one had cannot be read");
+	err = err ? err : daemon_folders(d, !goes_on);
+	err = err || !goes_on ? err : daemon_policy_key(d);
 	err = err ? err : herald_start(d);
-	err = err ? err : listen_for_control(d);
-	err = err ? err : open_capture(d);
-	err = err ? err : spawn(&k);
+	err = err || goes_on ? err : listen_for_control(d);
+	err = err ? err : open_capture(d, doors);
+	err = err ? err : begin(&k, goes_on);
 	if (!err) {
 		loop_timer(k.loop, &k.tick, TICK_NS);
 		loop_run(k.loop);
 		err = k.error;
 	}
-	pair_close(&k);
+	wards_free(&k);
+	change_drop(&k);
 	capture_close(&d->capture);
 	serve_unlisten(&d->sockets);
+	own_close(&k.check_says.fd);
 	if (k.signals.fd >= 0)
 		own_close(&k.signals.fd);
 	loop_free(&k.loop);

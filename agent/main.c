@@ -43,8 +43,8 @@ static int usage(FILE *to, int status)
 	      "      --unpin        take the guard down: what an earlier run left in the kernel is removed\n"
 	      "      --version\n"
 	      "\n"
-	      "Runs in the foreground. SIGHUP reloads the policy, SIGTERM stops; the gate then stays as each\n"
-	      "service's `fail` says.\n",
+	      "Runs in the foreground. SIGHUP takes configuration and policy in again, SIGUSR2 goes over to the\n"
+	      "program that is there now, SIGTERM stops; the gate then stays as each service's `fail` says.\n",
 	      to);
 	return status;
 }
@@ -69,21 +69,28 @@ struct policy_terms daemon_terms(const struct daemon *d)
 		                      .key = d->policy_key };
 }
 
+/* Once: a worker that reloads may not read it, and the key of a running guard does not change under it. */
+int daemon_policy_key(struct daemon *d)
+{
+	int err;
+
+	if (!d->config->policy_key || d->policy_key)
+		return 0;
+	err = pack_key_load(&d->policy_key, d->config->policy_key);
+	if (err)
+		fprintf(stderr, "%s: %s\n", d->config->policy_key,
+		        err == -EINVAL ? "not the public key of Ed25519 in PEM" : strerror(-err));
+	return err;
+}
+
 int daemon_policy(struct daemon *d)
 {
 	owned(policy_report_free) struct policy_report report = {};
-	struct policy_terms terms = { 0 };
-	int err = 0;
+	struct policy_terms terms;
+	int err = daemon_policy_key(d);
 
-	/* Once: a worker that reloads may not read it, and the key of a running guard does not change under it. */
-	if (d->config->policy_key && !d->policy_key) {
-		err = pack_key_load(&d->policy_key, d->config->policy_key);
-		if (err) {
-			fprintf(stderr, "%s: %s\n", d->config->policy_key,
-			        err == -EINVAL ? "not the public key of Ed25519 in PEM" : strerror(-err));
-			return err;
-		}
-	}
+	if (err)
+		return err;
 	terms = daemon_terms(d);
 	err = ruleset_load_on(&d->rules, d->config->policy, &terms, &report);
 	daemon_print_report(&report);
@@ -94,6 +101,13 @@ int daemon_policy(struct daemon *d)
 
 static int check(struct daemon *d)
 {
+	char why[512];
+	int err = capture_fits(d->config->pins, why, sizeof(why));
+
+	if (err) {
+		fprintf(stderr, "%s\n", why);
+		return err;
+	}
 	printf("%s: good; %s: %zu rules, %u keywords\n", d->config_file, d->config->policy, ruleset_rules(d->rules),
 	       report_keywords(d->rules));
 	return fflush(stdout) ? -errno : 0;
@@ -128,7 +142,11 @@ int main(int argc, char **argv)
 		{ "unpin", no_argument, NULL, UNPIN },      { "version", no_argument, NULL, VERSION },
 		{ "help", no_argument, NULL, 'h' },         {},
 	};
-	struct daemon d = { .config_file = CONFIG_FILE, .signals = { .fd = -1 }, .sockets = SERVE_SOCKETS };
+	struct daemon d = { .config_file = CONFIG_FILE,
+		            .signals = { .fd = -1 },
+		            .sockets = SERVE_SOCKETS,
+		            .generation = 1,
+		            .commands = -1 };
 	int (*what)(struct daemon *) = run;
 	int c, err;
 
@@ -155,7 +173,8 @@ int main(int argc, char **argv)
 	if (optind < argc)
 		return usage(stderr, 2);
 	err = load_config(&d);
-	if (!err && what != take_down)
+	/* The next worker reads it, while the last one serves. */
+	if (!err && what != take_down && !(what == run && keeper_goes_on()))
 		err = daemon_policy(&d);
 	if (!err)
 		err = what(&d);

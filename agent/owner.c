@@ -160,7 +160,7 @@ static int lock_record(struct daemon *d)
 	return 0;
 }
 
-int daemon_folders(struct daemon *d)
+int daemon_folders(struct daemon *d, bool lock)
 {
 	const struct config *c = d->config;
 	char keys[4096];
@@ -170,5 +170,5 @@ int daemon_folders(struct daemon *d)
 		return -ENAMETOOLONG;
 	err = give_dir(d, c->record_dir, 0750, true);
 	err = err ? err : give_dir(d, keys, 0700, true);
-	return err ? err : lock_record(d);
+	return err || !lock ? err : lock_record(d);
 }

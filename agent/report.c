@@ -146,7 +146,7 @@ GuardStatus *report_guard(struct daemon *d)
 GuardStatus *report_ask_guard(struct daemon *d)
 {
 	owned(own_free) uint8_t *packed = malloc(GUARD_STATUS_MAX);
-	ssize_t n = packed ? keeper_ask(d->keeper, TELL_STATUS, packed, GUARD_STATUS_MAX) : -ENOMEM;
+	ssize_t n = packed ? keeper_ask(d->keeper, TELL_STATUS, packed, GUARD_STATUS_MAX, ASK_MS) : -ENOMEM;
 	GuardStatus *g = n > 0 ? guard_status__unpack(NULL, (size_t)n, packed) : NULL;
 
 	if (!g)
@@ -190,6 +190,9 @@ void report_status(struct daemon *d, StatusReply *s)
 	s->policy_keywords = report_keywords(d->rules);
 	s->policy_error = strdup(d->policy_error);
 	s->loops = d->thread_count;
+	s->generation = d->generation;
+	s->refused_generation = d->refused_generation;
+	s->refused_why = strdup(d->refused_why);
 	if (*d->sandbox_lack)
 		add_string(&s->missing, &s->n_missing, d->sandbox_lack);
 	report_totals(d, &sum);

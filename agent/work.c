@@ -35,10 +35,10 @@
 #define TICK_NS     1000000000u
 #define HEARTBEAT_S 60
 #define FORGET_S    3600
-#define MISSED_MAX  10 /* ticks without a turn of a worker's loop, then no beat is sent */
-#define ASK_MS      5000
-#define SILENCE_S   15  /* after which the herald says that nothing is read */
-#define RELOAD_S    120 /* the same, while a policy is read */
+#define MISSED_MAX  10    /* ticks without a turn of a worker's loop, then no beat is sent */
+#define LOG_WAIT_MS 60000 /* for the record: closing it waits for the disk */
+#define SILENCE_S   15    /* after which the herald says that nothing is read */
+#define RELOAD_S    120   /* the same, while a policy is read */
 
 /* ---- the keeper ---- */
 
@@ -50,13 +50,25 @@ void keeper_tell(int fd, enum tell what, uint64_t value)
 		log_warn("keeper: not told: error=%s", strerrorname_np(errno));
 }
 
-ssize_t keeper_ask(int fd, enum tell what, void *answer, size_t room)
+void keeper_tell_text(int fd, enum tell what, const char *text)
+{
+	struct {
+		struct told told;
+		char text[TEXT_MAX];
+	} t = { .told.what = what };
+
+	snprintf(t.text, sizeof(t.text), "%s", text);
+	if (send(fd, &t, sizeof(t), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		log_warn("keeper: not told: error=%s", strerrorname_np(errno));
+}
+
+ssize_t keeper_ask(int fd, enum tell what, void *answer, size_t room, int timeout_ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	ssize_t n;
 
 	keeper_tell(fd, what, 0);
-	if (poll(&p, 1, ASK_MS) != 1)
+	if (poll(&p, 1, timeout_ms) != 1)
 		return -ETIMEDOUT;
 	n = recv(fd, answer, room, MSG_DONTWAIT);
 	return n < 0 ? -errno : n;
@@ -72,7 +84,7 @@ static uint64_t nanos(clockid_t clock)
 
 /* ---- policy ---- */
 
-static void reload(struct daemon *d)
+void daemon_reload_policy(struct daemon *d)
 {
 	struct policy_report report = {};
 	struct ruleset *fresh = NULL, *old = d->rules;
@@ -114,8 +126,11 @@ static void answer(void *arg, const ControlRequest *in, ControlReply *out)
 
 	switch (in->op_case) {
 	case CONTROL_REQUEST__OP_RELOAD:
-		reload(d);
+		daemon_reload_policy(d);
 		out->error = strdup(d->policy_error);
+		break;
+	case CONTROL_REQUEST__OP_CHANGE:
+		commands_ask_change(d, in->change->upgrade ? TELL_UPGRADE : TELL_RELOAD, out);
 		break;
 	case CONTROL_REQUEST__OP_HOLD:
 		hold_answer(d, in->hold, in->caller, error, sizeof(error));
@@ -154,12 +169,10 @@ static void signal_ready(struct watch *w, uint32_t events)
 
 	(void)events;
 	while (read(w->fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGHUP) {
-			reload(d);
-			continue;
-		}
+		if (info.ssi_signo == SIGHUP)
+			continue; /* the keeper's */
 		log_info("stopping: signal=%s", sigabbrev_np((int)info.ssi_signo));
-		loop_stop(d->loop);
+		commands_stop(d);
 	}
 }
 
@@ -244,6 +257,9 @@ static void tick_due(struct timer *t)
 	if (all_turn(d))
 		keeper_tell(d->keeper, TELL_BEAT, 0);
 	give_back(d);
+	if (d->leaving)
+		return; /* the record's disk, its keys and who is told are the next one's */
+	commands_look(d);
 	disk_look(d);
 	herald_tell(d, SILENCE_S);
 	if (d->ticks % FORGET_S == 0) {
@@ -319,12 +335,41 @@ static int start_workers(struct daemon *d)
 static int open_doors(struct daemon *d)
 {
 	struct told answer;
-	ssize_t n = keeper_ask(d->keeper, TELL_READY, &answer, sizeof(answer));
+	ssize_t n = keeper_ask(d->keeper, TELL_READY, &answer, sizeof(answer), ASK_MS);
 
 	if (n != sizeof(answer))
 		return n < 0 ? (int)n : -EBADMSG;
 	d->open_passed = answer.value;
 	return answer.error;
+}
+
+/* Asks for the record: a worker that has it gives it away first. */
+static int ask_for_record(struct daemon *d)
+{
+	struct told answer = {};
+	ssize_t n = keeper_ask(d->keeper, TELL_LOADED, &answer, sizeof(answer), LOG_WAIT_MS);
+
+	if (n != sizeof(answer))
+		return n < 0 ? (int)n : -EBADMSG;
+	return answer.error;
+}
+
+/* The policy of a worker that follows others; the keeper hears what is wrong with it. */
+static int read_policy(struct daemon *d)
+{
+	owned(policy_report_free) struct policy_report report = {};
+	const char *said;
+	char text[TEXT_MAX];
+	struct policy_terms terms = daemon_terms(d);
+	int err = ruleset_load_on(&d->rules, d->config->policy, &terms, &report);
+
+	daemon_print_report(&report);
+	if (!err)
+		return 0;
+	said = report.text && *report.text ? report.text : strerror(-err);
+	snprintf(text, sizeof(text), "%.*s", (int)strcspn(said, "\n"), said);
+	keeper_tell_text(d->keeper, TELL_FAILED, text);
+	return err;
 }
 
 static int enter_sandbox(struct daemon *d)
@@ -375,11 +420,15 @@ static int start(struct daemon *d, const sigset_t *signals)
 	}
 	err = err ? err : watch_signals(d, signals);
 	err = err ? err : enter_sandbox(d);
-	err = err || d->rules ? err : daemon_policy(d);
+	err = err || d->rules ? err : read_policy(d);
+	err = err ? err : ask_for_record(d);
 	err = err ? err : logs_open(d);
 	if (err)
 		return err;
-	note_lifecycle(d, LIFECYCLE__KIND__START, d->last_end);
+	if (d->taken_over)
+		note_lifecycle(d, LIFECYCLE__KIND__RELOAD, d->why);
+	else
+		note_lifecycle(d, LIFECYCLE__KIND__START, d->last_end);
 	if (d->config->retain_unsafe)
 		note_lifecycle(d, LIFECYCLE__KIND__UNSAFE, d->retain_policy[0]);
 	note_policy(d, false);
@@ -391,8 +440,14 @@ static int start(struct daemon *d, const sigset_t *signals)
 		log_error("keeper: it did not open the doors: error=%s", strerrorname_np(-err));
 		return err;
 	}
-	if (d->last_unix && !d->restarts)
+	if (d->last_unix && !d->restarts && !d->taken_over)
 		note_bypass(d, BYPASS__KIND__END, d->last_unix);
+	err = commands_take_over(d);
+	err = err ? err : commands_watch(d);
+	if (err) {
+		log_error("taking over: error=%s", strerrorname_np(-err));
+		return err;
+	}
 	err = serve_open(&d->serve, d->loop, &d->sockets, &ops);
 	if (err) {
 		log_error("control: %s", strerror(-err));
@@ -419,7 +474,7 @@ static void stop(struct daemon *d)
 			worker_stop(d->threads[i].worker);
 	capture_close(&d->capture);
 	if (d->ledger) {
-		if (d->ready) {
+		if (d->ready && !d->leaving) {
 			note_lifecycle(d, LIFECYCLE__KIND__STOP, "signal");
 			note_bypass(d, BYPASS__KIND__START, 0);
 		}
@@ -427,6 +482,7 @@ static void stop(struct daemon *d)
 		ledger_close(&d->ledger);
 		ledger_close(&d->control);
 	}
+	commands_close(d);
 	for (unsigned i = 0; d->threads && i < d->thread_count; i++) {
 		if (d->threads[i].worker)
 			worker_free(&d->threads[i].worker);

@@ -66,7 +66,7 @@ static int up(struct capture *c, const struct capture_options *o, struct why why
 	if (!err) {
 		services_sweep(c);
 		dials_reconcile(c);
-		err = doors_make(c, why);
+		err = doors_make(c, o->doors, why);
 	}
 	return err;
 }
@@ -111,6 +111,66 @@ int capture_doors(struct capture *c)
 	connections_destroy(c);
 	capture_audit(c);
 	return 0;
+}
+
+/* The maps from the services that are in `c` now: overwritten first and swept last, as at a start. */
+static int rewrite(struct capture *c, struct why why)
+{
+	int err;
+
+	places_free(c);
+	err = services_write(c, why);
+	err = err ? err : places_write(c, why);
+	err = err ? err : places_walk(c, why);
+	if (err)
+		return err;
+	err = listeners_seed(c);
+	if (err)
+		return because(why, err, "listeners cannot be guarded: %s", strerror(-err));
+	services_sweep(c);
+	return 0;
+}
+
+int capture_change(struct capture *c, const struct guard *guards, size_t count, char *text, size_t len)
+{
+	struct capture old = { 0 };
+	struct why why = { text, len }, none = { NULL, 0 };
+	int err = services_replace(c, guards, count, &old, why);
+
+	if (err)
+		return err;
+	err = rewrite(c, why);
+	if (err) {
+		services_free(c);
+		c->services = TAKE(old.services);
+		c->service_count = old.service_count;
+		if (rewrite(c, none))
+			log_error("capture: the services that were guarded could not all be written again");
+		return err;
+	}
+	services_free(&old);
+	connections_destroy(c);
+	capture_audit(c);
+	return 0;
+}
+
+int capture_expect(struct capture *c, const struct guard *guards, size_t count, char *text, size_t len)
+{
+	struct capture old = { 0 };
+	int err = services_replace(c, guards, count, &old, (struct why){ text, len });
+
+	services_free(&old);
+	return err;
+}
+
+int capture_fits(const char *pins, char *text, size_t len)
+{
+	struct capture c = { .pins = (char *)(pins ? pins : DEFAULT_PINS) };
+
+	if (len)
+		*text = 0;
+	/* Who may not see them cannot say that they are wrong. */
+	return access(c.pins, R_OK | X_OK) ? 0 : programs_fit(&c, (struct why){ text, len });
 }
 
 void capture_narrow(struct capture *c)

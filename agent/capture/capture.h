@@ -33,7 +33,9 @@ struct capture_options {
 	                         * NULL: stay where we are (a service manager made us one) */
 	const struct guard *guards;
 	size_t guard_count;
-	unsigned loops; /* listeners to make per family */
+	unsigned loops;   /* listeners to make per family */
+	const int *doors; /* listeners of the process that this one goes on from, as capture_doors_keep() gave them;
+	                   * taken over. NULL: they are made */
 };
 
 /* Loads, attaches and pins, in the order of reference/kernel.md 1.1, but puts no door in place: until capture_doors()
@@ -47,6 +49,23 @@ int capture_listener(const struct capture *c, unsigned loop, int family);
 
 /* Opens the gate to us: puts the doors in place, finds older listeners, destroys connections older than the guard. */
 int capture_doors(struct capture *c);
+
+/* Other services from now on: what is new is guarded, what is not among them any more is let go; connections older than
+ * the guard of what is new are destroyed. Dials go on as they did, by the services that their process knows. Errors:
+ * -errno with the cause in `why`; the services are the old ones then. */
+int capture_change(struct capture *c, const struct guard *guards, size_t count, char *why, size_t why_len);
+
+/* In the fork that will serve other services than its parent guards yet: which they are. Asks the kernel for nothing.
+ * Errors: as above. */
+int capture_expect(struct capture *c, const struct guard *guards, size_t count, char *why, size_t why_len);
+
+/* Before another program takes this process over: all listeners, two of each loop, -1 where there is none; they
+ * survive execve(2) from here on. `fds` has room for 2 * loops. */
+void capture_doors_keep(const struct capture *c, int *fds);
+
+/* Whether this program can take over what is pinned there: 0 also where nothing is, or who asks may not look. -ESTALE
+ * with the cause in `why`. */
+int capture_fits(const char *pins, char *why, size_t why_len);
 
 /* In the fork that only accepts and dials: gives up all of the guard but what capture_listener() and capture_dial()
  * need, which ask the kernel for nothing but to look up one map. */
@@ -63,6 +82,10 @@ struct ends {
  * -errno of socket(2), bind(2), connect(2), -ENOENT when the address is no longer guarded, -ENOBUFS when the kernel
  * side has no room for the dial: the client should see RST, as it would have without us. */
 int capture_dial(struct capture *c, int client, int *fd, struct ends *ends, size_t *service);
+
+/* Both ends of a connection that another process has accepted at the doors, and its service. Thread-safe. -errno;
+ * -ENOENT: its address is guarded for no service that this process knows. */
+int capture_ends(const struct capture *c, int client, struct ends *ends, size_t *service);
 
 /* Looks again for listeners and for what is not covered; call every second or so from one thread. Logs changes. */
 void capture_audit(struct capture *c);

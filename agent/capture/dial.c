@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include "base/own.h"
@@ -57,7 +58,40 @@ static int door_make(int family, uint16_t *port, int *ret)
 	return 0;
 }
 
-int doors_make(struct capture *c, struct why why)
+/* What another program listened on in this very process. */
+static int doors_take(struct capture *c, const int *given, struct why why)
+{
+	for (int f = 0; f < 2; f++)
+		for (unsigned i = 0; i < c->loops; i++) {
+			struct sockaddr_storage a;
+			socklen_t len = sizeof(a);
+			struct end at;
+			int fd = given[f * (int)c->loops + (int)i];
+
+			if (fd < 0)
+				continue;
+			if (getsockname(fd, (struct sockaddr *)&a, &len) || fcntl(fd, F_SETFD, FD_CLOEXEC))
+				return because(why, -errno, "a listener that was handed over is none");
+			end_of(&a, &at);
+			c->door_port[f] = at.port;
+			c->listeners[f][i] = fd;
+		}
+	return 0;
+}
+
+void capture_doors_keep(const struct capture *c, int *fds)
+{
+	for (int f = 0; f < 2; f++)
+		for (unsigned i = 0; i < c->loops; i++) {
+			int fd = c->listeners[f][i];
+
+			fds[f * (int)c->loops + (int)i] = fd;
+			if (fd >= 0)
+				fcntl(fd, F_SETFD, 0);
+		}
+}
+
+int doors_make(struct capture *c, const int *given, struct why why)
 {
 	static const int family[2] = { AF_INET, AF_INET6 };
 
@@ -68,6 +102,8 @@ int doors_make(struct capture *c, struct why why)
 		for (unsigned i = 0; i < c->loops; i++)
 			c->listeners[f][i] = -1;
 	}
+	if (given)
+		return doors_take(c, given, why);
 	for (int f = 0; f < 2; f++)
 		for (unsigned i = 0; i < c->loops; i++) {
 			int err = door_make(family[f], &c->door_port[f], &c->listeners[f][i]);
@@ -174,26 +210,41 @@ static int dial_once(struct capture *c, const struct sockaddr_storage *to, sockl
 	return 0;
 }
 
-int capture_dial(struct capture *c, int client, int *fd, struct ends *ends, size_t *service)
+int capture_ends(const struct capture *c, int client, struct ends *ends, size_t *service)
 {
 	struct ends way = { 0 };
 	socklen_t n = sizeof(way.client), m = sizeof(way.server);
-	struct end from, to;
-	struct owner owner;
 	const struct watched *s;
-	int err = -EADDRNOTAVAIL, one = 1, up = -1;
+	struct owner owner;
+	struct end to;
 
 	if (getpeername(client, (struct sockaddr *)&way.client, &n) ||
 	    getsockname(client, (struct sockaddr *)&way.server, &m))
 		return -errno;
-	end_of(&way.client, &from);
 	end_of(&way.server, &to);
 	if (is_door(c, &to))
 		return -ELOOP;
-	err = guarded_owner(c, &to, &owner);
-	s = err ? NULL : service_by_id(c, owner.service);
+	s = guarded_owner(c, &to, &owner) ? NULL : service_by_id(c, owner.service);
 	if (!s)
 		return -ENOENT; /* no longer guarded since it was steered */
+	*ends = way;
+	*service = (size_t)(s - c->services);
+	return 0;
+}
+
+int capture_dial(struct capture *c, int client, int *fd, struct ends *ends, size_t *service)
+{
+	struct ends way = { 0 };
+	struct end from, to;
+	size_t whose;
+	int err = capture_ends(c, client, &way, &whose), one = 1, up = -1;
+	socklen_t m;
+
+	if (err)
+		return err;
+	m = way.server.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+	end_of(&way.client, &from);
+	end_of(&way.server, &to);
 	setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 
 	pthread_mutex_lock(&c->dialling);
@@ -206,6 +257,6 @@ int capture_dial(struct capture *c, int client, int *fd, struct ends *ends, size
 		return err;
 	*fd = up;
 	*ends = way;
-	*service = (size_t)(s - c->services);
+	*service = whose;
 	return 0;
 }

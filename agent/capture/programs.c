@@ -74,8 +74,8 @@ static int map_pin(const struct capture *c, enum map_id map)
 
 #define UNFIT "the pins in %s are of another sluice: run sluiced --unpin (this opens the gate), then start again"
 
-/* Before anything is loaded over them. 0 also where there is nothing yet. */
-static int version_check(struct capture *c, struct why why)
+/* Before anything is loaded over them. */
+int programs_fit(const struct capture *c, struct why why)
 {
 	owned(own_close) int fd = map_pin(c, MAP_VERSION);
 	uint32_t zero = 0, version;
@@ -154,7 +154,7 @@ static int maps_open(struct capture *c, struct why why)
 
 int programs_load(struct capture *c, struct why why)
 {
-	int err = version_check(c, why);
+	int err = programs_fit(c, why);
 
 	if (err)
 		return err;

@@ -117,6 +117,26 @@ void services_free(struct capture *c)
 	c->service_count = 0;
 }
 
+int services_replace(struct capture *c, const struct guard *guards, size_t count, struct capture *old, struct why why)
+{
+	struct watched *was = c->services;
+	size_t were = c->service_count;
+	int err;
+
+	c->services = NULL;
+	c->service_count = 0;
+	err = services_copy(c, guards, count, why);
+	if (err) {
+		services_free(c);
+		c->services = was;
+		c->service_count = were;
+		return err;
+	}
+	old->services = was;
+	old->service_count = were;
+	return 0;
+}
+
 const struct watched *service_by_id(const struct capture *c, uint32_t id)
 {
 	for (size_t i = 0; i < c->service_count; i++)

@@ -102,6 +102,8 @@ struct capture {
 /* ---- services.c: the configuration, and its maps ---- */
 int services_copy(struct capture *c, const struct guard *guards, size_t count, struct why why);
 void services_free(struct capture *c);
+/* Copies of `guards` in the place of the services that there were, which the caller has to free. */
+int services_replace(struct capture *c, const struct guard *guards, size_t count, struct capture *old, struct why why);
 /* Writes services and ports; notes which have moved since the pins were made. */
 int services_write(struct capture *c, struct why why);
 /* After everything is found again: forgets what no configured service has. */
@@ -142,6 +144,8 @@ void pins_sweep_dialled(struct capture *c);
 
 /* ---- programs.c: loading and attaching ---- */
 int programs_load(struct capture *c, struct why why); /* also opens the maps */
+/* Whether the pins are of this layout. 0 also where there is nothing yet. */
+int programs_fit(const struct capture *c, struct why why);
 int programs_attach_births(struct capture *c, struct why why);
 int programs_attach(struct capture *c, struct why why);
 void programs_free(void);
@@ -188,7 +192,8 @@ void dials_reconcile(struct capture *c);
 void outside_look(struct capture *c, const struct diag_list *listeners, struct lines *out);
 
 /* ---- dial.c ---- */
-int doors_make(struct capture *c, struct why why);
+/* Makes them, or takes over `given`. */
+int doors_make(struct capture *c, const int *given, struct why why);
 int doors_open(struct capture *c);
 void doors_close(struct capture *c);
 

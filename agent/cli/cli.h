@@ -14,6 +14,7 @@ struct cli_globals {
 
 extern struct cli_globals cli_globals;
 
+int change_main(int argc, char **argv); /* reload, upgrade */
 int completion_main(int argc, char **argv);
 int discover_main(int argc, char **argv);
 int dropin_main(int argc, char **argv);

@@ -36,6 +36,8 @@ static const struct command commands[] = {
 	{ "reveal", reveal_main, "decrypt the evidence of a finding  --identity FILE" },
 	{ "erase", erase_main, "erase the evidence of findings for good" },
 	{ "policy", policy_main, "check | test | show | reload" },
+	{ "reload", change_main, "have the daemon take configuration and policy in; no stream is cut" },
+	{ "upgrade", change_main, "have it go over to the sluiced that is installed now; no stream is cut" },
 	{ "scan", scan_main, "find what the policy forbids in files or standard input" },
 	{ "replay", replay_main, "send raw HTTP bytes through the daemon's own path, without a network" },
 	{ "model", model_main, "classifiers: train | eval | show | explain" },

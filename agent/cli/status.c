@@ -108,8 +108,14 @@ static void print_json(const StatusReply *s)
 {
 	printf("{\"ready\":%s,\"version\":", s->ready ? "true" : "false");
 	cli_json_string(stdout, s->version);
-	printf(",\"pid\":%" PRIu32 ",\"worker_pid\":%" PRIu32 ",\"loops\":%" PRIu32 ",\"services\":[", s->pid,
-	       s->worker_pid, s->loops);
+	printf(",\"pid\":%" PRIu32 ",\"worker_pid\":%" PRIu32 ",\"loops\":%" PRIu32 ",\"generation\":%" PRIu64
+	       ",\"refused\":",
+	       s->pid, s->worker_pid, s->loops, s->generation);
+	if (s->refused_why[0])
+		cli_json_string(stdout, s->refused_why);
+	else
+		fputs("null", stdout);
+	fputs(",\"services\":[", stdout);
 	for (size_t i = 0; i < s->n_services; i++) {
 		fputs(i ? "," : "", stdout);
 		json_service(s->services[i]);
@@ -159,6 +165,8 @@ static void print_text(const StatusReply *s)
 	printf("policy: %" PRIu32 " rules, %" PRIu32 " keywords\n", s->policy_rules, s->policy_keywords);
 	if (s->policy_error[0])
 		printf("policy: the last reload was refused: %s\n", s->policy_error);
+	if (s->refused_why[0])
+		printf("change: the last one was refused: %s\n", s->refused_why);
 	printf("record: next %" PRIu64 "%s\n", s->record_next_seq, s->record_failed ? ", FAILED" : "");
 	for (size_t i = 0; i < s->n_counters; i++)
 		if (s->counters[i]->value)

@@ -295,9 +295,22 @@ static void limit_stop(struct reader *r, yaml_node_t *n)
 		r->config->stop_timeout_ms = (uint32_t)ms;
 }
 
+static void limit_drain(struct reader *r, yaml_node_t *n)
+{
+	uint64_t ms;
+
+	if (read_number(r, n, "limits.drain_timeout", ms_units, 100, 86400000, &ms))
+		r->config->drain_timeout_ms = (uint32_t)ms;
+}
+
 static const struct key limit_keys[] = {
-	{ "body", limit_body, NULL },         { "event", limit_event, NULL },       { "memory", limit_memory, NULL },
-	{ "head_timeout", limit_head, NULL }, { "stop_timeout", limit_stop, NULL }, {},
+	{ "body", limit_body, NULL },
+	{ "event", limit_event, NULL },
+	{ "memory", limit_memory, NULL },
+	{ "head_timeout", limit_head, NULL },
+	{ "stop_timeout", limit_stop, NULL },
+	{ "drain_timeout", limit_drain, NULL },
+	{},
 };
 
 static void limits(struct reader *r, yaml_node_t *n)
@@ -442,6 +455,17 @@ static void close_file(FILE **at)
 		fclose(*at);
 }
 
+static uint64_t print_of(FILE *in)
+{
+	uint64_t h = 0xcbf29ce484222325;
+	int c;
+
+	while ((c = getc(in)) != EOF)
+		h = (h ^ (uint8_t)c) * 0x100000001b3;
+	rewind(in);
+	return h;
+}
+
 int config_load(struct config **out, const char *file, char **report)
 {
 	owned(config_free) struct config *c = calloc(1, sizeof(*c));
@@ -474,6 +498,8 @@ int config_load(struct config **out, const char *file, char **report)
 		c->memory_max = 1u << 30;
 		c->head_timeout_ms = 60000;
 		c->stop_timeout_ms = 1000;
+		c->drain_timeout_ms = 600000;
+		c->print = print_of(in);
 		read_file(&r, in);
 		err = r.mistakes ? -EINVAL : fill_defaults(c);
 	}

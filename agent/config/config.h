@@ -84,9 +84,14 @@ struct config {
 	uint64_t body_max, event_max;
 	uint64_t memory_max; /* of all connections together */
 	uint32_t head_timeout_ms, stop_timeout_ms;
+	uint32_t drain_timeout_ms; /* what answers under way have when their worker is replaced */
+	uint64_t print;            /* of the bytes of the file: equal where nothing was changed */
 };
 
 /* Loads `file`. On success *out is the caller's. On error -EINVAL or -errno, and *report, which the caller frees, holds
  * one line a mistake: "FILE:LINE:COLUMN: what". */
 int config_load(struct config **out, const char *file, char **report);
 void config_free(struct config **at);
+
+/* Whether a daemon that runs by `now` can go on by `next`. False: `why` names the keys that say otherwise. */
+bool config_changes(const struct config *now, const struct config *next, char *why, size_t room);

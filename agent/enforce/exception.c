@@ -40,4 +40,6 @@ const struct exception_row exception_table[EXCEPTION_COUNT] = {
 	[EXCEPTION_COVERAGE] = { "coverage", 502, "not every byte of the answer was accounted for" },
 	[EXCEPTION_MEMORY] = { "memory", 503, "out of memory" },
 	[EXCEPTION_RECORD_NOT_DURABLE] = { "record_not_durable", 0, "the decision could not be recorded" },
+	[EXCEPTION_REPLACED] = { "replaced", 503,
+	                         "the guard was replaced, and the answer took longer than it may then" },
 };

@@ -413,7 +413,7 @@ static void pump(struct flow *f)
 		}
 	} while (next || (moved && !f->client.readable && !f->server.readable));
 	pump_ends(f);
-	if (f->state != FLOW_OPEN)
+	if (f->state != FLOW_OPEN || (f->worker->passing >= 0 && drain_pass(f)))
 		return;
 	/* More is there, and it had its share: the others first. */
 	if (f->client.readable && !f->client.eof && f->up.cleared < UP_HIGH && buf_len(&f->up.buf) < f->up.buf.cap)
@@ -516,16 +516,13 @@ static void timer_due(struct timer *t)
 	flow_reap(w);
 }
 
-void flow_accept(struct worker *w, int client)
+/* In the worker's list, and in no loop yet. NULL: no memory. */
+static struct flow *flow_new(struct worker *w, int client)
 {
 	struct flow *f = calloc(1, sizeof(*f));
-	int err, fd = -1;
 
-	if (!f) {
-		close(client);
-		return;
-	}
-	count(&w->stats.accepted, 1);
+	if (!f)
+		return NULL;
 	count(&w->stats.open, 1);
 	f->worker = w;
 	f->link = &w->flows;
@@ -539,6 +536,52 @@ void flow_accept(struct worker *w, int client)
 	f->up = LANE(HTTP1_HEAD_MAX + UP_HIGH);
 	f->down = LANE(w->held_max + HTTP1_HEAD_MAX + DOWN_HIGH + READS_A_TURN * SCRATCH_BYTES);
 	f->end_kind = END_RST;
+	return f;
+}
+
+static void flow_begin(struct flow *f)
+{
+	struct worker *w = f->worker;
+
+	if (loop_add(w->loop, &f->client.watch) || loop_add(w->loop, &f->server.watch)) {
+		log_error("epoll: error=%s", strerrorname_np(errno));
+		flow_kill(f);
+	}
+}
+
+void flow_adopt(struct worker *w, int client, int server)
+{
+	struct flow *f = flow_new(w, client);
+	int err;
+
+	if (!f) {
+		close(client);
+		close(server);
+		return;
+	}
+	f->server.watch.fd = server;
+	err = capture_ends(w->o.capture, client, &f->ends, &f->service);
+	if (err) {
+		/* The service is not guarded any more: it was idle, and may close as a server may. */
+		log_debug("adopt: error=%s", strerrorname_np(-err));
+		f->end_kind = END_FIN;
+		flow_kill(f);
+		return;
+	}
+	f->client.writable = f->server.writable = true;
+	flow_begin(f);
+}
+
+void flow_accept(struct worker *w, int client)
+{
+	struct flow *f = flow_new(w, client);
+	int err, fd = -1;
+
+	if (!f) {
+		close(client);
+		return;
+	}
+	count(&w->stats.accepted, 1);
 	f->connecting = true;
 	if (is_stopped(w)) {
 		count(&w->stats.refused, 1);
@@ -557,8 +600,5 @@ void flow_accept(struct worker *w, int client)
 		return;
 	}
 	f->server.watch.fd = fd;
-	if (loop_add(w->loop, &f->client.watch) || loop_add(w->loop, &f->server.watch)) {
-		log_error("epoll: error=%s", strerrorname_np(errno));
-		flow_kill(f);
-	}
+	flow_begin(f);
 }

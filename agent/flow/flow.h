@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "base/histogram.h"
@@ -72,6 +73,18 @@ int worker_new(struct worker **out, const struct worker_options *o, unsigned ind
 
 /* From any thread: exchanges that begin from now on use `rules`. -ENOMEM leaves the old ones. */
 int worker_set_rules(struct worker *w, struct ruleset *rules);
+
+/* ---- a worker is replaced by one of another process: drain.c. From any thread ---- */
+
+/* Accepts no more; `done` is posted when no accept is under way. What is open goes on. -ENOMEM. */
+int worker_close_doors(struct worker *w, sem_t *done);
+/* Connections go to the worker at the other end of `fd` (SOCK_SEQPACKET, borrowed) as soon as no exchange is under way
+ * on them; called again, to another. -errno. */
+int worker_pass_on(struct worker *w, int fd);
+/* Ends what is still open: exchanges in their API's words and on record, as the exception `replaced`. -ENOMEM. */
+int worker_expire(struct worker *w);
+/* Goes on with connections that come through `fd` (borrowed), until its other end is closed. -errno. */
+int worker_adopt(struct worker *w, int fd);
 
 /* A copy, from any thread. */
 void worker_stats(const struct worker *w, struct worker_stats *out);

@@ -17,10 +17,14 @@ struct worker {
 	struct ruleset *rules;
 	size_t held_max; /* of one answer, streamed or not */
 	struct watch doors[2];
-	struct timer retry; /* out of descriptors: accept again later */
-	struct flow *flows; /* all of this worker's */
-	uint64_t swept_at;  /* when memory was last looked for */
-	struct flow *dead;  /* freed at the end of the call that ended them */
+	struct timer retry;     /* out of descriptors: accept again later */
+	struct flow *flows;     /* all of this worker's */
+	uint64_t swept_at;      /* when memory was last looked for */
+	struct flow *dead;      /* freed at the end of the call that ended them */
+	bool leaving;           /* its doors are closed for good */
+	int passing;            /* where connections go between two exchanges; -1: they stay */
+	struct timer pass_more; /* there was no room for more */
+	struct source *sources; /* of connections that others pass to us */
 	struct worker_stats stats;
 	struct service_stats *services; /* by index of the guard */
 	uint8_t scratch[SCRATCH_BYTES];
@@ -90,6 +94,8 @@ struct flow {
 
 /* flow.c */
 void flow_accept(struct worker *w, int client);
+/* Goes on with a connection between two exchanges; takes both descriptors. */
+void flow_adopt(struct worker *w, int client, int server);
 void flow_kill(struct flow *f);
 /* Lets everything that can move, move. */
 void flow_step(struct flow *f);
@@ -126,6 +132,13 @@ void memory_sweep(struct worker *w);
 /* The exchange is over, and what follows is no HTTP. */
 void pass_begin(struct flow *f);
 void pass_step(struct flow *f);
+
+/* drain.c */
+/* Passes it to the worker that takes over, if nothing is under way on it. True: it is gone from here. */
+bool drain_pass(struct flow *f);
+void drain_more(struct timer *t);
+/* Frees what it holds for taking and passing. */
+void drain_stop(struct worker *w);
 
 /* note.c */
 /* A connection passes unread from here on, or did so until now. */

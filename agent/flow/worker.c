@@ -74,7 +74,7 @@ static void retry_due(struct timer *t)
 	struct worker *w = container_of(t, struct worker, retry);
 
 	for (int i = 0; i < 2; i++)
-		if (w->doors[i].fd >= 0)
+		if (w->doors[i].fd >= 0 && !w->leaving)
 			loop_add_level(w->loop, &w->doors[i], EPOLLIN); /* EEXIST for the one that was not out */
 }
 
@@ -103,6 +103,8 @@ int worker_new(struct worker **out, const struct worker_options *o, unsigned ind
 	w->held_max = w->o.limits.body_max > w->o.limits.event_max ? w->o.limits.body_max : w->o.limits.event_max;
 	w->loop = l;
 	w->retry.due = retry_due;
+	w->passing = -1;
+	w->pass_more.due = drain_more;
 	w->doors[0] = (struct watch){ .ready = door4_ready, .fd = -1 };
 	w->doors[1] = (struct watch){ .ready = door6_ready, .fd = -1 };
 	for (int i = 0; i < 2; i++) {
@@ -171,9 +173,10 @@ void worker_service_stats(const struct worker *w, size_t service, struct service
 void worker_stop(struct worker *w)
 {
 	for (int i = 0; i < 2; i++)
-		if (w->doors[i].fd >= 0)
+		if (w->doors[i].fd >= 0 && !w->leaving)
 			loop_del(w->loop, &w->doors[i]);
 	loop_timer_stop(w->loop, &w->retry);
+	drain_stop(w);
 	while (w->flows)
 		flow_end(w->flows, END_RST);
 	flow_reap(w);

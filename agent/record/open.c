@@ -155,6 +155,7 @@ static void stop_threads(struct ledger *l)
 		pthread_cond_signal(&l->wake);
 		pthread_mutex_unlock(&l->lock);
 		pthread_join(l->thread, NULL);
+		l->writing = false;
 	}
 	if (l->sealing)
 		sealer_stop(l);
@@ -164,12 +165,9 @@ static void stop_threads(struct ledger *l)
 	}
 }
 
-static void ledger_free(struct ledger **at)
+/* What waits is committed; after this the folder is free for the next to open it. */
+static void let_go(struct ledger *l)
 {
-	struct ledger *l = *at;
-
-	if (!l)
-		return;
 	stop_threads(l);
 	segment_finish(&l->segment, l->ops);
 	history_close(&l->history);
@@ -179,6 +177,19 @@ static void ledger_free(struct ledger **at)
 	tiles_free(&l->tiles);
 	own_close(&l->lock_fd);
 	own_close(&l->dir);
+	l->lock_fd = l->dir = -1;
+}
+
+static void ledger_free(struct ledger **at)
+{
+	struct ledger *l = *at;
+
+	if (!l)
+		return;
+	if (l->relayed)
+		relay_close(l);
+	else
+		let_go(l);
 	pthread_cond_destroy(&l->wake);
 	pthread_cond_destroy(&l->notary_wake);
 	pthread_cond_destroy(&l->seal_wake);
@@ -187,6 +198,7 @@ static void ledger_free(struct ledger **at)
 	pthread_mutex_destroy(&l->proof_lock);
 	pthread_mutex_destroy(&l->notary_lock);
 	pthread_mutex_destroy(&l->seal_lock);
+	pthread_mutex_destroy(&l->relay.sending);
 	free(l->shot);
 	free(l->key_file);
 	free(l->origin);
@@ -218,6 +230,7 @@ static void make_locks(struct ledger *l)
 	pthread_mutex_init(&l->proof_lock, NULL);
 	pthread_mutex_init(&l->notary_lock, NULL);
 	pthread_mutex_init(&l->seal_lock, NULL);
+	pthread_mutex_init(&l->relay.sending, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&l->wake, &attr);
@@ -234,6 +247,8 @@ static int ledger_new(struct ledger **out, const struct ledger_options *o, const
 		return -ENOMEM;
 	*l = (struct ledger){ .ops = ops, .dir = -1, .lock_fd = -1, .segment.fd = -1, .history.fd = -1 };
 	l->last = &l->first;
+	l->relay.fd = -1;
+	l->relay.last = &l->relay.first;
 	fill_options(l, o);
 	make_locks(l);
 	tiles_init(&l->tiles);
@@ -251,6 +266,18 @@ static int ledger_new(struct ledger **out, const struct ledger_options *o, const
 }
 
 /* Signals are for the threads that expect them. */
+int ledger_thread(pthread_t *id, void *(*run)(void *), struct ledger *l)
+{
+	sigset_t all, before;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = -pthread_create(id, NULL, run, l);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return err;
+}
+
 static int start_threads(struct ledger *l)
 {
 	const struct {
@@ -262,16 +289,12 @@ static int start_threads(struct ledger *l)
 		{ notary_run, &l->notary, &l->notarising },
 		{ sealer_run, &l->sealer, &l->sealing },
 	};
-	sigset_t all, before;
 	int err = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
 	for (size_t i = 0; i < ARRAY_LEN(threads) && !err; i++) {
-		err = -pthread_create(threads[i].id, NULL, threads[i].run, l);
+		err = ledger_thread(threads[i].id, threads[i].run, l);
 		*threads[i].runs = !err;
 	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return err;
 }
 
@@ -305,6 +328,21 @@ int ledger_open(struct ledger **out, const struct ledger_options *o)
 void ledger_close(struct ledger **at)
 {
 	ledger_free(at);
+}
+
+int ledger_hand_over(struct ledger *l, int fd)
+{
+	if (!l->relayed) {
+		let_go(l);
+		/* Whatever the disk did to this process: the other one looks for itself. */
+		pthread_mutex_lock(&l->lock);
+		l->relayed = true;
+		l->closing = l->failed = l->full = l->suspended = false;
+		l->stats.failed = l->stats.full = false;
+		sound_set(l);
+		pthread_mutex_unlock(&l->lock);
+	}
+	return relay_to(l, fd);
 }
 
 void ledger_vkey(struct ledger *l, char to[LEDGER_VKEY])

@@ -48,6 +48,16 @@ struct left {
 	uint64_t offset, bytes, last_seq;
 };
 
+/* Another process writes the log: see relay.c. Under the ledger's lock but where it says otherwise. */
+struct relay {
+	int fd;
+	bool runs, stop;
+	pthread_t sender, acks;
+	pthread_mutex_t sending;    /* from an item's number to its place among the sent; taken before the lock */
+	struct item *first, **last; /* sent, not confirmed */
+	uint64_t next_no;
+};
+
 struct ledger {
 	const struct file_ops *ops;
 	struct ledger_options o;
@@ -104,6 +114,9 @@ struct ledger {
 	bool seal_due;
 	struct waiting prune_note; /* the Prune record on its way to the disk */
 	atomic_bool seal_stop;
+
+	bool relayed; /* given away for good */
+	struct relay relay;
 };
 
 static inline uint64_t ledger_clock(const struct ledger *l, clockid_t which)
@@ -150,6 +163,18 @@ void loss_add(struct ledger *l, uint64_t count);
 void loss_tell(struct ledger *l);
 /* What appending and the services go by. Lock held. */
 void sound_set(struct ledger *l);
+
+/* ---- open.c ---- */
+
+/* A thread of the ledger's, without signals. -errno. */
+int ledger_thread(pthread_t *id, void *(*run)(void *), struct ledger *l);
+
+/* ---- relay.c ---- */
+
+/* Sends what waits, and what comes, to who listens at the other end of `fd`, which is taken. -errno. */
+int relay_to(struct ledger *l, int fd);
+/* Waits some seconds for what is not confirmed, then tells the notes. */
+void relay_close(struct ledger *l);
 
 /* ---- notary.c ---- */
 

@@ -70,6 +70,28 @@ void ledger_suspend(struct ledger *l, bool suspend);
  * -ENOMEM. */
 int ledger_append(struct ledger *l, const Record *r, struct ledger_note *note);
 
+/* ---- a log changes hands ---- */
+
+/* This process writes the log no more: what waits is committed, a last checkpoint issued, and another process may open
+ * the folder. From now on what is appended here goes to that process through `fd` (SOCK_SEQPACKET, taken), and notes
+ * are told what it says. Called again, when that one is gone: what it did not confirm goes to the next. Waits for the
+ * disk; one thread. -errno: nobody takes the records yet, they wait. */
+int ledger_hand_over(struct ledger *l, int fd);
+/* Records of a log that was handed over which the other process has not confirmed. */
+uint64_t ledger_waiting(struct ledger *l);
+
+struct ledger_inlet;
+struct loop;
+
+/* The other end, in the process that writes the log now: takes records for `log` (LOG_LEDGER or LOG_CONTROL) from `fd`,
+ * which it owns, also if this fails. `l` and `loop`, whose thread this is, outlive it. -errno. */
+int ledger_inlet_open(struct ledger_inlet **out, struct ledger *l, unsigned log, struct loop *loop, int fd);
+/* Nothing more will come, and all that came is confirmed. *bad: what came was no record, and the rest was not taken. */
+bool ledger_inlet_over(const struct ledger_inlet *in, bool *bad);
+/* Confirms what is durable and takes no more. Only when it is over, or behind ledger_hand_over() or ledger_close() of
+ * its ledger: a post of its may still come to the loop. */
+void ledger_inlet_close(struct ledger_inlet **at);
+
 struct ledger_stats {
 	uint64_t next_seq, records, bytes, syncs, sync_failures, lost;
 	uint64_t sync_max_us;

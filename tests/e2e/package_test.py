@@ -326,22 +326,82 @@ def restarts(m):
        m.show('vllm', 'MainPID') != server, done.text[-500:])
 
 
+LOAD = '''import http.client, json, sys, threading, time, urllib.request
+asked, wrong, stop = [0], [], threading.Event()
+def body(words, delay): return json.dumps({'stream': True, 'delay': delay, 'messages': [{'role': 'user', 'content': words}]})
+def judge(status, text, words):
+    asked[0] += 1
+    if status != 200 or '[DONE]' not in text or ('content_filter' in text) != (words == 'say BAD') or 'PHRASE-ALPHA' in text:
+        wrong.append((words, status, text[-200:]))
+def work(words, delay, keep):
+    connection = None
+    while not stop.is_set():
+        try:
+            connection = connection or http.client.HTTPConnection('127.0.0.1', 8000, timeout=30)
+            connection.request('POST', '/v1/chat/completions', body(words, delay), {'content-type': 'application/json'})
+            answer = connection.getresponse()
+            judge(answer.status, answer.read().decode(), words)
+        except Exception as problem:
+            wrong.append((words, repr(problem)))
+            connection = None
+        if not keep:
+            connection = None
+        time.sleep(.01)
+todo = [('say GOOD', 0, True), ('say GOOD', 0, False), ('say GOOD', .2, False), ('say BAD', .01, False)]
+threads = [threading.Thread(target=work, args=t) for t in todo]
+[t.start() for t in threads]
+print('running', flush=True)
+sys.stdin.readline()
+stop.set()
+[t.join() for t in threads]
+print(json.dumps({'asked': asked[0], 'wrong': wrong[:5]}), flush=True)
+'''
+
+
+def program_of(m):
+    return m('stat -L -c %%i /proc/%s/exe' % m.show('sluice', 'MainPID')).text
+
+
+def state_of(m):
+    return json.loads(m('sluicectl status --json').text)
+
+
 def upgrade(m, deb):
     shutil.copy(deb, m.root + '/opt/next.deb')
-    before, server = m.show('sluice', 'MainPID'), m.show('vllm', 'MainPID')
+    m.write('/opt/load.py', LOAD)
+    before, server, was = m.show('sluice', 'MainPID'), m.show('vllm', 'MainPID'), state_of(m)
+    old = program_of(m)
     records = int(m('sluicectl events -o json | wc -l').text)
+    load = subprocess.Popen(['nsenter', '-t', str(m.leader), '-m', '-u', '-i', '-n', '-p', '/usr/bin/python3', '/opt/load.py'],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    load.stdout.readline()
     done = m('dpkg -i /opt/next.deb')
-    ok('upgrade: good, and asks nothing', done.returncode == 0 and 'Conffile' not in done.text, done.text)
-    ok('upgrade: the new daemon runs, the server was not touched', m.show('sluice', 'MainPID') not in ('0', before) and
-       m.show('vllm', 'MainPID') == server and m("dpkg-query -Wf '${Version}' sluice").text == NEXT, m.log())
+    now = state_of(m)
+    ok('upgrade: good, and asks nothing', done.returncode == 0 and 'Conffile' not in done.text and 'stays the old' not in done.text,
+       done.text + m.log())
+    ok('upgrade: the new program runs, in the process that systemd knows; the server was not touched',
+       m.show('sluice', 'MainPID') == before and program_of(m) != old and
+       program_of(m) == m('stat -c %i /usr/sbin/sluiced').text and m.show('vllm', 'MainPID') == server and
+       m("dpkg-query -Wf '${Version}' sluice").text == NEXT, m.log())
+    ok('upgrade: another worker serves', now['worker_pid'] != was['worker_pid'] and now['generation'] > was['generation'], now)
+    ok('upgrade: reload works as before', m.good('systemctl reload sluice') and m.show('sluice', 'ActiveState') == 'active', m.log())
+    said = load.communicate('\n', 60)[0]
+    ok('upgrade: no request failed: ' + said.strip(), load.returncode == 0 and json.loads(said)['wrong'] == [] and
+       json.loads(said)['asked'] > 20, said)
+    ok('upgrade: the old worker is gone', wait_for(lambda: len(m('cat /proc/%s/task/%s/children' % (before, before)).text.split()) == 1, 30),
+       m.log())
     ok('upgrade: it guards, with the configuration that was there', blocked(m.ask('say BAD')) and
        m('cat /etc/sluice/sluice.yaml').text == CONFIG.strip(), m.log())
-    ok('upgrade: the record goes on', int(m('sluicectl events -o json | wc -l').text) > records)
+    ok('upgrade: the record goes on', int(m('sluicectl events -o json | wc -l').text) > records and
+       m.good('sluicectl verify'), m('sluicectl verify').text)
+    held = status_of(m, before)
+    ok('upgrade: the keeper holds what it held', int(held['CapEff'], 16) == KEEPER and held['NoNewPrivs'].strip() == '1', held)
     m.write('/etc/sluice/policy.d/broken.yaml', 'pack: broken\nrules: nonsense\n')
-    before = m.show('sluice', 'MainPID')
+    old, was = program_of(m), state_of(m)
     done = m('dpkg -i /opt/next.deb')
     ok('upgrade: over a broken policy the old daemon guards on, and the package says so', done.returncode == 0 and
-       m.show('sluice', 'MainPID') == before and 'broken.yaml' in done.text and blocked(m.ask('say BAD')), done.text)
+       m.show('sluice', 'MainPID') == before and program_of(m) == old and state_of(m)['generation'] == was['generation'] and
+       'broken.yaml' in done.text and blocked(m.ask('say BAD')), done.text)
     m('rm /etc/sluice/policy.d/broken.yaml')
 
 

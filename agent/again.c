@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * again.c - the keeper becomes another program, and stays the process it is.
+ *
+ * execve(2) keeps what matters: the process that systemd watches and the workers have for a parent, its cgroup, by
+ * which their dials are known, and descriptors. What they are for is told by a variable of the environment:
+ *
+ *   SLUICE_TAKEOVER=VERSION GENERATION LOOPS CONTROL METRICS LOCK [DOOR]... [PID PAIR COMMANDS ROLE]...
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/own.h"
+#include "wards.h"
+
+#define TOLD    "SLUICE_TAKEOVER"
+#define VERSION 1
+#define ROOM    32768
+#define LOOPS   256 /* as many as the configuration may ask for */
+
+extern char **environ;
+
+/* ---- out ---- */
+
+static void keep(int fd)
+{
+	if (fd >= 0)
+		fcntl(fd, F_SETFD, 0);
+}
+
+static void let_go(int fd)
+{
+	if (fd >= 0)
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+static void mark(struct keeper *k, void (*how)(int fd), const int *doors)
+{
+	how(k->d->sockets.control);
+	how(k->d->sockets.metrics);
+	how(k->d->record_lock);
+	for (unsigned i = 0; i < 2 * k->d->thread_count; i++)
+		how(doors[i]);
+	for (struct ward *w = k->wards; w; w = w->next) {
+		how(w->pair.fd);
+		how(w->commands);
+	}
+}
+
+int again_exec(struct keeper *k)
+{
+	struct daemon *d = k->d;
+	owned(own_free) int *doors = calloc(2 * d->thread_count, sizeof(*doors));
+	owned(own_free) char *text = malloc(ROOM);
+	size_t len;
+	int err;
+
+	if (!doors || !text)
+		return -ENOMEM;
+	capture_doors_keep(d->capture, doors);
+	len = (size_t)snprintf(text, ROOM, "%d %llu %u %d %d %d", VERSION, (unsigned long long)d->generation,
+	                       d->thread_count, d->sockets.control, d->sockets.metrics, d->record_lock);
+	for (unsigned i = 0; i < 2 * d->thread_count && len < ROOM; i++)
+		len += (size_t)snprintf(text + len, ROOM - len, " %d", doors[i]);
+	for (struct ward *w = k->wards; w && len < ROOM; w = w->next)
+		len += (size_t)snprintf(text + len, ROOM - len, " %d %d %d %d", (int)w->pid, w->pair.fd, w->commands,
+		                        (int)w->role);
+	if (len >= ROOM)
+		return -E2BIG;
+	log_info("upgrade: going over to program=%s", k->program);
+	mark(k, keep, doors);
+	if (setenv(TOLD, text, 1)) {
+		err = -ENOMEM;
+	} else {
+		execle(k->program, "sluiced", "-c", d->config_file, (char *)NULL, environ);
+		err = -errno;
+	}
+	unsetenv(TOLD);
+	mark(k, let_go, doors);
+	return err;
+}
+
+/* ---- in ---- */
+
+bool keeper_goes_on(void)
+{
+	return getenv(TOLD) != NULL;
+}
+
+static bool next_number(const char **text, long long *to)
+{
+	char *end;
+
+	errno = 0;
+	*to = strtoll(*text, &end, 10);
+	if (end == *text || errno)
+		return false;
+	*text = end;
+	return true;
+}
+
+/* A descriptor that is there, or -1. */
+static bool next_fd(const char **text, int *to)
+{
+	long long n;
+
+	if (!next_number(text, &n) || n < -1 || n > 1 << 24 || (n >= 0 && fcntl((int)n, F_SETFD, FD_CLOEXEC)))
+		return false;
+	*to = (int)n;
+	return true;
+}
+
+static char *rest; /* of what we were told: the workers; read once */
+
+int again_read(struct daemon *d, int **doors)
+{
+	const char *text = getenv(TOLD);
+	long long version, generation, loops;
+	int *fds, control, metrics, lock;
+
+	if (!text)
+		return 0;
+	if (!next_number(&text, &version) || version != VERSION || !next_number(&text, &generation) || generation < 1 ||
+	    !next_number(&text, &loops) || loops < 1 || loops > LOOPS || !next_fd(&text, &control) || control < 0 ||
+	    !next_fd(&text, &metrics) || !next_fd(&text, &lock) || lock < 0)
+		return -EBADMSG;
+	fds = calloc(2 * (size_t)loops, sizeof(*fds));
+	if (!fds)
+		return -ENOMEM;
+	for (long long i = 0; i < 2 * loops; i++)
+		if (!next_fd(&text, &fds[i])) {
+			free(fds);
+			return -EBADMSG;
+		}
+	rest = strdup(text);
+	if (!rest) {
+		free(fds);
+		return -ENOMEM;
+	}
+	d->generation = (uint64_t)generation;
+	d->thread_count = (unsigned)loops;
+	d->sockets = (struct serve_sockets){ .control = control, .metrics = metrics, .path = d->config->control };
+	d->record_lock = lock;
+	*doors = fds;
+	return unsetenv(TOLD);
+}
+
+int again_wards(struct keeper *k)
+{
+	const char *text = rest;
+	long long pid, role;
+	int pair, commands, err = 0;
+
+	while (text && !err && next_number(&text, &pid)) {
+		if (pid < 2 || !next_fd(&text, &pair) || pair < 0 || !next_fd(&text, &commands) || commands < 0 ||
+		    !next_number(&text, &role) || role < 0 || role >= WARD_ROLES)
+			err = -EBADMSG;
+		else
+			err = ward_adopt(k, (pid_t)pid, pair, commands, (enum ward_role)role);
+	}
+	free(TAKE(rest));
+	return err;
+}

@@ -236,7 +236,7 @@ int capture_dial(struct capture *c, int client, int *fd, struct ends *ends, size
 {
 	struct ends way = { 0 };
 	struct end from, to;
-	size_t whose;
+	size_t whose = 0;
 	int err = capture_ends(c, client, &way, &whose), one = 1, up = -1;
 	socklen_t m;
 

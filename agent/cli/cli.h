@@ -28,6 +28,7 @@ int selftest_main(int argc, char **argv);
 int services_main(int argc, char **argv);
 int stats_main(int argc, char **argv);
 int status_main(int argc, char **argv);
+int top_main(int argc, char **argv);
 int verify_main(int argc, char **argv);
 
 /* The subcommands of this version, in the order of the table; false behind the last one. Strings are constant. */

@@ -28,6 +28,7 @@ struct thread {
 struct daemon {
 	const char *config_file;
 	struct config *config;
+	struct pack_key *policy_key; /* owned; NULL: packs need not be signed */
 	struct ruleset *rules;
 	struct ledger *ledger, *control; /* the two logs */
 	struct journal_told told[2];

@@ -80,7 +80,7 @@ static void reload(struct daemon *d)
 
 	keeper_tell(d->keeper, TELL_RELOADING, 0);
 	herald_tell(d, RELOAD_S);
-	err = ruleset_load(&fresh, d->config->policy, &report);
+	err = ruleset_load_signed(&fresh, d->config->policy, d->policy_key, &report);
 	if (err) {
 		const char *said = report.text && *report.text ? report.text : strerror(-err);
 

@@ -140,6 +140,11 @@ static void policy(struct reader *r, yaml_node_t *n)
 	read_text(r, n, "policy", &r->config->policy);
 }
 
+static void policy_key(struct reader *r, yaml_node_t *n)
+{
+	read_text(r, n, "policy_key", &r->config->policy_key);
+}
+
 static void identity_headers(struct reader *r, yaml_node_t *n)
 {
 	size_t count;
@@ -303,6 +308,7 @@ static void limits(struct reader *r, yaml_node_t *n)
 static const struct key top_keys[] = {
 	{ "services", services, NULL },
 	{ "policy", policy, NULL },
+	{ "policy_key", policy_key, NULL },
 	{ "record", read_record, NULL },
 	{ "identity", identity, NULL },
 	{ "metrics", metrics, NULL },
@@ -332,11 +338,17 @@ void config_free(struct config **at)
 		free(c->services[i].cgroup);
 		free(c->services[i].ports);
 	}
+	for (size_t i = 0; i < c->witness_count; i++) {
+		free(c->witnesses[i].url);
+		free(c->witnesses[i].key);
+	}
+	free(c->witnesses);
 	for (size_t i = 0; i < c->identity_count; i++)
 		free(c->identity_headers[i]);
 	free(c->identity_headers);
 	free(c->services);
 	free(c->policy);
+	free(c->policy_key);
 	free(c->record_dir);
 	free(c->metrics_listen);
 	free(c->alerts.alertmanager);

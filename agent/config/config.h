@@ -43,16 +43,27 @@ struct config_service {
 	bool upgrade_pass; /* WebSockets pass, unread */
 };
 
+/* Who cosigns the record's checkpoints. */
+#define CONFIG_WITNESSES_MAX 16
+
+struct config_witness {
+	char *url; /* before /add-checkpoint */
+	char *key; /* name+id+key */
+};
+
 struct config {
 	struct config_service *services;
 	size_t service_count;
-	char *policy; /* folder of packs */
+	char *policy;     /* folder of packs */
+	char *policy_key; /* public key that packs and lists must be signed with, PEM; NULL: they need not be */
 	char *record_dir;
 	uint32_t retain_days;
 	bool retain_unsafe; /* below the floor, as the operator wants it */
 	struct config_disk disk;
 	uint64_t segment_bytes; /* of a file of the record; 0: the usual */
 	bool record_all;        /* exchanges: all | flagged */
+	struct config_witness *witnesses;
+	size_t witness_count;
 	char **identity_headers;
 	size_t identity_count;
 	struct config_alerts alerts;

@@ -294,13 +294,12 @@ void herald_tell(struct daemon *d, unsigned patience_s)
 		d->uncovered = g ? (uint32_t)g->n_uncovered : d->uncovered;
 	}
 	f.uncovered = d->uncovered;
-	for (size_t i = 0; i < d->config->service_count; i++)
-		for (unsigned t = 0; t < d->thread_count; t++) {
-			struct service_stats one;
+	for (size_t i = 0; i < d->config->service_count; i++) {
+		struct service_stats one;
 
-			worker_service_stats(d->threads[t].worker, i, &one);
-			f.blocked[i] += one.verdicts[VERDICT_BLOCKED];
-		}
+		report_service(d, i, &one);
+		f.blocked[i] = one.verdicts[VERDICT_BLOCKED];
+	}
 	/* What does not get there is said again in a second. */
 	(void)send(d->herald_pair[1], &f, sizeof(f), MSG_DONTWAIT | MSG_NOSIGNAL);
 }

@@ -111,6 +111,7 @@ static void gauges(struct buf *out, const struct daemon *d, const struct worker_
 	getrlimit(RLIMIT_NOFILE, &files);
 	metric(out, "sluice_up", "gauge", "The daemon is ready.", d->ready);
 	metric(out, "sluice_connections_open", "gauge", "Connections open now.", s->open);
+	metric(out, "sluice_streams_open", "gauge", "Streamed answers under way.", s->streams);
 	metric(out, "sluice_memory_bytes", "gauge", "What all connections hold.",
 	       atomic_load_explicit(&d->memory.used, memory_order_relaxed));
 	metric(out, "sluice_memory_limit_bytes", "gauge", "What all connections may hold: limits.memory.",
@@ -141,15 +142,9 @@ static void by_service(struct buf *out, const struct daemon *d)
 			head(out, "sluice_exceptions_total", "counter",
 			     "Answers not inspected, by service and exception.");
 		for (size_t i = 0; i < services; i++) {
-			struct service_stats sum = {};
+			struct service_stats sum;
 
-			for (unsigned t = 0; t < d->thread_count; t++) {
-				struct service_stats one;
-
-				worker_service_stats(d->threads[t].worker, i, &one);
-				for (size_t k = 0; k < sizeof(one) / sizeof(uint64_t); k++)
-					((uint64_t *)&sum)[k] += ((uint64_t *)&one)[k];
-			}
+			report_service(d, i, &sum);
 			for (int k = pass; k < (pass ? (int)EXCEPTION_COUNT : (int)VERDICT_COUNT); k++) {
 				buf_printf(out, pass ? "sluice_exceptions_total{" : "sluice_exchanges_total{");
 				value_of(out, "service", d->names[i]);
@@ -255,6 +250,10 @@ bool report_health(void *arg, struct buf *out)
 		buf_printf(out, "%u loops stand still\n", d->stuck);
 	if (l.failed)
 		buf_printf(out, "record: failed\n");
+	else if (!ledger_is_sound(d->ledger) || !ledger_is_sound(d->control))
+		buf_printf(out, "record: not written, the disk is full\n");
+	if (atomic_load(&d->stopped))
+		buf_printf(out, "nobody is served, as the configuration says of the disk\n");
 	if (buf_len(out) != before)
 		return false;
 	buf_printf(out, "ok\n");

@@ -32,6 +32,18 @@ void report_totals(const struct daemon *d, struct worker_stats *sum)
 	}
 }
 
+void report_service(const struct daemon *d, size_t service, struct service_stats *sum)
+{
+	*sum = (struct service_stats){};
+	for (unsigned i = 0; i < d->thread_count; i++) {
+		struct service_stats one;
+
+		worker_service_stats(d->threads[i].worker, service, &one);
+		for (size_t k = 0; k < sizeof(one) / sizeof(uint64_t); k++)
+			((uint64_t *)sum)[k] += ((uint64_t *)&one)[k];
+	}
+}
+
 struct named {
 	const char *name;
 	size_t at;
@@ -42,21 +54,14 @@ struct named {
 #field, offsetof(struct worker_stats, field)                                                           \
 	}
 static const struct named stat_names[] = {
-	STAT(accepted),
-	STAT(open),
-	STAT(dial_failed),
-	STAT(refused),
-	STAT(exchanges),
-	STAT(events),
-	STAT(bytes_in),
-	STAT(bytes_released),
-	STAT(stopped),
-	STAT(stop_confirmed),
-	STAT(stop_not_confirmed),
-	STAT(records_lost),
-	STAT(coverage_mismatches),
-	STAT(upgrades),
-	STAT(upgrade_bytes),
+	STAT(accepted),       STAT(open),
+	STAT(streams),        STAT(dial_failed),
+	STAT(refused),        STAT(exchanges),
+	STAT(events),         STAT(bytes_in),
+	STAT(bytes_released), STAT(stopped),
+	STAT(stop_confirmed), STAT(stop_not_confirmed),
+	STAT(records_lost),   STAT(coverage_mismatches),
+	STAT(upgrades),       STAT(upgrade_bytes),
 };
 
 static void add_counter(Counter ***list, size_t *n, const char *name, uint64_t value)
@@ -169,6 +174,53 @@ static void take_guard(struct daemon *d, StatusReply *s)
 	s->dials = g->dials;
 }
 
+static void add_traffic(const struct daemon *d, StatusReply *s)
+{
+	s->traffic = calloc(d->config->service_count, sizeof(*s->traffic));
+	for (size_t i = 0; s->traffic && i < d->config->service_count; i++) {
+		ServiceTraffic *one = malloc(sizeof(*one));
+		struct service_stats sum;
+
+		if (!one)
+			return;
+		*one = (ServiceTraffic)SERVICE_TRAFFIC__INIT;
+		one->name = strdup(d->config->services[i].name);
+		report_service(d, i, &sum);
+		for (int v = 0; v < VERDICT_COUNT; v++)
+			add_counter(&one->verdicts, &one->n_verdicts, verdict_names[v], sum.verdicts[v]);
+		s->traffic[s->n_traffic++] = one;
+	}
+}
+
+static void add_latency(StatusReply *s, const char *name, const struct histogram *h)
+{
+	Latency *one = malloc(sizeof(*one));
+
+	if (!one)
+		return;
+	*one = (Latency)LATENCY__INIT;
+	one->name = strdup(name);
+	one->bounds = malloc(sizeof(histogram_times));
+	one->counts = malloc(sizeof(h->counts));
+	if (one->bounds && one->counts) {
+		memcpy(one->bounds, histogram_times, sizeof(histogram_times));
+		memcpy(one->counts, h->counts, sizeof(h->counts));
+		one->n_bounds = HISTOGRAM_BOUNDS;
+		one->n_counts = HISTOGRAM_BOUNDS + 1;
+	}
+	s->latencies[s->n_latencies++] = one;
+}
+
+static void add_latencies(StatusReply *s, const struct worker_stats *sum)
+{
+	s->latencies = calloc(3, sizeof(*s->latencies));
+	if (!s->latencies)
+		return;
+	add_latency(s, "added", &sum->added);
+	add_latency(s, "hold", &sum->hold_time);
+	add_latency(s, "record_wait", &sum->record_wait);
+}
+
 void report_status(struct daemon *d, StatusReply *s)
 {
 	struct ledger_stats l;
@@ -208,6 +260,8 @@ void report_status(struct daemon *d, StatusReply *s)
 			snprintf(name, sizeof(name), "exception_%s", exception_table[e].name);
 			add_counter(&s->counters, &s->n_counters, name, sum.exceptions[e]);
 		}
+	add_traffic(d, s);
+	add_latencies(s, &sum);
 	ledger_stats(d->ledger, &l);
 	s->record_failed = l.failed;
 	s->record_next_seq = l.next_seq;

@@ -15,6 +15,8 @@ static inline void guard_status_drop(GuardStatus **at)
 
 /* The sum over all loops. */
 void report_totals(const struct daemon *d, struct worker_stats *sum);
+/* The same of one service. */
+void report_service(const struct daemon *d, size_t service, struct service_stats *sum);
 uint32_t report_keywords(const struct ruleset *rules);
 /* Fills a reply whose parts are malloc'd; asks the keeper for its part. */
 void report_status(struct daemon *d, StatusReply *s);

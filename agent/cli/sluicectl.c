@@ -28,6 +28,7 @@ static const struct command commands[] = {
 	{ "services", services_main, "guarded services and their addresses" },
 	{ "events", events_main, "the record: -S -U -f -n -r -o -g -p FIELD=VALUE -D" },
 	{ "stats", stats_main, "counts and rates of the record  [--by LIST] [--json]" },
+	{ "top", top_main, "live view: services, streams, verdicts, latency  [-b] [-n N] [-d SECONDS]" },
 	{ "reindex", reindex_main, "writes the record's indexes anew  [-D DIR]" },
 	{ "verify", verify_main, "is the record what was signed?  [-D DIR] [--key VKEY|FILE]" },
 	{ "witness", witness_main, "cosign the checkpoints of other hosts: serve | key | submit | list" },
@@ -47,7 +48,6 @@ static const struct command commands[] = {
 	{ "dropin", dropin_main, "drop-ins that start guarded units behind the guard  [--install]" },
 	{ "completion", completion_main, "for bash, zsh or fish" },
 	{ "version", version_main, "this program's version" },
-	{ "top", NULL, "live view" },
 	{ "review", NULL, "mark findings right or wrong" },
 };
 

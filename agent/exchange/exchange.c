@@ -86,6 +86,11 @@ bool exchange_answered(const struct exchange *x)
 	return x->answering == PHASE_DONE;
 }
 
+bool exchange_streamed(const struct exchange *x)
+{
+	return x->report.streamed;
+}
+
 void exchange_discard(struct exchange *x, uint64_t bytes)
 {
 	x->report.coverage.in += bytes;

@@ -99,6 +99,9 @@ bool exchange_begun(const struct exchange *x);
 bool exchange_asked(const struct exchange *x);
 bool exchange_answered(const struct exchange *x);
 
+/* The answer goes out while it comes. */
+bool exchange_streamed(const struct exchange *x);
+
 /* Server bytes that came after ORDER_CUT and were thrown away, for the coverage. */
 void exchange_discard(struct exchange *x, uint64_t bytes);
 

@@ -143,6 +143,13 @@ void flow_drain_server(struct flow *f)
 
 /* ---- life ---- */
 
+static void count_stream(struct flow *f, bool on)
+{
+	if (f->streaming != on)
+		count(&f->worker->stats.streams, on ? 1 : (uint64_t)-1);
+	f->streaming = on;
+}
+
 void flow_kill(struct flow *f)
 {
 	struct worker *w = f->worker;
@@ -150,6 +157,7 @@ void flow_kill(struct flow *f)
 	if (f->state == FLOW_DEAD)
 		return;
 	f->state = FLOW_DEAD;
+	count_stream(f, false);
 	memory_charge(f);
 	side_close(f, &f->client, f->end_kind);
 	side_close(f, &f->server, f->end_kind);
@@ -217,6 +225,7 @@ void flow_exchange_over(struct flow *f)
 		note_exchange(f, NULL);
 	f->exchange_noted = f->findings_noted = false;
 	exchange_free(&f->x);
+	count_stream(f, false);
 	f->stop = (struct stop){};
 	f->held_since = f->max_hold_ns = 0;
 }
@@ -356,6 +365,8 @@ static bool pump_down(struct flow *f)
 			break;
 		}
 	watch_hold(f);
+	if (f->x)
+		count_stream(f, exchange_streamed(f->x));
 	sent = f->down.base;
 	if (!flow_send_down(f)) {
 		flow_end(f, END_RST);

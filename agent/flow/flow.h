@@ -48,6 +48,7 @@ struct worker_options {
  */
 struct worker_stats {
 	uint64_t accepted, open, dial_failed, refused;
+	uint64_t streams; /* answers under way, as they come */
 	uint64_t exchanges, events, bytes_in, bytes_released;
 	uint64_t verdicts[VERDICT_COUNT];
 	uint64_t exceptions[EXCEPTION_COUNT];

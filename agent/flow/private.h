@@ -88,6 +88,7 @@ struct flow {
 	bool exchange_noted;   /* an exception's Exchange is written before the client hears of it, */
 	bool findings_noted;   /* and the findings of a block */
 	bool lingering;
+	bool streaming; /* counted as a stream */
 	uint8_t patience;
 	uint64_t passing_since, passed_up, passed_down;
 };

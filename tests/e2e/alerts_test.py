@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -96,6 +97,14 @@ def metric(name):
     return next((float(line.split()[1]) for line in text.splitlines() if line.startswith(name + ' ')), None)
 
 
+def health():
+    try:
+        with urllib.request.urlopen('http://127.0.0.1:9466/healthz', timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as answer:
+        return answer.code, answer.read().decode()
+
+
 def blocks(ground, count=6):
     answers = [chat(ground, 'say BAD', False) for _ in range(count)]
     ok('blocks, as ever', all(refused(a) for a in answers), answers)
@@ -162,8 +171,11 @@ def record(ground, gate, hook):
             break
         chat(ground, 'say GOOD', False)
     ok('record failure', hook.wait('SluiceRecordFailed', 'firing'), gate.log())
+    answer = health()
+    ok('record failure: health says so', answer[0] == 503 and 'disk is full' in answer[1], answer)
     os.unlink(ballast)
     ok('record failure: over when there is space', hook.wait('SluiceRecordFailed', 'resolved'), gate.log())
+    ok('record failure: health is well again', health() == (200, 'ok\n'), health())
 
 
 DEAF = '''

@@ -28,7 +28,7 @@ for name, args in (('sluiced', ['--colour']), ('sluiced', ['extra']), ('sluiced'
                    ('sluicectl', ['policy', 'dance']), ('sluicectl', ['policy', 'check', '--colour']), ('sluicectl', ['policy', 'show', '--colour']),
                    ('sluicectl', ['scan', '--colour']), ('sluicectl', ['replay']), ('sluicectl', ['replay', '--request', REQ]),
                    ('sluicectl', ['replay', '--colour']), ('sluicectl', ['replay', '--cut', 'x', '--request', REQ, '--response', RES]),
-                   ('sluicectl', ['events', '--colour']), ('sluicectl', ['top']), ('sluicectl', ['verify'])):
+                   ('sluicectl', ['events', '--colour']), ('sluicectl', ['review']), ('sluicectl', ['verify'])):
     result = call(name, *args)
     ok('%s %s: exit 2, said on standard error' % (name, ' '.join(args)[:40]),
        result.returncode == 2 and result.stderr and not result.stdout, result)

@@ -136,8 +136,7 @@ static int add_turn(struct narrow *n, const uint8_t *as, size_t len, uint64_t re
 
 	if (error)
 		return error;
-	n->turns[n->count++] =
-		(struct turn){ n->copy.base + n->copy.len, real, (uint8_t)len, (uint8_t)width };
+	n->turns[n->count++] = (struct turn){ n->copy.base + n->copy.len, real, (uint8_t)len, (uint8_t)width };
 	n->left_out = false;
 	return add(n, as, len);
 }
@@ -260,8 +259,7 @@ static int tell(void *to, const struct recognised *what)
 
 	if (!turned(n, what->from, what->to))
 		return 0;
-	return t->found(t->to,
-	                &(struct recognised){ what->pattern, real_start(n, what->from), real_end(n, what->to) });
+	return t->found(t->to, &(struct recognised){ what->pattern, real_start(n, what->from), real_end(n, what->to) });
 }
 
 int narrow_recognise(struct narrow *n, const struct recognisers *s, bool end, trail_found *found, void *to)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * narrow.h - the second reading of patterns: digits and letters in other forms as ASCII, what shows as nothing left out.
+ * narrow.h - the second reading of patterns: digits and letters in other forms as ASCII, what shows as nothing left
+ * out.
  *
  * A pattern says how something is written, so patterns read the text as it is. Somebody who hides a number writes it in
  * full-width digits, or puts something between them that nobody sees. From the first such character on there is a copy
@@ -44,5 +45,6 @@ int narrow_recognise(struct narrow *n, const struct recognisers *s, bool end, tr
 uint64_t narrow_needed(const struct narrow *n, const struct recognisers *s);
 uint64_t narrow_hold(const struct narrow *n, const struct recognisers *s);
 
-/* Lets go of what nobody needs, if need be of the whole reading; `alive`: the search in the text itself is under way. */
+/* Lets go of what nobody needs, if need be of the whole reading; `alive`: the search in the text itself is under way.
+ */
 void narrow_forget(struct narrow *n, const struct recognisers *s, bool alive);

@@ -13,10 +13,10 @@
 static const struct {
 	const char *written, *reads; /* the same: reads as it is */
 } characters[] = {
-	{ "1", "1" },   { "2", "2" },          { "a", "a" },          { "@", "@" },        { ".", "." },    { " ", " " },
-	{ "毒", "毒" }, { "１", "1" },         { "②", "2" },          { "\u200b", "" },    { "\1", "" },    { "٢", "2" },
-	{ "Ａ", "A" },  { "＠", "@" },         { "．", "." },         { "，", "，" },      { "\n", "\n" },  { "é", "é" },
-	{ "\xff", "" }, { "\U0001d7d9", "1" }, { "\ufe0f\u200d", "" }, { "\u0301", "" },   { "A", "A" },    { "　", "　" },
+	{ "1", "1" },   { "2", "2" },          { "a", "a" },           { "@", "@" },     { ".", "." },   { " ", " " },
+	{ "毒", "毒" }, { "１", "1" },         { "②", "2" },           { "\u200b", "" }, { "\1", "" },   { "٢", "2" },
+	{ "Ａ", "A" },  { "＠", "@" },         { "．", "." },          { "，", "，" },   { "\n", "\n" }, { "é", "é" },
+	{ "\xff", "" }, { "\U0001d7d9", "1" }, { "\ufe0f\u200d", "" }, { "\u0301", "" }, { "A", "A" },   { "　", "　" },
 };
 
 static const char *const patterns[] = {
@@ -85,8 +85,8 @@ static uint64_t as_it_is(const struct recognisers *s, struct slice text, bool en
 struct disguise {
 	char text[512], reads[512];
 	uint64_t from[512], to[512];
-	bool other[512];    /* the character reads otherwise */
-	bool behind[512];   /* something is left out in front of it */
+	bool other[512];  /* the character reads otherwise */
+	bool behind[512]; /* something is left out in front of it */
 	size_t len, reads_len;
 };
 
@@ -164,11 +164,12 @@ TEST(narrow, the_same_as_in_the_text_that_it_stands_for)
 		found += want.n;
 		for (size_t step = 1; step < 24; step += step < 5 ? 1 : 6) {
 			in_pieces(s, &d, step, &got);
-			cr_assert_eq(got.n, want.n, "round %d, pieces of %zu: %zu for %zu in '%s'", round, step, got.n, want.n,
-			             d.text);
+			cr_assert_eq(got.n, want.n, "round %d, pieces of %zu: %zu for %zu in '%s'", round, step, got.n,
+			             want.n, d.text);
 			for (size_t i = 0; i < got.n; i++)
-				cr_assert(!by_place(&got.at[i], &want.at[i]), "round %d, pieces of %zu, hit %zu: %zu-%zu", round,
-				          step, i, (size_t)got.at[i].from, (size_t)got.at[i].to);
+				cr_assert(!by_place(&got.at[i], &want.at[i]),
+				          "round %d, pieces of %zu, hit %zu: %zu-%zu", round, step, i,
+				          (size_t)got.at[i].from, (size_t)got.at[i].to);
 		}
 	}
 	cr_expect_gt(found, 1000);

@@ -29,6 +29,7 @@ int services_main(int argc, char **argv);
 int stats_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 int verify_main(int argc, char **argv);
+int witness_main(int argc, char **argv);
 
 /* The subcommands of this version, in the order of the table; false behind the last one. Strings are constant. */
 bool cli_command(size_t index, const char **name, const char **about);

@@ -137,14 +137,14 @@ static bool add(struct splits *s, struct slice of, struct slice parts)
 /* A radical and what is beside it. */
 static bool add_pair(struct splits *s, struct arena *kept, struct slice of, const char *radical, struct slice rest)
 {
-	size_t n = strlen(radical);
-	uint8_t *at = arena_take(kept, n + rest.len);
+	struct slice left = slice_str(radical);
+	uint8_t *at = arena_take(kept, left.len + rest.len);
 
 	if (!at)
 		return false;
-	memcpy(at, radical, n);
-	memcpy(at + n, rest.at, rest.len);
-	return add(s, of, slice_of(at, n + rest.len));
+	memcpy(at, left.at, left.len);
+	memcpy(at + left.len, rest.at, rest.len);
+	return add(s, of, slice_of(at, left.len + rest.len));
 }
 
 int splits_add_own(struct splits *s, struct arena *kept)

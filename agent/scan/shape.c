@@ -70,7 +70,7 @@ static bool one_of(struct reader *r, const struct bytes *set, struct part *out)
 static bool look(struct reader *r, bool behind, bool negative, bool may_guard, struct part *out)
 {
 	struct shape *s = r->shape;
-	struct part in;
+	struct part in = { 0 };
 
 	r->looking++;
 	if (!branches(r, &in, false))

@@ -84,6 +84,12 @@ static uint64_t nanos(clockid_t clock)
 
 /* ---- policy ---- */
 
+static void expect_findings(struct daemon *d)
+{
+	for (size_t i = 0; i < d->config->service_count; i++)
+		tally_expect(d->tally, d->names[i], d->rules);
+}
+
 void daemon_reload_policy(struct daemon *d)
 {
 	struct policy_report report = {};
@@ -103,6 +109,7 @@ void daemon_reload_policy(struct daemon *d)
 		note_policy(d, true);
 	} else {
 		d->rules = fresh;
+		expect_findings(d);
 		d->policy_error[0] = '\0';
 		d->policy_loaded_unix = nanos(CLOCK_REALTIME);
 		for (unsigned i = 0; i < d->thread_count; i++)
@@ -425,6 +432,7 @@ static int start(struct daemon *d, const sigset_t *signals)
 	err = err ? err : logs_open(d);
 	if (err)
 		return err;
+	expect_findings(d);
 	if (d->taken_over)
 		note_lifecycle(d, LIFECYCLE__KIND__RELOAD, d->why);
 	else

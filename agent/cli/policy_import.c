@@ -235,7 +235,7 @@ static int find_key(struct importing *x)
 static int run(struct importing *x, char **files, int count)
 {
 	struct slice none = { 0 };
-	struct counts counts = { { 0 } };
+	struct counts counts = { .inside = 0 };
 	struct slice name;
 	uint16_t number;
 	int err = 0;

@@ -116,38 +116,43 @@ static int copy(const char *from, const char *to, const char *name, bool force)
 	return err;
 }
 
+static int told(const struct importing *x, const char *name, int err)
+{
+	if (err)
+		fprintf(stderr, "sluicectl: %s/%s: %s%s\n", x->into, name, strerror(-err),
+		        err == -EEXIST ? " (--force writes over it)" : "");
+	else if (!x->json)
+		printf("wrote %s/%s\n", x->into, name);
+	return err ? 2 : 0;
+}
+
+static bool is_there(const struct importing *x, const char *name)
+{
+	owned(own_free) char *target = NULL;
+
+	if (asprintf(&target, "%s/%s", x->into, name) < 0) {
+		target = NULL;
+		return false;
+	}
+	return !access(target, F_OK);
+}
+
 /* The list before the pack that names it. */
 static int install(const struct importing *x, const char *from, const char *const *names, size_t count)
 {
-	owned(own_free) char *target = NULL;
+	int status = 0;
 
 	if (mkdir(x->into, 0755) && errno != EEXIST) {
 		fprintf(stderr, "sluicectl: %s: %s\n", x->into, strerror(errno));
 		return 2;
 	}
-	for (size_t i = 0; i < 2 * count; i++) {
-		const char *name = names[i % count];
-		int err = 0;
-
-		if (i >= count)
-			err = copy(from, x->into, name, true);
-		else if (asprintf(&target, "%s/%s", x->into, name) < 0)
-			target = NULL;
-		else if (!x->force && !access(target, F_OK))
-			err = -EEXIST; /* all are looked at before the first is written */
-		if (i < count) {
-			free(target);
-			target = NULL;
-		}
-		if (err) {
-			fprintf(stderr, "sluicectl: %s/%s: %s%s\n", x->into, name, strerror(-err),
-			        err == -EEXIST ? " (--force writes over it)" : "");
-			return 2;
-		}
-		if (i >= count && !x->json)
-			printf("wrote %s/%s\n", x->into, name);
-	}
-	return 0;
+	/* All are looked at before the first is written. */
+	for (size_t i = 0; i < count && !x->force; i++)
+		if (is_there(x, names[i]))
+			return told(x, names[i], -EEXIST);
+	for (size_t i = 0; i < count && !status; i++)
+		status = told(x, names[i], copy(from, x->into, names[i], x->force));
+	return status;
 }
 
 static void remove_try(struct importing *x, const char *const *names, size_t count)

@@ -68,6 +68,8 @@ static void print_rule(const struct rule *r)
 		printf("  gap %u", r->gap);
 	if (r->pinyin)
 		printf("  pinyin%s", r->initials ? " and initials" : "");
+	if (r->split)
+		fputs("  split", stdout);
 	if (r->has_except)
 		fputs("  except", stdout);
 	if (r->near_within)

@@ -108,5 +108,7 @@ struct finding_count {
 /* -ENOMEM. The names of services must outlive it. */
 int tally_new(struct tally **out);
 void tally_free(struct tally **at);
+/* Rows of nothing for the rules that shadow: who tries a rule out wants to read that it found nothing. */
+void tally_expect(struct tally *t, const char *service, const struct ruleset *rules);
 /* Calls `each` for every row, under a lock that the workers wait for. */
 void tally_each(struct tally *t, void (*each)(void *arg, const struct finding_count *row), void *arg);

@@ -102,23 +102,41 @@ static struct row *row_new(const char *service, const char *rule, const char *ri
 	return r;
 }
 
-void tally_add(struct tally *t, const char *service, const struct rule *rule)
+static void add(struct tally *t, const char *service, const struct rule *rule, size_t most, uint64_t by)
 {
 	const char *action = action_names[rule->action], *id = rule->id, *risk = rule->risk_count ? rule->risks[0] : "";
 	struct row **at;
 
 	pthread_mutex_lock(&t->lock);
 	at = slot_of(t, service, id, risk, action);
-	if (!*at && t->count >= ROWS_MAX) {
+	if (!*at && t->count >= most && by) {
 		id = risk = "other";
 		at = slot_of(t, service, id, risk, action);
 	}
 	/* The rows of "other" are few, a service and an action each: they fit in what ROWS_MAX leaves. */
-	if (!*at && (*at = row_new(service, id, risk, action)) != NULL)
+	if (!*at && (by || t->count < most) && (*at = row_new(service, id, risk, action)) != NULL)
 		t->count++;
 	if (*at)
-		(*at)->shown.count++;
+		(*at)->shown.count += by;
 	pthread_mutex_unlock(&t->lock);
+}
+
+void tally_add(struct tally *t, const char *service, const struct rule *rule)
+{
+	add(t, service, rule, ROWS_MAX, 1);
+}
+
+/* Half of the rows are left to what is found. */
+void tally_expect(struct tally *t, const char *service, const struct ruleset *rules)
+{
+	const struct scope scope = { .service = service };
+
+	for (size_t i = 0; i < ruleset_rules(rules); i++) {
+		const struct rule *rule = ruleset_rule_at(rules, i);
+
+		if (rule->action == ACTION_SHADOW && rule_applies(rule, &scope))
+			add(t, service, rule, ROWS_MAX / 2, 0);
+	}
 }
 
 void tally_each(struct tally *t, void (*each)(void *arg, const struct finding_count *row), void *arg)

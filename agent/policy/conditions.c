@@ -165,15 +165,24 @@ static void read_forms(const struct reader *r, const struct doc_node *map, const
 {
 	static const char *const names[] = { "false", "true", "initials" };
 	const struct doc_node *gap = reader_value(r, map, "gap"), *pinyin = reader_text(r, map, who, "pinyin", false);
+	const struct doc_node *split = reader_text(r, map, who, "split", false);
+	const struct doc_node *any = gap ? gap : pinyin ? pinyin : split;
 	size_t i = pinyin ? reader_choice(r, pinyin, who, "pinyin", names, ARRAY_LEN(names)) : 0;
+	char named[WHO_BYTES];
 
+	snprintf(named, sizeof(named), "%.*s", (int)strlen(who) - 2, who);
 	if (gap)
 		rule->gap = (uint8_t)number_of(r, gap, who, "gap", SCAN_GAP_MAX);
 	rule->pinyin = i == 1 || i == 2;
 	rule->initials = i == 2;
-	if (reader_value(r, map, "pattern") && (gap || pinyin))
-		MISTAKE(r, (gap ? gap : pinyin)->mark, "%s'%s' is for keywords, not for a pattern", who,
-		        gap ? "gap" : "pinyin");
+	if (split && !slice_is(split->text, SLICE("false")))
+		draft_splits(r->draft, named, r->file, split->mark,
+		             slice_is(split->text, SLICE("true")) ? SLICE("") : split->text);
+	if (reader_value(r, map, "pattern") && any)
+		MISTAKE(r, any->mark, "%s'%s' is for keywords, not for a pattern", who,
+		        gap      ? "gap"
+		        : pinyin ? "pinyin"
+		                 : "split");
 }
 
 /* ---- patterns and conditions ---- */

@@ -62,6 +62,7 @@ void draft_free(struct draft *d)
 	free(d->origins);
 	free(d->pack_list);
 	free(d->categories);
+	splits_free(&d->splits);
 	d->rules = NULL;
 	d->keywords = NULL;
 	d->meanings = NULL;
@@ -86,7 +87,7 @@ bool draft_reserve(void **at, size_t *room, size_t count, size_t size)
 }
 
 const char *const role_names[ROLE_COUNT] = { "keyword", "except", "near", "all_of" };
-const char *const form_names[FORM_COUNT] = { "as written", "pinyin", "pinyin, spaced", "initials" };
+const char *const form_names[FORM_COUNT] = { "as written", "pinyin", "pinyin, spaced", "initials", "in parts" };
 
 static bool reserve_needle(struct draft *d)
 {

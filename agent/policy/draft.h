@@ -2,18 +2,9 @@
 /* draft.h - packs as they are read, before they become a ruleset. */
 #pragma once
 
+#include "policy/arena.h"
 #include "policy/report.h"
-
-/* Bytes that live until the arena goes. */
-struct arena {
-	struct arena_part *parts;
-	size_t left; /* in the newest part */
-};
-
-void *arena_take(struct arena *a, size_t n); /* aligned for pointers; NULL: no memory */
-/* A terminated copy, or NULL. */
-const char *arena_copy(struct arena *a, struct slice text);
-void arena_free(struct arena *a);
+#include "policy/split.h"
 
 enum boundary { BOUNDARY_AUTO, BOUNDARY_NONE, BOUNDARY_WORD, BOUNDARY_COUNT };
 
@@ -76,12 +67,10 @@ struct draft {
 	size_t category_count, category_room;
 	struct pack *pack_list; /* owned */
 	size_t packs, pack_room;
+	struct splits splits; /* of the rule that is read, if it asks for them */
 };
 
 void draft_free(struct draft *d);
-
-/* Room for one more behind `count` entries of `size` bytes. False: no memory. */
-bool draft_reserve(void **at, size_t *room, size_t count, size_t size);
 
 /* Adds one pack. `file` is its name in the folder. Mistakes go to d->report. */
 void draft_pack(struct draft *d, const char *file, struct slice bytes);
@@ -100,6 +89,13 @@ void draft_forms(struct draft *d, enum role role, const char *who, const char *f
 
 /* Adds a word list to the last rule; `at` is where `file` names `path`. */
 void draft_list(struct draft *d, const char *who, const char *file, struct mark at, struct slice path);
+
+/* The bytes of a file that a pack names with `key`, in the arena of texts. False: a mistake was told. */
+bool draft_beside(struct draft *d, const char *who, const char *key, const char *file, struct mark at,
+                  struct slice path, struct slice *out);
+
+/* The last rule's words count in parts, too: as our own table has them, and as the file says; "": there is none. */
+void draft_splits(struct draft *d, const char *who, const char *file, struct mark at, struct slice path);
 
 /* Reads a regular file of at most `most` bytes into the arena. 0, -EFBIG, -EINVAL (no regular file) or -errno. */
 int draft_read(struct arena *to, const char *path, size_t most, struct slice *out);

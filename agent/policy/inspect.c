@@ -117,7 +117,8 @@ static void count_forms(struct inspection *x, size_t words)
 	if (m->form == FORM_INITIALS && r->words[x->word].text.len < BRIEF)
 		x->counts->brief++;
 	if (m->form == FORM_WRITTEN && m->role != ROLE_EXCEPT && r->rules[m->rule].pinyin &&
-	    (x->word + 1 == words || r->meanings[x->word + 1].form == FORM_WRITTEN))
+	    (x->word + 1 == words || r->meanings[x->word + 1].form == FORM_WRITTEN ||
+	     r->meanings[x->word + 1].form == FORM_SPLIT))
 		x->counts->unread++;
 }
 

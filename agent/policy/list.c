@@ -182,11 +182,12 @@ static bool list_signed(const struct draft *d, const char *file, struct mark at,
 	return draft_signed(d, file, at, full, bytes);
 }
 
-void draft_list(struct draft *d, const char *who, const char *file, struct mark at, struct slice path)
+bool draft_beside(struct draft *d, const char *who, const char *key, const char *file, struct mark at,
+                  struct slice path, struct slice *out)
 {
 	char quoted[REPORT_QUOTE_MAX];
 	owned(own_free) char *real = NULL;
-	const char *why = "cannot be read", *name;
+	const char *why = "cannot be read";
 	struct slice bytes = { 0 };
 	int error;
 
@@ -199,15 +200,51 @@ void draft_list(struct draft *d, const char *who, const char *file, struct mark 
 			/* By the name that the pack gives it: what a link leads to has its signature beside the link.
 			 */
 			if (!list_signed(d, file, at, path, bytes))
-				return;
-			name = arena_copy(&d->texts, path);
-			if (path.len > 4 && slice_is_nocase(slice_from(path, path.len - 4), SLICE(".csv")))
-				read_csv(d, who, name ? name : file, bytes);
-			else
-				read_lines(d, who, name ? name : file, bytes);
-			return;
+				return false;
+			*out = bytes;
+			return true;
 		}
 		why = draft_why(error);
 	}
-	report_mistake(d->report, file, at, "%s: keywords_file '%s': %s", who, quoted, why);
+	report_mistake(d->report, file, at, "%s: %s '%s': %s", who, key, quoted, why);
+	return false;
+}
+
+void draft_list(struct draft *d, const char *who, const char *file, struct mark at, struct slice path)
+{
+	const char *name = arena_copy(&d->texts, path);
+	struct slice bytes;
+
+	if (!draft_beside(d, who, "keywords_file", file, at, path, &bytes))
+		return;
+	if (path.len > 4 && slice_is_nocase(slice_from(path, path.len - 4), SLICE(".csv")))
+		read_csv(d, who, name ? name : file, bytes);
+	else
+		read_lines(d, who, name ? name : file, bytes);
+}
+
+void draft_splits(struct draft *d, const char *who, const char *file, struct mark at, struct slice path)
+{
+	struct draft_rule *rule = &d->rules[d->rule_count - 1];
+	const char *name = path.len ? arena_copy(&d->texts, path) : NULL;
+	struct mark line_at = { 1, 1 };
+	struct slice bytes = { 0 };
+
+	rule->rule.split = true;
+	splits_free(&d->splits);
+	if (splits_add_own(&d->splits, &d->texts))
+		report_mistake(d->report, file, at, "%s: out of memory", who);
+	if (path.len && !draft_beside(d, who, "split", file, at, path, &bytes))
+		return;
+	for (bytes = csv_without_bom(bytes); bytes.len; line_at.line++) {
+		const uint8_t *end = memchr(bytes.at, '\n', bytes.len);
+		struct slice line = { bytes.at, end ? (size_t)(end - bytes.at) : bytes.len };
+
+		bytes = slice_from(bytes, line.len + (end != NULL));
+		line = csv_trim(line);
+		if (line.len && line.at[0] != '#' && !splits_add_line(&d->splits, line))
+			report_mistake(d->report, name ? name : file, line_at,
+			               "%s: a line of 'split' is a character, white space and two parts or more", who);
+	}
+	splits_sort(&d->splits);
 }

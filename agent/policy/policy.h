@@ -49,6 +49,7 @@ struct rule {
 	uint8_t gap;     /* so many characters of noise may stand between two of a word */
 	bool pinyin;     /* words in Han characters count in pinyin too */
 	bool initials;   /* and by the first letters of its syllables */
+	bool split;      /* words in Han characters count with those in parts */
 	bool has_pattern;
 	bool has_except;      /* a hit inside one of these words does not count */
 	uint32_t near_within; /* counts only if one of the words is that near, in characters; 0: no such condition */
@@ -64,9 +65,9 @@ enum role { ROLE_KEYWORD, ROLE_EXCEPT, ROLE_NEAR, ROLE_ALL, ROLE_COUNT };
 extern const char *const role_names[ROLE_COUNT]; /* "keyword", "except", "near", "all_of" */
 
 /* How a word is written there. */
-enum form { FORM_WRITTEN, FORM_PINYIN, FORM_SPACED, FORM_INITIALS, FORM_COUNT };
+enum form { FORM_WRITTEN, FORM_PINYIN, FORM_SPACED, FORM_INITIALS, FORM_SPLIT, FORM_COUNT };
 
-extern const char *const form_names[FORM_COUNT]; /* "as written", "pinyin", "pinyin, spaced", "initials" */
+extern const char *const form_names[FORM_COUNT]; /* "as written", "pinyin", "pinyin, spaced", "initials", "in parts" */
 
 /* A pack of the policy. Strings live as long as the ruleset. */
 struct pack {

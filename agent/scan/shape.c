@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "scan/shape.h"
-
 #include <errno.h>
-#include <stdio.h>
 
-#include "scan/utf8.h"
+#include "scan/shape_reader.h"
 
 #define DEPTH_MAX 32
 
@@ -16,42 +13,7 @@ struct part {
 	bool simple; /* one byte of `first`, and nothing else */
 };
 
-struct reader {
-	struct slice in;
-	size_t at;
-	unsigned depth;
-	bool caseless;
-	int looking; /* inside of look-arounds */
-	struct shape *shape;
-	char *why;
-	size_t *where;
-};
-
 static bool branches(struct reader *r, struct part *out, bool top);
-
-static bool refuse(struct reader *r, const char *what)
-{
-	if (!*r->why) {
-		snprintf(r->why, SHAPE_WHY, "%s", what);
-		*r->where = r->at < r->in.len ? r->at : r->in.len;
-	}
-	return false;
-}
-
-static bool ahead(const struct reader *r, const char *text)
-{
-	size_t n = strlen(text);
-
-	return r->in.len - r->at >= n && !memcmp(r->in.at + r->at, text, n);
-}
-
-static bool accept(struct reader *r, const char *text)
-{
-	if (!ahead(r, text))
-		return false;
-	r->at += strlen(text);
-	return true;
-}
 
 static uint32_t add(uint32_t a, uint32_t b)
 {
@@ -67,12 +29,6 @@ static uint32_t times(uint32_t a, uint32_t n)
 	return a == SHAPE_ENDLESS || n == SHAPE_ENDLESS || product >= SHAPE_ENDLESS ? SHAPE_ENDLESS : (uint32_t)product;
 }
 
-static void join(struct bytes *to, const struct bytes *more)
-{
-	for (int i = 0; i < 4; i++)
-		to->bits[i] |= more->bits[i];
-}
-
 static bool meet(const struct bytes *a, const struct bytes *b)
 {
 	for (int i = 0; i < 4; i++)
@@ -84,189 +40,6 @@ static bool meet(const struct bytes *a, const struct bytes *b)
 static bool only_ascii(const struct bytes *b)
 {
 	return !b->bits[2] && !b->bits[3];
-}
-
-static void add_range(struct bytes *b, uint32_t from, uint32_t to)
-{
-	for (uint32_t c = from; c <= to && c < 256; c++)
-		bytes_add(b, (uint8_t)c);
-}
-
-static void add_beyond_ascii(struct bytes *b)
-{
-	b->bits[2] = b->bits[3] = UINT64_MAX;
-}
-
-/* The characters from..to; the other case of ASCII letters too where case does not count. K and S have relatives
- * beyond ASCII (KELVIN SIGN, LONG S). */
-static void add_chars(const struct reader *r, struct bytes *b, uint32_t from, uint32_t to)
-{
-	if (to >= 0x80)
-		add_beyond_ascii(b);
-	for (uint32_t c = from; c <= to && c < 0x80; c++) {
-		uint8_t lower = ascii_lower((uint8_t)c);
-
-		bytes_add(b, (uint8_t)c);
-		if (!r->caseless || lower < 'a' || lower > 'z')
-			continue;
-		bytes_add(b, lower);
-		bytes_add(b, lower & 0xdf);
-		if (lower == 'k')
-			bytes_add(b, 0xe2);
-		if (lower == 's')
-			bytes_add(b, 0xc5);
-	}
-	if (r->caseless && to >= 0x80) {
-		add_range(b, 'K', 'K');
-		add_range(b, 'S', 'S');
-		add_range(b, 'k', 'k');
-		add_range(b, 's', 's');
-	}
-}
-
-static void add_kind(struct bytes *b, uint8_t kind)
-{
-	struct bytes set = { 0 };
-
-	switch (ascii_lower(kind)) {
-	case 'd':
-		add_range(&set, '0', '9');
-		break;
-	case 'w':
-		add_range(&set, '0', '9');
-		add_range(&set, 'A', 'Z');
-		add_range(&set, 'a', 'z');
-		add_range(&set, '_', '_');
-		break;
-	default:
-		add_range(&set, '\t', '\r');
-		add_range(&set, ' ', ' ');
-	}
-	if (kind < 'a') {
-		for (int i = 0; i < 4; i++)
-			set.bits[i] = ~set.bits[i];
-		add_beyond_ascii(&set);
-	}
-	join(b, &set);
-}
-
-static int hex_value(uint8_t c)
-{
-	c = ascii_lower(c);
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* \xHH or \x{H...}, behind the x. */
-static bool read_hex(struct reader *r, uint32_t *c)
-{
-	bool braces = accept(r, "{");
-	size_t digits = 0;
-
-	for (*c = 0; r->at < r->in.len && digits < (braces ? 6 : 2); r->at++, digits++) {
-		int v = hex_value(r->in.at[r->at]);
-
-		if (v < 0)
-			break;
-		*c = *c << 4 | (uint32_t)v;
-	}
-	if (!digits || (braces && !accept(r, "}")) || *c > 0x10ffff)
-		return refuse(r, "a character in hexadecimal is \\xHH or \\x{H...}");
-	return true;
-}
-
-/* An escape that stands for characters, behind the backslash; *one: the character, if it is a single one. */
-static bool read_escape(struct reader *r, struct bytes *set, uint32_t *one)
-{
-	static const char names[] = "tnrf", meant[] = "\t\n\r\f";
-	uint8_t c;
-
-	*one = SHAPE_ENDLESS;
-	if (r->at == r->in.len)
-		return refuse(r, "ends in a backslash");
-	c = r->in.at[r->at++];
-	if (strchr("dDwWsS", c) && c) {
-		add_kind(set, c);
-		return true;
-	}
-	if (c == 'p' || c == 'P') {
-		if (!accept(r, "{"))
-			return refuse(r, "a property is \\p{NAME}");
-		while (r->at < r->in.len && r->in.at[r->at] != '}')
-			r->at++;
-		if (!accept(r, "}"))
-			return refuse(r, "a property is \\p{NAME}");
-		memset(set, 0xff, sizeof(*set));
-		return true;
-	}
-	if (c == 'x') {
-		if (!read_hex(r, one))
-			return false;
-	} else if (c && strchr(names, c)) {
-		*one = (uint8_t)meant[strchr(names, c) - names];
-	} else if (c >= 0x80 || (c >= '0' && c <= '9') || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z')) {
-		r->at--;
-		return refuse(r, "this escape is not supported");
-	} else {
-		*one = c;
-	}
-	add_chars(r, set, *one, *one);
-	return true;
-}
-
-/* A character of the pattern itself. */
-static bool read_char(struct reader *r, uint32_t *c)
-{
-	size_t took = utf8_decode(r->in.at + r->at, r->in.len - r->at, c);
-
-	if (!took || (*c == UTF8_REPLACEMENT && took != 3))
-		return refuse(r, "is not UTF-8");
-	r->at += took;
-	return true;
-}
-
-/* [...], behind the bracket. */
-static bool read_class(struct reader *r, struct bytes *set)
-{
-	bool negated = accept(r, "^"), any = false;
-
-	while (r->at < r->in.len && (r->in.at[r->at] != ']' || !any)) {
-		uint32_t from, to;
-		struct bytes kind = { 0 };
-
-		any = true;
-		if (ahead(r, "[:") || ahead(r, "[.") || ahead(r, "[=") || ahead(r, "]"))
-			return refuse(r, "a '[' or ']' inside a class must have a backslash");
-		if (accept(r, "\\")) {
-			if (!read_escape(r, &kind, &from))
-				return false;
-		} else if (!read_char(r, &from)) {
-			return false;
-		}
-		if (from == SHAPE_ENDLESS) {
-			join(set, &kind);
-			continue;
-		}
-		to = from;
-		if (ahead(r, "-") && !ahead(r, "-]")) {
-			r->at++;
-			if (accept(r, "\\") ? !read_escape(r, &kind, &to) : !read_char(r, &to))
-				return false;
-			if (to == SHAPE_ENDLESS || to < from)
-				return refuse(r, "a range of a class must go from a lower to a higher character");
-		}
-		add_chars(r, set, from, to);
-	}
-	if (!accept(r, "]"))
-		return refuse(r, "a class has no ']'");
-	if (negated) {
-		/* A character beyond ASCII may be left out while its neighbours are not. */
-		for (int i = 0; i < 2; i++)
-			set->bits[i] = ~set->bits[i];
-		add_beyond_ascii(set);
-		if (r->caseless)
-			memset(set, 0xff, sizeof(*set));
-	}
-	return true;
 }
 
 static void add_sample(struct shape *s, const struct bytes *set)
@@ -297,16 +70,16 @@ static bool one_of(struct reader *r, const struct bytes *set, struct part *out)
 static bool look(struct reader *r, bool behind, bool negative, bool may_guard, struct part *out)
 {
 	struct shape *s = r->shape;
-	struct part in;
+	struct part in = { 0 };
 
 	r->looking++;
 	if (!branches(r, &in, false))
 		return false;
 	r->looking--;
-	if (!accept(r, ")"))
-		return refuse(r, "a '(' has no ')'");
+	if (!shape_accept(r, ")"))
+		return shape_refuse(r, "a '(' has no ')'");
 	if (in.reach == SHAPE_ENDLESS || in.max == SHAPE_ENDLESS)
-		return refuse(r, "what is looked at around a match must be of bounded length");
+		return shape_refuse(r, "what is looked at around a match must be of bounded length");
 	*out = (struct part){ .reach = behind ? 0 : in.reach };
 	if (!behind)
 		return true;
@@ -326,30 +99,31 @@ static bool read_group(struct reader *r, struct part *out, bool may_guard, bool 
 	struct shape *s = r->shape;
 
 	*guard = false;
-	if (accept(r, "*"))
-		return refuse(r, "verbs are not supported");
-	if (accept(r, "?=") || accept(r, "?!"))
+	if (shape_accept(r, "*"))
+		return shape_refuse(r, "verbs are not supported");
+	if (shape_accept(r, "?=") || shape_accept(r, "?!"))
 		return look(r, false, false, false, out);
-	behind = ahead(r, "?<=") || ahead(r, "?<!");
+	behind = shape_ahead(r, "?<=") || shape_ahead(r, "?<!");
 	if (behind) {
 		bool had = s->has_guard;
 
-		negative = ahead(r, "?<!");
+		negative = shape_ahead(r, "?<!");
 		r->at += 3;
 		if (!look(r, true, negative, may_guard && !had, out))
 			return false;
 		*guard = may_guard && !had && s->has_guard;
 		return true;
 	}
-	if (accept(r, "?i:"))
+	if (shape_accept(r, "?i:"))
 		r->caseless = true;
-	else if (!accept(r, "?:") && !accept(r, "?>") && accept(r, "?"))
-		return refuse(r, "of groups only (...), (?:...), (?>...), (?i:...) and look-arounds are supported");
+	else if (!shape_accept(r, "?:") && !shape_accept(r, "?>") && shape_accept(r, "?"))
+		return shape_refuse(r,
+		                    "of groups only (...), (?:...), (?>...), (?i:...) and look-arounds are supported");
 	if (!branches(r, out, false))
 		return false;
 	r->caseless = was;
 	out->simple = false;
-	return accept(r, ")") || refuse(r, "a '(' has no ')'");
+	return shape_accept(r, ")") || shape_refuse(r, "a '(' has no ')'");
 }
 
 static bool read_atom(struct reader *r, struct part *out, bool may_guard, bool *guard)
@@ -358,34 +132,34 @@ static bool read_atom(struct reader *r, struct part *out, bool may_guard, bool *
 	uint32_t c;
 
 	*guard = false;
-	if (accept(r, "("))
+	if (shape_accept(r, "("))
 		return read_group(r, out, may_guard, guard);
-	if (accept(r, "["))
-		return read_class(r, &set) && one_of(r, &set, out);
-	if (accept(r, ".")) {
+	if (shape_accept(r, "["))
+		return shape_class(r, &set) && one_of(r, &set, out);
+	if (shape_accept(r, ".")) {
 		memset(&set, 0xff, sizeof(set));
 		set.bits[0] &= ~(1ull << '\n');
 		return one_of(r, &set, out);
 	}
-	if (ahead(r, "^") || ahead(r, "$"))
-		return refuse(r, "'^' and '$' are not supported: a text has no end while it is written");
-	if (ahead(r, "*") || ahead(r, "+") || ahead(r, "?"))
-		return refuse(r, "nothing is there to be repeated");
-	if (ahead(r, "{") || ahead(r, "}") || ahead(r, "]"))
-		return refuse(r, "'{', '}' and ']' must have a backslash");
-	if (accept(r, "\\b") || accept(r, "\\B")) {
+	if (shape_ahead(r, "^") || shape_ahead(r, "$"))
+		return shape_refuse(r, "'^' and '$' are not supported: a text has no end while it is written");
+	if (shape_ahead(r, "*") || shape_ahead(r, "+") || shape_ahead(r, "?"))
+		return shape_refuse(r, "nothing is there to be repeated");
+	if (shape_ahead(r, "{") || shape_ahead(r, "}") || shape_ahead(r, "]"))
+		return shape_refuse(r, "'{', '}' and ']' must have a backslash");
+	if (shape_accept(r, "\\b") || shape_accept(r, "\\B")) {
 		*out = (struct part){ .reach = 1 };
 		if (!r->shape->behind)
 			r->shape->behind = 1;
 		return true;
 	}
-	if (accept(r, "\\")) {
-		if (!read_escape(r, &set, &c))
+	if (shape_accept(r, "\\")) {
+		if (!shape_escape(r, &set, &c))
 			return false;
 	} else {
-		if (!read_char(r, &c))
+		if (!shape_character(r, &c))
 			return false;
-		add_chars(r, &set, c, c);
+		shape_add(r, &set, c, c);
 	}
 	if (!one_of(r, &set, out))
 		return false;
@@ -415,32 +189,32 @@ static bool read_quantifier(struct reader *r, uint32_t *low, uint32_t *high, boo
 
 	*low = *high = 1;
 	*keeps = false;
-	if (accept(r, "*")) {
+	if (shape_accept(r, "*")) {
 		*low = 0, *high = SHAPE_ENDLESS;
-	} else if (accept(r, "+")) {
+	} else if (shape_accept(r, "+")) {
 		*high = SHAPE_ENDLESS;
-	} else if (accept(r, "?")) {
+	} else if (shape_accept(r, "?")) {
 		*low = 0;
-	} else if (accept(r, "{")) {
+	} else if (shape_accept(r, "{")) {
 		if (!read_number(r, low))
-			return refuse(r, "a repeat is {N}, {N,} or {N,M}, below 65536");
+			return shape_refuse(r, "a repeat is {N}, {N,} or {N,M}, below 65536");
 		*high = *low;
-		if (accept(r, ",")) {
+		if (shape_accept(r, ",")) {
 			*high = SHAPE_ENDLESS;
-			if (!ahead(r, "}") && !read_number(r, high))
-				return refuse(r, "a repeat is {N}, {N,} or {N,M}, below 65536");
+			if (!shape_ahead(r, "}") && !read_number(r, high))
+				return shape_refuse(r, "a repeat is {N}, {N,} or {N,M}, below 65536");
 		}
-		if (!accept(r, "}") || *high < *low || !*high)
-			return refuse(r, "a repeat is {N}, {N,} or {N,M}, below 65536");
+		if (!shape_accept(r, "}") || *high < *low || !*high)
+			return shape_refuse(r, "a repeat is {N}, {N,} or {N,M}, below 65536");
 	} else {
 		any = false;
 	}
-	if (any && accept(r, "+"))
+	if (any && shape_accept(r, "+"))
 		*keeps = true;
 	else if (any)
-		accept(r, "?");
-	if (any && (ahead(r, "*") || ahead(r, "+") || ahead(r, "?")))
-		return refuse(r, "a repeat of a repeat needs a group");
+		shape_accept(r, "?");
+	if (any && (shape_ahead(r, "*") || shape_ahead(r, "+") || shape_ahead(r, "?")))
+		return shape_refuse(r, "a repeat of a repeat needs a group");
 	return true;
 }
 
@@ -473,7 +247,7 @@ static void lead_add(struct shape *s, struct lead *l, const struct part *one, co
 		/* Where the step ends cannot be told: only its least is sure. */
 		last->max = last->min;
 		s->then = last->set;
-		join(&s->then, &all->first);
+		bytes_join(&s->then, &all->first);
 		s->has_then = all->min > 0;
 		l->open = false;
 		return;
@@ -510,7 +284,7 @@ static bool sequence(struct reader *r, struct part *out, bool top)
 	bool leading = true;
 
 	*out = (struct part){ .simple = true };
-	for (size_t pieces = 0; r->at < r->in.len && !ahead(r, "|") && !ahead(r, ")"); pieces++) {
+	for (size_t pieces = 0; r->at < r->in.len && !shape_ahead(r, "|") && !shape_ahead(r, ")"); pieces++) {
 		struct part one = { 0 }, all;
 		uint32_t low, high;
 		bool guard, keeps, look_around;
@@ -521,7 +295,7 @@ static bool sequence(struct reader *r, struct part *out, bool top)
 		if (!read_quantifier(r, &low, &high, &keeps))
 			return false;
 		if (look_around && (low != 1 || high != 1))
-			return refuse(r, "a look-around or edge cannot be repeated");
+			return shape_refuse(r, "a look-around or edge cannot be repeated");
 		if (high == SHAPE_ENDLESS && one.max == SHAPE_ENDLESS && !keeps)
 			r->shape->nests = true;
 		all = repeat(one, low, high);
@@ -537,7 +311,7 @@ static bool sequence(struct reader *r, struct part *out, bool top)
 			lead_add(r->shape, &lead, &one, &all, low, high);
 		}
 		if (!out->min)
-			join(&out->first, &all.first);
+			bytes_join(&out->first, &all.first);
 		out->reach = out->reach > add(out->max, all.reach) ? out->reach : add(out->max, all.reach);
 		out->min = add(out->min, all.min);
 		out->max = add(out->max, all.max);
@@ -555,10 +329,10 @@ static bool branches(struct reader *r, struct part *out, bool top)
 	struct shape *s = r->shape;
 
 	if (++r->depth > DEPTH_MAX)
-		return refuse(r, "groups are nested too deeply");
+		return shape_refuse(r, "groups are nested too deeply");
 	if (!sequence(r, out, top))
 		return false;
-	while (accept(r, "|")) {
+	while (shape_accept(r, "|")) {
 		struct part more;
 
 		if (top) {
@@ -570,7 +344,7 @@ static bool branches(struct reader *r, struct part *out, bool top)
 			return false;
 		if (!out->min || !more.min)
 			memset(&out->first, 0xff, sizeof(out->first));
-		join(&out->first, &more.first);
+		bytes_join(&out->first, &more.first);
 		out->min = out->min < more.min ? out->min : more.min;
 		out->max = out->max > more.max ? out->max : more.max;
 		out->reach = out->reach > more.reach ? out->reach : more.reach;
@@ -587,17 +361,17 @@ int shape_read(struct slice pattern, struct shape *out, char why[static SHAPE_WH
 	struct part all = { 0 };
 
 	*why = 0;
-	if (accept(&r, "(?i)"))
+	if (shape_accept(&r, "(?i)"))
 		r.caseless = true;
 	if (!branches(&r, &all, true))
 		return -EINVAL;
 	if (r.at < pattern.len) {
-		refuse(&r, "a ')' has no '('");
+		shape_refuse(&r, "a ')' has no '('");
 		return -EINVAL;
 	}
 	if (!all.min) {
 		r.at = 0;
-		refuse(&r, "can match nothing at all");
+		shape_refuse(&r, "can match nothing at all");
 		return -EINVAL;
 	}
 	s.min = all.min;

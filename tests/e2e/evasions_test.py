@@ -81,7 +81,7 @@ ROWS = [
     ('traditional and simplified', said('毒氣測試短語') + said('毒氣', '測試', '短語')),
     ('pinyin, initials, homophones',
      said('du qi ce shi duan yu ') + said('duqiceshiduanyu ') + said('Du qi ', 'ce shi ', 'duan yu ') + said('dqcsdy ')),
-    ('split characters', '`split`, `classifier`'),
+    ('split characters', said('木仓支测试') + said('木', '倉支', '测试')),
     ('noise between characters', said('。'.join('毒气测试短语')) + said('毒 ', '气。。测', '试*短', '😀语')),
     ('repeats, leet, masked letters', 'Repeated letters, leet and masked letters (`f*rb*dden`) are not folded'),
     ('JSON escapes, cut by segments', ['hit-escaped-zh', 'hit-escaped-ascii', 'hit-tools-escaped', 'hit-emoji-before']),
@@ -141,8 +141,9 @@ LOOSE = """pack: loose
 rules:
   - {id: loose.noise, risk: A.1.d, action: block, gap: 2, keywords: [毒气测试短语]}
   - {id: loose.sound, risk: A.1.f, action: block, pinyin: initials, keywords: [毒气测试短语]}
+  - {id: loose.parts, risk: A.1.d, action: block, split: true, keywords: [枪支测试]}
 """
-FORMS = ('pinyin, initials, homophones', 'noise between characters')
+FORMS = ('pinyin, initials, homophones', 'noise between characters', 'split characters')
 policy = POLICY
 
 

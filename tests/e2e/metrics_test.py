@@ -33,7 +33,13 @@ def promtool(*args, **how):
     return subprocess.run(['promtool', *args], capture_output=True, text=True, timeout=60, **how)
 
 
-with Ground('chat') as ground, ground.gate(metrics={'listen': '"127.0.0.1:9477"'}) as gate:
+trial = tempfile.mkdtemp(prefix='sluice-metrics-')
+atexit.register(shutil.rmtree, trial, True)
+shutil.copytree(POLICY, trial, dirs_exist_ok=True)
+with open(os.path.join(trial, 'trial.yaml'), 'w') as file:
+    file.write('pack: trial\nrules:\n' + ''.join('  - {id: %s, risk: A.1.d, action: shadow, keywords: ["%s"]%s}\n' % rule for rule in (
+        ('trial.met', ALPHA, ''), ('trial.not', 'never said by anybody', ''), ('trial.else', 'x', ', services: [kitchen]'))))
+with Ground('chat') as ground, ground.gate(metrics={'listen': '"127.0.0.1:9477"'}, policy=trial) as gate:
     chat(ground, 'say GOOD'), chat(ground, 'say GOOD'), chat(ground, 'say BAD'), chat(ground, 'say BAD', stream=False)
     wanted = {'sluice_exchanges_total{service="ground",verdict="blocked"}': 2, 'sluice_hold_characters_count': 3,
               'sluice_record_wait_seconds_count': 2}
@@ -44,6 +50,10 @@ with Ground('chat') as ground, ground.gate(metrics={'listen': '"127.0.0.1:9477"'
     ok('answers are counted by service and verdict', got['sluice_exchanges_total{service="ground",verdict="cleared"}'] == 2 and
        got['sluice_exchanges_total{service="ground",verdict="blocked"}'] == 2, text)
     ok('findings by rule and risk', len(finding) == 1 and got[finding[0]] == 2 and 'rule="' in finding[0], text)
+    shadow = {key: got[key] for key in got if 'action="shadow"' in key}
+    ok('rules that shadow are counted from nothing on', shadow == {
+        'sluice_findings_total{service="ground",rule="%s",risk="A.1.d",action="shadow"}' % rule: count
+        for rule, count in (('trial.met', 2), ('trial.not', 0))}, shadow)
     ok('hold, added time and the wait for the record are measured', got['sluice_hold_characters_count'] == 3 and
        got['sluice_added_seconds_count'] > 3 and got['sluice_record_wait_seconds_count'] == 2 and
        0 < got['sluice_record_wait_seconds_sum'] < 5, text)

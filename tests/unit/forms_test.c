@@ -11,7 +11,9 @@
 	"  - {id: f.near, risk: A.1.h, action: block, pinyin: true, keywords: [secret], "                              \
 	"near: {words: [配方], within: 12}}\n"                                                                       \
 	"  - {id: f.all, risk: A.1.h, action: block, gap: 1, pinyin: true, "                                           \
-	"all_of: {words: [引信, 火药], within: 24}}\n"
+	"all_of: {words: [引信, 火药], within: 24}}\n"                                                             \
+	"  - {id: f.split, risk: A.1.h, action: block, split: true, keywords: [禁枪令]}\n"                          \
+	"  - {id: f.parts, risk: A.1.h, action: block, gap: 1, split: true, keywords: [炸弹丁]}\n"
 #define TRANSCRIPT_SUITE forms
 #include "tests/lib/transcript.h"
 
@@ -54,6 +56,19 @@ TEST(forms, initials)
 	EXPECT_WHOLE(CHAT, STREAM SAY(0, "csybs") FINISH(0), "cleared none\n");
 }
 
+TEST(forms, in_parts)
+{
+	EXPECT_CUT(CHAT, STREAM SAY(0, "so ") SAY(0, "禁木") SAY(0, "仓令."), BLOCKED, STREAM SAY(0, "so "),
+	           FILTERED(0) DONE);
+	cr_expect(says("f.split content 0 at 3+4"), "%s", first.log);
+	EXPECT_CUT(CHAT, STREAM SAY(0, "so ") SAY(0, "禁木") SAY(0, "倉令."), BLOCKED, STREAM SAY(0, "so "),
+	           FILTERED(0) DONE);
+	EXPECT_CUT(CHAT, STREAM SAY(0, "so ") SAY(0, "火-乍弓") SAY(0, " 单丁."), BLOCKED, STREAM SAY(0, "so "),
+	           FILTERED(0) DONE);
+	EXPECT(CHAT, STREAM SAY(0, "so ") SAY(0, "炸弓單丁.") SAY(0, "x"), BLOCKED);
+	EXPECT_WHOLE(CHAT, STREAM SAY(0, "禁木仓") SAY(0, "木仓令") FINISH(0), "cleared none\n");
+}
+
 TEST(forms, with_a_gap)
 {
 	EXPECT_CUT(CHAT, STREAM SAY(0, "so ") SAY(0, "d.u wu") SAY(0, "-ding."), BLOCKED, STREAM SAY(0, "so "),
@@ -73,12 +88,13 @@ TEST(forms, forms_are_no_keywords)
 {
 	cr_expect_eq(ruleset_packs(rules), 1);
 	cr_expect_eq(ruleset_pack_at(rules, 0)->day, 1795219200); /* 2026-11-21 */
-	cr_expect_eq(ruleset_pack_at(rules, 0)->rules, 8);
+	cr_expect_eq(ruleset_pack_at(rules, 0)->rules, 10);
 	for (size_t i = 0; i < ruleset_rules(rules); i++) {
 		const struct rule *rule = ruleset_rule_at(rules, i);
 
 		cr_expect_eq(rule->keywords, !strcmp(rule->id, "f.all") ? 0 : !strcmp(rule->id, "f.gap") ? 2 : 1);
 	}
-	/* gap 3, masked 1, pinyin 3, first 4, both 2, except 2, near 1 + 3, all 4: with a gap no spaced form. */
-	cr_expect_eq(ruleset_needles(rules), 2 + 1 + 3 + 4 + 2 + 2 + 4 + 4);
+	/* gap 3, masked 1, pinyin 3, first 4, both 2, except 2, near 1 + 3, all 4: with a gap no spaced form; split 2,
+	 * parts 4: of two characters one, the other and both. */
+	cr_expect_eq(ruleset_needles(rules), 2 + 1 + 3 + 4 + 2 + 2 + 4 + 4 + 2 + 4);
 }

@@ -242,3 +242,64 @@ TEST(pack, csv)
 		said, "l.csv:1:1: rule 'a': the first line must name the columns, 'keyword' and 'risk' among them\n"
 		      "l.csv:1:1: rule 'b': the first line must name the columns, 'keyword' and 'risk' among them\n");
 }
+
+/* The words of a policy, with a space behind each. */
+static char *words_of(const char *pack, const char *list)
+{
+	char dir[] = "/tmp/sluice-pack-XXXXXX", path[64];
+	owned(policy_report_free) struct policy_report report = {};
+	owned(ruleset_put) struct ruleset *r = NULL;
+	struct policy_word w;
+	char *said = NULL;
+	size_t len;
+	FILE *file;
+
+	cr_assert_not_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/l.txt", dir);
+	file = fopen(path, "w");
+	fputs(list, file);
+	fclose(file);
+	snprintf(path, sizeof(path), "%s/a.yaml", dir);
+	file = fopen(path, "w");
+	fputs(pack, file);
+	fclose(file);
+	ruleset_load_words(&r, dir, NULL, &report);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/l.txt", dir);
+	unlink(path);
+	rmdir(dir);
+	file = open_memstream(&said, &len);
+	if (report.text)
+		fputs(report.text, file);
+	for (size_t i = 0; r && ruleset_word(r, i, &w); i++)
+		fprintf(file, "%.*s ", SLICE_ARG(w.text));
+	fclose(file);
+	return said;
+}
+
+#define EXPECT_WORDS(pack, list, expected)                                                                             \
+	do {                                                                                                           \
+		owned(own_free) char *said = words_of(pack, list);                                                     \
+                                                                                                                       \
+		cr_expect_str_eq(said, expected, "said:\n%s", said);                                                   \
+	} while (0)
+
+TEST(pack, split)
+{
+	EXPECT_WORDS(RULE("    split: true\n    keywords: [手枪, 法, none]\n"), "", "手枪 手木仓 法 水去 氵去 none ");
+	EXPECT_WORDS(RULE("    split: false\n    keywords: [手枪]\n"), "", "手枪 ");
+	/* of several characters: all, and any choice; the shorter way first */
+	EXPECT_WORDS(RULE("    split: l.txt\n    keywords: [枪毒]\n"), "# ours\n毒 龶母\n槍\t木ham\n",
+	             "枪毒 木ham龶母 木仓龶母 枪龶母 木ham毒 木仓毒 ");
+	EXPECT_WORDS(RULE("    split: l.txt\n    keywords: [x]\n"), "毒\n毒 母\n毒母 母\n\n",
+	             "l.txt:1:1: rule 'r1': a line of 'split' is a character, white space and two parts or more\n"
+	             "l.txt:2:1: rule 'r1': a line of 'split' is a character, white space and two parts or more\n"
+	             "l.txt:3:1: rule 'r1': a line of 'split' is a character, white space and two parts or more\n");
+	EXPECT_WORDS(RULE("    split: nowhere\n    keywords: [x]\n"), "",
+	             "a.yaml:6:12: rule 'r1': split 'nowhere': No such file or directory\n");
+	EXPECT_WORDS(RULE("    split: true\n    pattern: 'x'\n"), "",
+	             "a.yaml:6:12: rule 'r1': 'split' is for keywords, not for a pattern\n");
+	/* Many characters: each by itself, and all. */
+	EXPECT_WORDS(RULE("    split: true\n    keywords: [枪炸好她]\n"), "",
+	             "枪炸好她 木仓火乍女子女也 木仓炸好她 枪火乍好她 枪炸女子她 枪炸好女也 ");
+}

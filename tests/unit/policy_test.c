@@ -161,9 +161,6 @@ TEST(policy, unsupported_keys_by_name)
 		         keys[i]);
 		pack_bad(pack, expected);
 	}
-	pack_bad(RULE("    keywords: [abc]\n    split: 2\n"), "a.yaml:7:5: rule 'r1': 'split' is not supported by this "
-	                                                      "version: no table of the parts of characters is "
-	                                                      "free to use; write the parts as keywords\n");
 	pack_bad("pack: p\nclassifier: [x]\nrules: [{id: a, risk: A.1.d, action: flag, keywords: [x]}]\n",
 	         "a.yaml:2:1: 'classifier' is not supported by this version\n");
 }
@@ -272,11 +269,9 @@ TEST(policy, all_files_and_doubles)
 	owned(folder_remove) struct folder f = folder_make();
 
 	folder_text(&f, "a.yaml", RULE("    keywords: [abc]\n"));
-	folder_text(&f, "b.yaml", RULE("    keywords: [abc]\n    split: 1\n"));
+	folder_text(&f, "b.yaml", RULE("    keywords: [abc]\n    fold: 1\n"));
 	folder_text(&f, "c.yml", "x\n");
-	load_bad(&f, "b.yaml:7:5: rule 'r1': 'split' is not supported by this version: no table of the parts of "
-	             "characters is "
-	             "free to use; write the parts as keywords\n"
+	load_bad(&f, "b.yaml:7:5: rule 'r1': 'fold' is not supported by this version\n"
 	             "c.yml:1:1: a pack must be a mapping\n"
 	             "b.yaml:3:9: rule 'r1': the id is taken by the rule at a.yaml:3:9\n");
 }

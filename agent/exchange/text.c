@@ -34,6 +34,15 @@ static bool is_apart(enum channel channel)
 	return channel == CHANNEL_OTHER || channel == CHANNEL_LOGPROBS;
 }
 
+/* Strings that an API which we know has beside its words are judged one by one; those of one that we do not may be its
+ * words, and are judged as they go on. Names, and words told a second time, are not. */
+static bool is_judged(const struct exchange *x, enum channel channel, bool alone)
+{
+	bool known = x->report.dialect->ending != ENDING_GENERIC;
+
+	return channel == CHANNEL_OTHER ? alone == known : goes_on(channel) && channel != CHANNEL_LOGPROBS && !alone;
+}
+
 /* ---- texts ---- */
 
 void text_forget_marks(struct exchange *x, struct text *t)
@@ -131,6 +140,7 @@ struct text *text_find(struct exchange *x, const struct leaf *leaf)
 	if (!t)
 		return NULL;
 	*t = (struct text){ .channel = leaf->channel, .choice = leaf->choice, .sub = leaf->sub, .path = leaf->path };
+	t->state.unjudged = !is_judged(x, leaf->channel, false);
 	x->last_text = (size_t)(t - x->texts);
 	return t;
 }
@@ -189,7 +199,9 @@ static bool make_twin(struct exchange *x, size_t at, bool coded)
 	t->mark_end = 0;
 	t->mark_room = live;
 	/* Counts go on from those of the text, whose marks it shares. */
-	t->state = (struct lookout){ .scan.symbols = of->state.scan.symbols, .bytes = of->state.bytes };
+	t->state = (struct lookout){ .scan.symbols = of->state.scan.symbols,
+		                     .bytes = of->state.bytes,
+		                     .unjudged = coded };
 	t->marks = malloc(live * sizeof(*t->marks));
 	if (!t->marks || (!coded && lookout_copy(x->rules, &t->state, &of->state)))
 		return false;
@@ -234,7 +246,7 @@ enum exception text_choice(struct exchange *x, uint32_t index, bool finish)
 void text_restart(struct lookout *l)
 {
 	lookout_free(l);
-	*l = (struct lookout){};
+	*l = (struct lookout){ .unjudged = l->unjudged };
 }
 
 void text_choices_finish(struct exchange *x)
@@ -249,6 +261,7 @@ enum exception text_alone(struct exchange *x, enum channel channel, struct slice
 	struct reading one = { .state = &x->one };
 	enum exception e;
 
+	x->one.unjudged = true;
 	if (begin)
 		text_restart(&x->one);
 	e = readings_feed(x, &one, 1, bytes, channel, 0);
@@ -416,6 +429,7 @@ enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 	if (is_apart(leaf->channel) && leaf->begin) {
 		if (x->redact)
 			redact_alone(x);
+		x->one.unjudged = !is_judged(x, leaf->channel, true);
 		text_restart(&x->one);
 	}
 	/* What comes again is not where it was, and cannot be masked there; one message has it but once. */
@@ -460,6 +474,9 @@ static void settle(struct exchange *x, struct text *t)
 		text_forget_marks(x, t);
 		return;
 	}
+	/* It goes out as a whole: where it began is all that is asked for. */
+	if (hold.whole)
+		t->mark_end = t->mark_first + 1;
 	while (t->mark_end - t->mark_first > 1 && begins(&t->marks[t->mark_first + 1], &hold))
 		t->mark_first++;
 }

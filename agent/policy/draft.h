@@ -50,6 +50,15 @@ struct draft_rule {
 	size_t first, count;      /* its needles */
 };
 
+/* A model that rules name. */
+struct model {
+	const char *name;              /* as the first rule names it */
+	struct slice file;             /* in the draft's `kept`, which the model borrows */
+	struct classifier *classifier; /* owned */
+};
+
+void models_free(struct model *models, size_t count);
+
 /* A category of the operator's own. */
 struct category {
 	const char *name, *file;
@@ -73,6 +82,8 @@ struct draft {
 	size_t category_count, category_room;
 	struct pack *pack_list; /* owned */
 	size_t packs, pack_room;
+	struct model *models; /* owned */
+	size_t model_count, model_room;
 };
 
 void draft_free(struct draft *d);
@@ -100,6 +111,10 @@ void draft_list(struct draft *d, const char *who, const char *file, struct mark 
 
 /* Reads a regular file of at most `most` bytes into the arena. 0, -EFBIG, -EINVAL (no regular file) or -errno. */
 int draft_read(struct arena *to, const char *path, size_t most, struct slice *out);
+
+/* The real path of `path` below the folder, the caller's; or NULL with *why. Links may lead about inside the folder, not
+ * out of it: a pack from elsewhere must not be able to read what the daemon can. */
+char *draft_inside(const char *dir, struct slice path, const char **why);
 
 /* In words, for a mistake. */
 const char *draft_why(int error);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/own.h"
+#include "policy/judges.h"
 #include "policy/ruleset.h"
 
 #define PIECE       1024
@@ -32,6 +33,8 @@ struct waiting {
 	struct sight sight;
 	uint32_t rule;
 	bool near;
+	bool unjudged; /* the judge will be asked */
+	int32_t limit; /* its logit, below which the hit does not count */
 };
 
 struct lookout_more {
@@ -56,6 +59,7 @@ void lookout_free(struct lookout *w)
 {
 	more_free(w->more);
 	w->more = NULL;
+	judges_free(&w->judges);
 }
 
 static int reserve(void **at, size_t *room, size_t count, size_t size, size_t most)
@@ -99,8 +103,12 @@ static int copy_more(const struct ruleset *r, struct lookout_more *to, const str
 int lookout_copy(const struct ruleset *r, struct lookout *to, const struct lookout *from)
 {
 	struct lookout_more *more = to->more;
-	int error = 0;
+	struct judges_text *judges;
+	int error = judges_copy(r, &to->judges, from->judges);
 
+	if (error)
+		return error;
+	judges = to->judges;
 	if (from->more && !more)
 		more = calloc(1, sizeof(*more));
 	if (from->more && !more)
@@ -118,40 +126,8 @@ int lookout_copy(const struct ruleset *r, struct lookout *to, const struct looko
 	}
 	*to = *from;
 	to->more = more;
+	to->judges = judges;
 	return 0;
-}
-
-/* ---- scope ---- */
-
-static bool named(const char *const *names, const char *name)
-{
-	if (!names || !name || !*name)
-		return true;
-	for (; *names; names++) {
-		size_t n = strlen(*names);
-
-		if (n && (*names)[n - 1] == '*' ? !strncmp(*names, name, n - 1) : !strcmp(*names, name))
-			return true;
-	}
-	return false;
-}
-
-bool rule_applies(const struct rule *rule, const struct scope *scope)
-{
-	const struct validity *v = &rule->validity;
-
-	if (scope->now && ((v->from && scope->now < v->from) || (v->until && scope->now >= v->until)))
-		return false;
-	return named(v->services, scope->service) &&
-	       (named(v->models, scope->model) || (scope->named && *scope->named && named(v->models, scope->named)));
-}
-
-bool ruleset_widens(const struct ruleset *r, const struct scope *before, const struct scope *now)
-{
-	for (size_t i = 0; i < r->rule_count; i++)
-		if (rule_applies(&r->rules[i], now) && !rule_applies(&r->rules[i], before))
-			return true;
-	return false;
 }
 
 /* ---- one call ---- */
@@ -163,6 +139,7 @@ struct call {
 	struct lookout_more *more;
 	lookout_seen *seen;
 	void *to;
+	struct judges_call judges;
 };
 
 /* What changes what the client gets is held, and nothing else. */
@@ -273,15 +250,15 @@ static int condition_word(struct call *c, const struct meaning *is, const struct
 	return !error && is->role == ROLE_ALL ? all_there(c, is->rule) : error;
 }
 
-/* A hit, its own needle or pattern complete. */
-static int hit_of(struct call *c, uint32_t rule_index, const struct sight *s)
+/* A hit, its own needle or pattern complete. It does not count where the judge is below `limit`. */
+static int hit_of(struct call *c, uint32_t rule_index, const struct sight *s, int32_t limit)
 {
 	const struct rule *rule = s->rule;
 	struct lookout_more *m = c->more;
-	struct waiting h = { *s, rule_index, !rule->near_within };
+	struct waiting h = { *s, rule_index, !rule->near_within, limit != INT32_MIN && c->lookout->judges, limit };
 	int error;
 
-	if (!rule->has_except && !rule->near_within)
+	if (!rule->has_except && !rule->near_within && !h.unjudged)
 		return c->seen(c->to, s);
 	for (size_t i = 0; i < m->word_count; i++) {
 		const struct word *w = &m->words[i];
@@ -303,28 +280,31 @@ static int needle_hit(struct call *c, const struct scan_hit *hit)
 {
 	const struct meaning *is = &c->rules->meanings[hit->needle];
 	const struct rule *rule = &c->rules->rules[is->rule];
-	struct sight s = { rule, is->index, hit->start, hit->end, 0, 0 };
+	struct sight s = { .rule = rule, .keyword = is->index, .start = hit->start, .end = hit->end };
+	bool suspect = is->role == ROLE_SUSPECT;
 
-	if (!rule_applies(rule, c->scope))
+	if (!rule_applies(rule, c->scope) || (suspect && !c->lookout->judges))
 		return 0;
-	if (is->role != ROLE_KEYWORD)
+	if (is->role != ROLE_KEYWORD && !suspect)
 		return condition_word(c, is, hit);
+	s.keyword += suspect ? (uint32_t)rule->keywords : 0;
 	if (c->more && located(c, rule))
 		trail_locate(c->more->trail, c->rules->scanner, hit->start, hit->end, &s.from, &s.to);
-	return c->more ? hit_of(c, is->rule, &s) : c->seen(c->to, &s);
+	return c->more ? hit_of(c, is->rule, &s, suspect ? rule->judging.threshold : rule->judging.unless)
+	               : c->seen(c->to, &s);
 }
 
 static int pattern_hit(void *to, const struct recognised *what)
 {
 	struct call *c = to;
 	uint32_t rule = c->rules->pattern_rule[what->pattern];
-	struct sight s = { &c->rules->rules[rule], 0, 0, 0, what->from, what->to };
+	struct sight s = { .rule = &c->rules->rules[rule], .from = what->from, .to = what->to };
 
 	if (!rule_applies(s.rule, c->scope))
 		return 0;
 	s.start = trail_symbols(c->more->trail, c->rules->scanner, what->from);
 	s.end = trail_symbols(c->more->trail, c->rules->scanner, what->to);
-	return hit_of(c, rule, &s);
+	return hit_of(c, rule, &s, s.rule->judging.unless);
 }
 
 /* The first symbol that a needle under way may have. */
@@ -344,7 +324,7 @@ static int decide(struct call *c, uint64_t from)
 		struct waiting h = m->waiting[i];
 		uint32_t within = h.sight.rule->near_within;
 
-		if (error || (h.sight.rule->has_except && from <= h.sight.start) ||
+		if (error || h.unjudged || (h.sight.rule->has_except && from <= h.sight.start) ||
 		    (!h.near && from <= h.sight.end + within))
 			m->waiting[left++] = h;
 		else if (h.near)
@@ -377,38 +357,92 @@ static int start_more(const struct ruleset *r, struct lookout *w)
 	return w->more ? trail_new(&w->more->trail, w->bytes) : -ENOMEM;
 }
 
+/* What waits for the judge, where it is asked now: it goes, or waits for the rest of its conditions. */
+static void judge_waiting(struct call *c, bool end)
+{
+	struct lookout_more *m = c->more;
+	size_t left = 0;
+
+	for (size_t i = 0; i < m->waiting_count; i++) {
+		struct waiting h = m->waiting[i];
+
+		if (h.unjudged && judges_asked(h.sight.rule, end)) {
+			if (!judges_agree(c->lookout, h.sight.rule, h.limit, &h.sight.logit))
+				continue;
+			h.sight.judged = true;
+			h.unjudged = false;
+		}
+		m->waiting[left++] = h;
+	}
+	m->waiting_count = left;
+}
+
+/* A sentence is over, `end`: the text is. */
+static int sentence_over(struct call *c, bool end)
+{
+	int error = judges_decide(&c->judges, end);
+
+	if (c->more)
+		judge_waiting(c, end);
+	judges_go_on(&c->judges, end);
+	if (!error && c->more)
+		error = decide(c, end ? UINT64_MAX : under_way(c->rules, c->lookout));
+	return error;
+}
+
+static int read_piece(struct call *c, struct slice piece)
+{
+	const struct ruleset *r = c->rules;
+	struct lookout *w = c->lookout;
+	int error;
+
+	if (!c->more) {
+		w->bytes += piece.len;
+		return scan_piece(c, piece);
+	}
+	error = trail_add(c->more->trail, &w->scan, piece);
+	w->bytes += piece.len;
+	if (!error)
+		error = scan_piece(c, piece);
+	if (!error && r->recognisers)
+		error = trail_recognise(c->more->trail, r->recognisers, false, pattern_hit, c);
+	if (!error)
+		error = decide(c, under_way(r, w));
+	if (!error)
+		trail_forget(c->more->trail, r->recognisers, under_way(r, w));
+	return error;
+}
+
+static struct call call_of(const struct ruleset *r, const struct scope *scope, struct lookout *w, lookout_seen *seen,
+                           void *to)
+{
+	return (struct call){ r, scope, w, w->more, seen, to, { r, scope, w, seen, to } };
+}
+
 int lookout_feed(const struct ruleset *r, const struct scope *scope, struct lookout *w, struct slice bytes,
                  lookout_seen *seen, void *to)
 {
-	struct call c = { r, scope, w, NULL, seen, to };
 	int error = start_more(r, w);
+	struct call c = call_of(r, scope, w, seen, to);
 
-	c.more = w->more;
-	if (!c.more && !error) {
-		w->bytes += bytes.len;
-		return scan_piece(&c, bytes);
-	}
 	while (bytes.len && !error) {
-		struct slice piece = slice_of(bytes.at, bytes.len < PIECE ? bytes.len : PIECE);
+		struct slice piece = slice_of(bytes.at, c.more && bytes.len > PIECE ? PIECE : bytes.len);
+		bool over = false;
 
+		if (r->judge_count)
+			error = judges_feed(&c.judges, &piece, &over);
 		bytes = slice_from(bytes, piece.len);
-		error = trail_add(c.more->trail, &w->scan, piece);
-		w->bytes += piece.len;
 		if (!error)
-			error = scan_piece(&c, piece);
-		if (!error && r->recognisers)
-			error = trail_recognise(c.more->trail, r->recognisers, false, pattern_hit, &c);
-		if (!error)
-			error = decide(&c, under_way(r, w));
-		if (!error)
-			trail_forget(c.more->trail, r->recognisers, under_way(r, w));
+			error = read_piece(&c, piece);
+		if (!error && over)
+			error = sentence_over(&c, false);
 	}
 	return error;
 }
 
 int lookout_end(const struct ruleset *r, const struct scope *scope, struct lookout *w, lookout_seen *seen, void *to)
 {
-	struct call c = { r, scope, w, w->more, seen, to };
+	struct call c = call_of(r, scope, w, seen, to);
 	struct scan_hit hits[HITS_A_CALL];
 	int error = 0;
 	size_t n;
@@ -420,15 +454,24 @@ int lookout_end(const struct ruleset *r, const struct scope *scope, struct looko
 		for (size_t i = 0; i < n && !error; i++)
 			error = needle_hit(&c, &hits[i]);
 	} while (n == HITS_A_CALL && !error);
+	if (!error && c.more && r->recognisers)
+		error = trail_recognise(c.more->trail, r->recognisers, true, pattern_hit, &c);
+	if (!error && w->judges)
+		error = judges_end(&c.judges);
+	if (!error && w->judges)
+		error = sentence_over(&c, true);
 	if (!c.more || error)
 		return error;
-	if (r->recognisers)
-		error = trail_recognise(c.more->trail, r->recognisers, true, pattern_hit, &c);
-	if (!error)
-		error = decide(&c, UINT64_MAX);
+	error = decide(&c, UINT64_MAX);
 	trail_restart(c.more->trail);
 	c.more->word_count = c.more->waiting_count = 0;
 	return error;
+}
+
+/* It waits for the judge, and its rule has it go out meanwhile. */
+static bool is_let_go(const struct waiting *h)
+{
+	return h->unjudged && h->sight.rule->judging.hold == JUDGING_NONE;
 }
 
 static void hold_from(struct lookout_hold *out, const struct sight *s)
@@ -444,7 +487,7 @@ void lookout_hold(const struct ruleset *r, const struct lookout *w, struct looko
 	const struct lookout_more *m = w->more;
 	uint64_t now = w->scan.symbols;
 
-	*out = (struct lookout_hold){ under_way(r, w), w->bytes, 0 };
+	*out = (struct lookout_hold){ .symbol = under_way(r, w), .byte = w->bytes };
 	if (m && r->recognisers) {
 		uint64_t byte = trail_hold(m->trail, r->recognisers);
 
@@ -452,7 +495,7 @@ void lookout_hold(const struct ruleset *r, const struct lookout *w, struct looko
 			out->byte = byte;
 	}
 	for (size_t i = 0; m && i < m->waiting_count; i++)
-		if (holds(m->waiting[i].sight.rule))
+		if (holds(m->waiting[i].sight.rule) && !is_let_go(&m->waiting[i]))
 			hold_from(out, &m->waiting[i].sight);
 	for (size_t i = 0; m && i < m->word_count; i++) {
 		const struct word *word = &m->words[i];
@@ -462,6 +505,8 @@ void lookout_hold(const struct ruleset *r, const struct lookout *w, struct looko
 		    word->start < out->symbol)
 			out->symbol = word->start;
 	}
+	if (w->judges)
+		judges_hold(w, out);
 	out->length = now - out->symbol;
 	if (out->byte < w->bytes) {
 		uint64_t n = trail_characters(m->trail, out->byte);
@@ -488,5 +533,5 @@ bool lookout_idle(const struct ruleset *r, const struct lookout *w)
 	struct lookout_hold hold;
 
 	lookout_hold(r, w, &hold);
-	return !hold.length && (!w->more || (!w->more->word_count && !w->more->waiting_count));
+	return !hold.length && (!w->judges || judges_idle(r, w->judges)) && (!w->more || (!w->more->word_count && !w->more->waiting_count));
 }

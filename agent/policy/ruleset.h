@@ -18,6 +18,10 @@ struct ruleset {
 	size_t rule_count, packs, needles;
 	bool locates; /* some rule needs the bytes of its hits */
 	bool waits;   /* some rule has conditions */
+	struct model *models; /* owned */
+	size_t model_count;
+	struct judge *judges; /* owned */
+	size_t judge_count;
 	bool acts[ACTION_COUNT];
 	struct arena strings;
 	/* Only if words are kept: */
@@ -26,3 +30,6 @@ struct ruleset {
 	struct arena texts;
 	uint8_t digest[RULESET_DIGEST];
 };
+
+/* What the rules ask of the models. NULL, or what is too much of it. (models.c) */
+const char *ruleset_judge(struct ruleset *r);

@@ -199,9 +199,8 @@ static bool make_twin(struct exchange *x, size_t at, bool coded)
 	t->mark_end = 0;
 	t->mark_room = live;
 	/* Counts go on from those of the text, whose marks it shares. */
-	t->state = (struct lookout){ .scan.symbols = of->state.scan.symbols,
-		                     .bytes = of->state.bytes,
-		                     .unjudged = coded };
+	t->state =
+		(struct lookout){ .scan.symbols = of->state.scan.symbols, .bytes = of->state.bytes, .unjudged = coded };
 	t->marks = malloc(live * sizeof(*t->marks));
 	if (!t->marks || (!coded && lookout_copy(x->rules, &t->state, &of->state)))
 		return false;
@@ -475,6 +474,7 @@ static void settle(struct exchange *x, struct text *t)
 		return;
 	}
 	/* It goes out as a whole: where it began is all that is asked for. */
+	t->whole = hold.whole;
 	if (hold.whole)
 		t->mark_end = t->mark_first + 1;
 	while (t->mark_end - t->mark_first > 1 && begins(&t->marks[t->mark_first + 1], &hold))
@@ -568,6 +568,14 @@ enum exception unit_end(struct exchange *x)
 	if (!x->blocked)
 		x->cleared = next;
 	return EXCEPTION_NONE;
+}
+
+enum exception held_too_large(const struct exchange *x)
+{
+	for (size_t i = 0; i < x->text_count; i++)
+		if (x->texts[i].whole && x->texts[i].mark_first != x->texts[i].mark_end)
+			return EXCEPTION_HELD_TOO_LARGE;
+	return EXCEPTION_EVENT_TOO_LARGE;
 }
 
 void unit_extend(struct exchange *x)

@@ -210,10 +210,18 @@ static const struct {
 	[ACTION_BLOCK] = { VERDICT__BLOCKED, ACTION__BLOCK },
 };
 
+static const char *engine_of(const struct rule *rule)
+{
+	if (rule->judging.model && rule->judging.alone)
+		return "classifier";
+	return rule->has_pattern ? "pattern" : "keyword";
+}
+
 static int note_finding(struct flow *f, const struct finding *found, struct ledger_note *note)
 {
 	bool block = found->action == ACTION_BLOCK;
 	Measure stop, transmission = MEASURE__INIT;
+	Exposure exposure = EXPOSURE__INIT;
 	RiskHit *hits[16], hit[16];
 	Record record = RECORD__INIT;
 	Finding finding = FINDING__INIT;
@@ -228,7 +236,11 @@ static int note_finding(struct flow *f, const struct finding *found, struct ledg
 		hit[i].risk = found->rule->risk_ids[i];
 		hit[i].rule_id = (char *)found->rule->id;
 		hit[i].keyword_id = found->keyword;
-		hit[i].engine = (char *)(found->rule->has_pattern ? "pattern" : "keyword");
+		hit[i].engine = (char *)engine_of(found->rule);
+		if (found->judged) {
+			hit[i].score = (float)classifier_probability(found->logit);
+			hit[i].model = bytes_of(found->rule->judging.digest, CLASSIFIER_DIGEST);
+		}
 		hits[i] = &hit[i];
 	}
 	finding.exchange_id = bytes_of(f->exchange_id, sizeof(f->exchange_id));
@@ -252,6 +264,8 @@ static int note_finding(struct flow *f, const struct finding *found, struct ledg
 		transmission.result = MEASURE__RESULT__CONFIRMED;
 		transmission.at_unix_nano = f->stop.at_unix;
 		finding.stop_transmission = &transmission;
+		exposure.chars = found->exposed;
+		finding.exposure = found->exposed ? &exposure : NULL;
 	}
 	record.body_case = RECORD__BODY_FINDING;
 	record.finding = &finding;

@@ -112,8 +112,8 @@ void draft_list(struct draft *d, const char *who, const char *file, struct mark 
 /* Reads a regular file of at most `most` bytes into the arena. 0, -EFBIG, -EINVAL (no regular file) or -errno. */
 int draft_read(struct arena *to, const char *path, size_t most, struct slice *out);
 
-/* The real path of `path` below the folder, the caller's; or NULL with *why. Links may lead about inside the folder, not
- * out of it: a pack from elsewhere must not be able to read what the daemon can. */
+/* The real path of `path` below the folder, the caller's; or NULL with *why. Links may lead about inside the folder,
+ * not out of it: a pack from elsewhere must not be able to read what the daemon can. */
 char *draft_inside(const char *dir, struct slice path, const char **why);
 
 /* In words, for a mistake. */

@@ -24,7 +24,7 @@ struct judges_text {
 	size_t count;
 	struct {
 		struct judged *judged; /* owned */
-		uint64_t told;         /* of alone[], bit by bit: in this sentence; over the whole answer, in this text */
+		uint64_t told; /* of alone[], bit by bit: in this sentence; over the whole answer, in this text */
 	} at[];
 };
 

@@ -38,8 +38,8 @@ struct judges_call {
 	void *to;
 };
 
-/* Reads *piece, which the scanner has not read yet, and shortens it to where a sentence ends; *over: it does. Tells what
- * is decided in the middle of it. 0, -ENOMEM, or what `seen` returned. */
+/* Reads *piece, which the scanner has not read yet, and shortens it to where a sentence ends; *over: it does. Tells
+ * what is decided in the middle of it. 0, -ENOMEM, or what `seen` returned. */
 int judges_feed(const struct judges_call *c, struct slice *piece, bool *over);
 
 /* The sentence is over, `end`: the text is; the scanner has read it to there. Tells what is decided alone. */

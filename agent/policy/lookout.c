@@ -533,5 +533,6 @@ bool lookout_idle(const struct ruleset *r, const struct lookout *w)
 	struct lookout_hold hold;
 
 	lookout_hold(r, w, &hold);
-	return !hold.length && (!w->judges || judges_idle(r, w->judges)) && (!w->more || (!w->more->word_count && !w->more->waiting_count));
+	return !hold.length && (!w->judges || judges_idle(r, w->judges)) &&
+	       (!w->more || (!w->more->word_count && !w->more->waiting_count));
 }

@@ -186,8 +186,9 @@ static void read_risk(const struct reader *r, const struct doc_node *map, const 
 	if (n)
 		MISTAKE(r, n->mark, "%sthe model does not know the risk '%s'", who, report_quote(n->text, quoted));
 	else
-		MISTAKE(r, map->mark, "%sthe model knows %s of the rule's risks: 'risk' must say which of its own is meant",
-		        who, found ? "several" : "none");
+		MISTAKE(r, map->mark,
+		        "%sthe model knows %s of the rule's risks: 'risk' must say which of its own is meant", who,
+		        found ? "several" : "none");
 }
 
 /* What cannot be meant together. */
@@ -207,7 +208,8 @@ static void check(const struct reader *r, const struct doc_node *rule_map, const
 	else if ((j->alone || rule->suspects) && j->threshold == INT32_MAX)
 		wrong = "'threshold' is missing";
 	else if (hits && !rule->suspects && j->threshold != INT32_MAX)
-		wrong = "'threshold' is for 'suspect' words or for a rule without keywords: keywords have 'except_below'";
+		wrong = "'threshold' is for 'suspect' words or for a rule without keywords: keywords have "
+		        "'except_below'";
 	else if (hits && !rule->suspects && j->unless == INT32_MIN)
 		wrong = "a classifier beside keywords or a pattern needs 'except_below' or 'suspect' words";
 	else if (!j->alone && j->hold == JUDGING_ANSWER && j->window != CLASSIFIER_ANSWER)
@@ -286,8 +288,8 @@ static struct judge *judge_of(struct ruleset *r, struct judging *j)
 	const struct classifier *c = classifier_of(r, j->model);
 	size_t i = 0;
 
-	while (i < r->judge_count && !(r->judges[i].model == c && r->judges[i].window == j->window &&
-	                               r->judges[i].last == j->last))
+	while (i < r->judge_count &&
+	       !(r->judges[i].model == c && r->judges[i].window == j->window && r->judges[i].last == j->last))
 		i++;
 	if (i == JUDGES_MAX)
 		return NULL;

@@ -42,8 +42,8 @@ extern const char *const judging_hold_names[JUDGING_HOLD_COUNT]; /* "none", "sen
 
 /* How a rule uses a model. Logits as scan.h has them. */
 struct judging {
-	const char *model; /* the file as the rule names it; NULL: the rule asks no judge */
-	const char *risk;  /* as the model names it */
+	const char *model;     /* the file as the rule names it; NULL: the rule asks no judge */
+	const char *risk;      /* as the model names it */
 	const uint8_t *digest; /* of the model: CLASSIFIER_DIGEST bytes */
 	enum classifier_window window;
 	enum judging_hold hold;
@@ -241,8 +241,9 @@ struct lookout {
 	struct scan_state scan;
 	uint64_t bytes; /* so far */
 	bool locate;
-	bool unjudged; /* no prose: may be set at the start. No judge reads it, and what needs its agreement is not found */
-	struct lookout_more *more; /* owned: what rules need that are more than words; NULL: nothing yet */
+	bool unjudged; /* no prose: may be set at the start. No judge reads it, and what needs its agreement is not
+	                  found */
+	struct lookout_more *more;  /* owned: what rules need that are more than words; NULL: nothing yet */
 	struct judges_text *judges; /* owned: what judges have read of it; NULL: nothing yet */
 };
 

@@ -16,8 +16,8 @@ struct ruleset {
 	uint32_t *pattern_rule;          /* of each pattern: its rule */
 	struct pack *pack_list;
 	size_t rule_count, packs, needles;
-	bool locates; /* some rule needs the bytes of its hits */
-	bool waits;   /* some rule has conditions */
+	bool locates;         /* some rule needs the bytes of its hits */
+	bool waits;           /* some rule has conditions */
 	struct model *models; /* owned */
 	size_t model_count;
 	struct judge *judges; /* owned */

@@ -288,8 +288,8 @@ struct classifier_shape {
 };
 struct classifier_shape classifier_shape(const struct classifier *c);
 uint64_t classifier_texts(const struct classifier *c); /* trained on */
-/* What tells this program's fold from others. A model's buckets are those of the fold it was trained with: one made with
- * another is refused. */
+/* What tells this program's fold from others. A model's buckets are those of the fold it was trained with: one made
+ * with another is refused. */
 uint32_t classifier_fold(void);
 
 /* Probability and logit. */
@@ -342,8 +342,8 @@ enum judged_step judged_end(struct judged *j);
 uint64_t judged_passed(const struct judged *j);
 /* Logit of a risk in the window as it stands; that of no symbols is the risk's offset. */
 int32_t judged_logit(const struct judged *j, unsigned risk);
-uint64_t judged_symbols(const struct judged *j); /* of the text so far */
-unsigned judged_window(const struct judged *j);  /* symbols in the window */
+uint64_t judged_symbols(const struct judged *j);  /* of the text so far */
+unsigned judged_window(const struct judged *j);   /* symbols in the window */
 unsigned judged_sentence(const struct judged *j); /* of the sentence under way; 0: none is */
 
 /* ---- making models, and looking into them ---- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* judge_craft.h - a model that a reader can follow: 坏 speaks for the risk local.bad, 好 against it, all else is silent.
- * The logit of n symbols with k more 坏 than 好 is 9.92 * k / sqrt(n) - 0.5; 0.9 is passed where n <= 13 k². */
+/* judge_craft.h - a model that a reader can follow: 坏 speaks for the risk local.bad, 好 against it, all else is
+ * silent. The logit of n symbols with k more 坏 than 好 is 9.92 * k / sqrt(n) - 0.5; 0.9 is passed where n <= 13 k². */
 #pragma once
 
 #include <stdlib.h>

@@ -198,7 +198,7 @@ TEST(judging, held_text_is_bounded)
 	while (n < sizeof(answer) - 200)
 		n += (size_t)sprintf(answer + n, "%s", SAY(0, "今天很好。"));
 	run(&first, CHAT, slice_of(answer, n), n, &limits);
-	cr_expect(begins("exception event_too_large\n"), "%s", first.log);
+	cr_expect(begins("exception held_too_large\n"), "%s", first.log);
 	cr_expect_eq(first.talk.released, sizeof(STREAM) - 1);
 	limits.service = "sentence";
 	run(&first, CHAT, slice_of(answer, n), n, &limits);

@@ -3,8 +3,9 @@
  * selftest.c - sluicectl selftest: the rules of a policy, end to end through every API, without a network.
  *
  * Texts are made from the rules: a keyword with what its conditions need, in each of the forms that folding undoes; of
- * a pattern, and of what asks a classifier, its author's examples. Each is sent as an answer of each API, whole or in two events for every place where
- * it can part, in one piece and a byte at a time. What must be ended and is not is a miss.
+ * a pattern, and of what asks a classifier, its author's examples. Each is sent as an answer of each API, whole or in
+ * two events for every place where it can part, in one piece and a byte at a time. What must be ended and is not is a
+ * miss.
  */
 #include <errno.h>
 #include <getopt.h>

@@ -12,6 +12,7 @@
 
 #include "base/own.h"
 #include "policy/judges.h"
+#include "policy/lookout.h"
 #include "policy/ruleset.h"
 
 #define PIECE       1024
@@ -20,115 +21,6 @@
 #define WORDS_MAX   8192  /* words remembered, of one text */
 #define EXCEPT_MAX  16    /* exceptions remembered for hits on words, which are told at once or one symbol late */
 #define FAR         32768 /* symbols: no condition looks that far */
-
-/* A word of a condition that was there. */
-struct word {
-	uint32_t rule, index;
-	enum role role;
-	uint64_t start, end, from, to;
-};
-
-/* A hit whose conditions are not decided. */
-struct waiting {
-	struct sight sight;
-	uint32_t rule;
-	bool near;
-	bool unjudged; /* the judge will be asked */
-	int32_t limit; /* its logit, below which the hit does not count */
-};
-
-struct lookout_more {
-	struct trail *trail; /* owned */
-	struct word *words;  /* owned, in order of arrival */
-	size_t word_count, word_room;
-	struct waiting *waiting; /* owned */
-	size_t waiting_count, waiting_room;
-};
-
-static void more_free(struct lookout_more *m)
-{
-	if (!m)
-		return;
-	trail_free(&m->trail);
-	free(m->words);
-	free(m->waiting);
-	free(m);
-}
-
-void lookout_free(struct lookout *w)
-{
-	more_free(w->more);
-	w->more = NULL;
-	judges_free(&w->judges);
-}
-
-static int reserve(void **at, size_t *room, size_t count, size_t size, size_t most)
-{
-	size_t more = *room ? 2 * *room : 8;
-	void *p;
-
-	if (count < *room)
-		return 0;
-	if (count >= most)
-		return -ETIME;
-	p = realloc(*at, more * size);
-	if (!p)
-		return -ENOMEM;
-	*at = p;
-	*room = more;
-	return 0;
-}
-
-static int copy_more(const struct ruleset *r, struct lookout_more *to, const struct lookout_more *from)
-{
-	int error = to->trail ? 0 : trail_new(&to->trail, 0);
-
-	if (!error)
-		error = trail_copy(r->recognisers, to->trail, from->trail);
-	to->word_count = to->waiting_count = 0;
-	for (; !error && to->word_count < from->word_count; to->word_count++) {
-		error = reserve((void **)&to->words, &to->word_room, to->word_count, sizeof(*to->words), SIZE_MAX);
-		if (!error)
-			to->words[to->word_count] = from->words[to->word_count];
-	}
-	for (; !error && to->waiting_count < from->waiting_count; to->waiting_count++) {
-		error = reserve((void **)&to->waiting, &to->waiting_room, to->waiting_count, sizeof(*to->waiting),
-		                SIZE_MAX);
-		if (!error)
-			to->waiting[to->waiting_count] = from->waiting[to->waiting_count];
-	}
-	return error;
-}
-
-int lookout_copy(const struct ruleset *r, struct lookout *to, const struct lookout *from)
-{
-	struct lookout_more *more = to->more;
-	struct judges_text *judges;
-	int error = judges_copy(r, &to->judges, from->judges);
-
-	if (error)
-		return error;
-	judges = to->judges;
-	if (from->more && !more)
-		more = calloc(1, sizeof(*more));
-	if (from->more && !more)
-		return -ENOMEM;
-	if (from->more)
-		error = copy_more(r, more, from->more);
-	if (error) {
-		more_free(more);
-		to->more = NULL;
-		return error;
-	}
-	if (!from->more) {
-		more_free(more);
-		more = NULL;
-	}
-	*to = *from;
-	to->more = more;
-	to->judges = judges;
-	return 0;
-}
 
 /* ---- one call ---- */
 
@@ -141,12 +33,6 @@ struct call {
 	void *to;
 	struct judges_call judges;
 };
-
-/* What changes what the client gets is held, and nothing else. */
-static bool holds(const struct rule *rule)
-{
-	return rule->action >= ACTION_REDACT;
-}
 
 /* Are the bytes of its hits asked for? */
 static bool located(const struct call *c, const struct rule *rule)
@@ -196,7 +82,7 @@ static int keep_word(struct call *c, const struct word *w)
 		memmove(&m->words[oldest], &m->words[oldest + 1], (m->word_count - oldest - 1) * sizeof(*m->words));
 		m->word_count--;
 	}
-	error = reserve((void **)&m->words, &m->word_room, m->word_count, sizeof(*m->words), WORDS_MAX);
+	error = lookout_reserve((void **)&m->words, &m->word_room, m->word_count, sizeof(*m->words), WORDS_MAX);
 	if (!error)
 		m->words[m->word_count++] = *w;
 	return error;
@@ -270,7 +156,8 @@ static int hit_of(struct call *c, uint32_t rule_index, const struct sight *s, in
 		if (w->role == ROLE_NEAR && is_near(w, s, rule->near_within))
 			h.near = true;
 	}
-	error = reserve((void **)&m->waiting, &m->waiting_room, m->waiting_count, sizeof(*m->waiting), WAITING_MAX);
+	error = lookout_reserve((void **)&m->waiting, &m->waiting_room, m->waiting_count, sizeof(*m->waiting),
+	                        WAITING_MAX);
 	if (!error)
 		m->waiting[m->waiting_count++] = h;
 	return error;
@@ -305,12 +192,6 @@ static int pattern_hit(void *to, const struct recognised *what)
 	s.start = trail_symbols(c->more->trail, c->rules->scanner, what->from);
 	s.end = trail_symbols(c->more->trail, c->rules->scanner, what->to);
 	return hit_of(c, rule, &s, s.rule->judging.unless);
-}
-
-/* The first symbol that a needle under way may have. */
-static uint64_t under_way(const struct ruleset *r, const struct lookout *w)
-{
-	return w->scan.symbols - scan_hold(r->scanner, &w->scan);
 }
 
 /* Decides what can be decided when no needle that begins before `from` is still under way. */
@@ -386,7 +267,7 @@ static int sentence_over(struct call *c, bool end)
 		judge_waiting(c, end);
 	judges_go_on(&c->judges, end);
 	if (!error && c->more)
-		error = decide(c, end ? UINT64_MAX : under_way(c->rules, c->lookout));
+		error = decide(c, end ? UINT64_MAX : lookout_under_way(c->rules, c->lookout));
 	return error;
 }
 
@@ -407,9 +288,9 @@ static int read_piece(struct call *c, struct slice piece)
 	if (!error && r->recognisers)
 		error = trail_recognise(c->more->trail, r->recognisers, false, pattern_hit, c);
 	if (!error)
-		error = decide(c, under_way(r, w));
+		error = decide(c, lookout_under_way(r, w));
 	if (!error)
-		trail_forget(c->more->trail, r->recognisers, under_way(r, w));
+		trail_forget(c->more->trail, r->recognisers, lookout_under_way(r, w));
 	return error;
 }
 
@@ -466,73 +347,4 @@ int lookout_end(const struct ruleset *r, const struct scope *scope, struct looko
 	trail_restart(c.more->trail);
 	c.more->word_count = c.more->waiting_count = 0;
 	return error;
-}
-
-/* It waits for the judge, and its rule has it go out meanwhile. */
-static bool is_let_go(const struct waiting *h)
-{
-	return h->unjudged && h->sight.rule->judging.hold == JUDGING_NONE;
-}
-
-static void hold_from(struct lookout_hold *out, const struct sight *s)
-{
-	if (s->start < out->symbol)
-		out->symbol = s->start;
-	if (s->rule->has_pattern && s->from < out->byte)
-		out->byte = s->from;
-}
-
-void lookout_hold(const struct ruleset *r, const struct lookout *w, struct lookout_hold *out)
-{
-	const struct lookout_more *m = w->more;
-	uint64_t now = w->scan.symbols;
-
-	*out = (struct lookout_hold){ .symbol = under_way(r, w), .byte = w->bytes };
-	if (m && r->recognisers) {
-		uint64_t byte = trail_hold(m->trail, r->recognisers);
-
-		if (byte < out->byte)
-			out->byte = byte;
-	}
-	for (size_t i = 0; m && i < m->waiting_count; i++)
-		if (holds(m->waiting[i].sight.rule) && !is_let_go(&m->waiting[i]))
-			hold_from(out, &m->waiting[i].sight);
-	for (size_t i = 0; m && i < m->word_count; i++) {
-		const struct word *word = &m->words[i];
-		const struct rule *rule = &r->rules[word->rule];
-
-		if (word->role == ROLE_ALL && holds(rule) && now - word->start < rule->all_within &&
-		    word->start < out->symbol)
-			out->symbol = word->start;
-	}
-	if (w->judges)
-		judges_hold(w, out);
-	out->length = now - out->symbol;
-	if (out->byte < w->bytes) {
-		uint64_t n = trail_characters(m->trail, out->byte);
-
-		if (n > out->length)
-			out->length = n;
-	}
-}
-
-uint64_t lookout_first(const struct ruleset *r, const struct lookout *w)
-{
-	struct lookout_hold hold;
-	uint64_t symbol;
-
-	lookout_hold(r, w, &hold);
-	if (hold.byte >= w->bytes)
-		return hold.symbol;
-	symbol = trail_symbols(w->more->trail, r->scanner, hold.byte);
-	return symbol < hold.symbol ? symbol : hold.symbol;
-}
-
-bool lookout_idle(const struct ruleset *r, const struct lookout *w)
-{
-	struct lookout_hold hold;
-
-	lookout_hold(r, w, &hold);
-	return !hold.length && (!w->judges || judges_idle(r, w->judges)) &&
-	       (!w->more || (!w->more->word_count && !w->more->waiting_count));
 }

@@ -209,7 +209,7 @@ static void check(const struct reader *r, const struct doc_node *rule_map, const
 		wrong = "'threshold' is missing";
 	else if (hits && !rule->suspects && j->threshold != INT32_MAX)
 		wrong = "'threshold' is for 'suspect' words or for a rule without keywords: keywords have "
-		        "'except_below'";
+			"'except_below'";
 	else if (hits && !rule->suspects && j->unless == INT32_MIN)
 		wrong = "a classifier beside keywords or a pattern needs 'except_below' or 'suspect' words";
 	else if (!j->alone && j->hold == JUDGING_ANSWER && j->window != CLASSIFIER_ANSWER)

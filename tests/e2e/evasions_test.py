@@ -80,7 +80,7 @@ ROWS = [
     ('traditional and simplified', said('毒氣測試短語') + said('毒氣', '測試', '短語')),
     ('pinyin, initials, homophones',
      said('du qi ce shi duan yu ') + said('duqiceshiduanyu ') + said('Du qi ', 'ce shi ', 'duan yu ') + said('dqcsdy ')),
-    ('split characters', '`split`, `evidence),
+    ('split characters', '`split`, `evidence'),
     ('noise between characters', said('。'.join('毒气测试短语')) + said('毒 ', '气。。测', '试*短', '😀语')),
     ('repeats, leet, masked letters', 'Repeated letters, leet and masked letters (`f*rb*dden`) are not folded'),
     ('JSON escapes, cut by segments', ['hit-escaped-zh', 'hit-escaped-ascii', 'hit-tools-escaped', 'hit-emoji-before']),

@@ -21,6 +21,8 @@ struct judges_text {
 	uint64_t sentence_symbol, sentence_byte; /* where its sentence begins */
 	bool holds_sentence, holds_answer;       /* some rule that applies does */
 	bool sentence_ended;                     /* with the text */
+	bool behind;                             /* sentence_symbol is yet to be told, from the end of the piece: */
+	uint64_t since;                          /* so many symbols before it */
 	size_t count;
 	struct {
 		struct judged *judged; /* owned */
@@ -141,10 +143,9 @@ static bool may_tell(const struct judges_call *c, size_t i, size_t k)
 	       rule_applies(&c->rules->rules[c->rules->judges[i].alone[k]], c->scope);
 }
 
-/* Symbols up to the end of `bytes`, which the scanner has not read. */
-static uint64_t symbols_behind(const struct judges_call *c, struct slice bytes)
+/* Symbols up to the end of `bytes`, from that state of the scanner on. */
+static uint64_t symbols_behind(const struct judges_call *c, struct scan_state st, struct slice bytes)
 {
-	struct scan_state st = c->lookout->scan;
 	struct scan_hit hits[HITS_A_CALL];
 	size_t used;
 
@@ -153,44 +154,103 @@ static uint64_t symbols_behind(const struct judges_call *c, struct slice bytes)
 	return st.symbols;
 }
 
-/* Scores that came to where a rule acts at once, behind `bytes` that the scanner has not read. */
-static int passed(const struct judges_call *c, size_t i, struct slice bytes)
+/* Scores that came to where a rule acts at once, behind `bytes` that the scanner has not read. `begin`: where in them
+ * the sentence begins, 0: in front. */
+static int passed(const struct judges_call *c, size_t i, struct slice bytes, size_t begin)
 {
 	const struct judge *judge = &c->rules->judges[i];
-	uint64_t bits = judged_passed(c->lookout->judges->at[i].judged);
+	struct judges_text *t = c->lookout->judges;
+	uint64_t bits = judged_passed(t->at[i].judged);
 	int error = 0;
 
 	for (; bits && !error; bits &= bits - 1) {
 		size_t k = judge->watch_of[__builtin_ctzll(bits)];
 
-		if (may_tell(c, i, k))
-			error = tell(c, i, k, symbols_behind(c, bytes), c->lookout->bytes + bytes.len);
+		if (!may_tell(c, i, k))
+			continue;
+		if (begin) {
+			t->sentence_symbol = symbols_behind(c, c->lookout->scan, slice_of(bytes.at, begin));
+			t->sentence_byte = c->lookout->bytes + begin;
+		}
+		error = tell(c, i, k, symbols_behind(c, c->lookout->scan, bytes), c->lookout->bytes + bytes.len);
 	}
 	return error;
+}
+
+bool judges_asked(const struct rule *rule, bool end)
+{
+	return end || rule->judging.hold != JUDGING_ANSWER || rule->judging.window != CLASSIFIER_ANSWER;
+}
+
+/* Is it decided alone, where a sentence is over or, `end`, the text? */
+static bool decides(const struct judges_call *c, size_t i, size_t k, bool end)
+{
+	const struct rule *rule = &c->rules->rules[c->rules->judges[i].alone[k]];
+	const struct judges_text *t = c->lookout->judges;
+
+	/* The last sentence of a text was asked about when it was over, if it was. */
+	if (!judges_asked(rule, end) || (end && !t->sentence_ended && judges_asked(rule, false)))
+		return false;
+	return judged_window(t->at[i].judged) && may_tell(c, i, k) &&
+	       judged_logit(t->at[i].judged, rule->judging.of_model) >= rule->judging.threshold;
+}
+
+/* A sentence is over of which there is nothing to say: where one judge decides alone, reading goes on. */
+static bool in_passing(const struct judges_call *c)
+{
+	const struct judge *judge = &c->rules->judges[0];
+	struct judges_text *t = c->lookout->judges;
+
+	if (t->count > 1 || c->rules->judges_words)
+		return false;
+	for (size_t k = 0; k < judge->alone_count; k++)
+		if (decides(c, 0, k, false))
+			return false;
+	if (judge->window != CLASSIFIER_ANSWER)
+		t->at[0].told = 0;
+	return true;
 }
 
 int judges_feed(const struct judges_call *c, struct slice *piece, bool *over)
 {
 	int error = start(c);
 	struct judges_text *t = c->lookout->judges;
+	size_t begin = 0;
 
 	*over = false;
 	if (error || !t)
 		return error;
 	find_holds(c);
 	for (size_t i = 0; i < t->count && !error; i++) {
-		enum judged_step step = JUDGED_MORE;
+		*over = false;
+		for (size_t at = 0, used; at < piece->len && !*over && !error;) {
+			enum judged_step step = judged_feed(t->at[i].judged, slice_from(*piece, at), &used);
 
-		for (size_t at = 0, used; at < piece->len && step != JUDGED_SENTENCE && !error;) {
-			step = judged_feed(t->at[i].judged, slice_from(*piece, at), &used);
 			at += used;
-			error = passed(c, i, slice_of(piece->at, at));
-			if (step == JUDGED_SENTENCE)
+			error = passed(c, i, slice_of(piece->at, at), begin);
+			if (step != JUDGED_SENTENCE)
+				continue;
+			*over = !in_passing(c);
+			if (*over)
 				piece->len = at;
+			else
+				begin = at;
 		}
-		*over = step == JUDGED_SENTENCE;
+	}
+	t->behind = begin > 0;
+	if (t->behind) {
+		t->since = symbols_behind(c, (struct scan_state){}, slice_from(*piece, begin));
+		t->sentence_byte = c->lookout->bytes + begin;
 	}
 	return error;
+}
+
+void judges_caught_up(const struct lookout *w)
+{
+	struct judges_text *t = w->judges;
+
+	if (t && t->behind)
+		t->sentence_symbol = w->scan.symbols - t->since;
 }
 
 int judges_end(const struct judges_call *c)
@@ -203,32 +263,20 @@ int judges_end(const struct judges_call *c)
 	find_holds(c);
 	for (size_t i = 0; i < t->count && !error; i++) {
 		t->sentence_ended = judged_end(t->at[i].judged) == JUDGED_SENTENCE;
-		error = passed(c, i, SLICE(""));
+		error = passed(c, i, SLICE(""), 0);
 	}
 	return error;
 }
 
-bool judges_asked(const struct rule *rule, bool end)
-{
-	return end || rule->judging.hold != JUDGING_ANSWER || rule->judging.window != CLASSIFIER_ANSWER;
-}
-
 int judges_decide(const struct judges_call *c, bool end)
 {
-	struct judges_text *t = c->lookout->judges;
+	const struct judges_text *t = c->lookout->judges;
 	int error = 0;
 
 	for (size_t i = 0; i < t->count; i++)
-		for (size_t k = 0; k < c->rules->judges[i].alone_count && !error; k++) {
-			const struct rule *rule = &c->rules->rules[c->rules->judges[i].alone[k]];
-
-			/* The last sentence of a text was asked about when it was over, if it was. */
-			if (!judges_asked(rule, end) || (end && !t->sentence_ended && judges_asked(rule, false)) ||
-			    !judged_window(t->at[i].judged) || !may_tell(c, i, k))
-				continue;
-			if (judged_logit(t->at[i].judged, rule->judging.of_model) >= rule->judging.threshold)
+		for (size_t k = 0; k < c->rules->judges[i].alone_count && !error; k++)
+			if (decides(c, i, k, end))
 				error = tell(c, i, k, c->lookout->scan.symbols, c->lookout->bytes);
-		}
 	return error;
 }
 

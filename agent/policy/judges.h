@@ -42,6 +42,9 @@ struct judges_call {
  * what is decided in the middle of it. 0, -ENOMEM, or what `seen` returned. */
 int judges_feed(const struct judges_call *c, struct slice *piece, bool *over);
 
+/* The scanner has read the piece, too. */
+void judges_caught_up(const struct lookout *w);
+
 /* The sentence is over, `end`: the text is; the scanner has read it to there. Tells what is decided alone. */
 int judges_decide(const struct judges_call *c, bool end);
 /* ... and what has waited for it was asked about: the next sentence begins, or the next text. */

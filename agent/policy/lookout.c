@@ -315,6 +315,7 @@ int lookout_feed(const struct ruleset *r, const struct scope *scope, struct look
 		bytes = slice_from(bytes, piece.len);
 		if (!error)
 			error = read_piece(&c, piece);
+		judges_caught_up(w);
 		if (!error && over)
 			error = sentence_over(&c, false);
 	}

@@ -332,6 +332,7 @@ const char *ruleset_judge(struct ruleset *r)
 		if (!judge)
 			return "the classifiers: more than 32 models and windows";
 		r->waits |= !rule->judging.alone;
+		r->judges_words |= !rule->judging.alone;
 		if (rule->judging.alone && judge->alone_count == JUDGE_RULES)
 			return "the classifiers: more than 64 rules of one model and window";
 		if (rule->judging.alone)

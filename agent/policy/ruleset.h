@@ -22,6 +22,7 @@ struct ruleset {
 	size_t model_count;
 	struct judge *judges; /* owned */
 	size_t judge_count;
+	bool judges_words; /* some rule has words wait for a judge */
 	bool acts[ACTION_COUNT];
 	struct arena strings;
 	/* Only if words are kept: */

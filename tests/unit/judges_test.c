@@ -149,6 +149,32 @@ TEST(judges, the_same_under_every_cut)
 	cr_expect_gt(told, 100, "%zu", told);
 }
 
+/* One judge that decides alone reads over sentences of which there is nothing to say. */
+TEST(judges, the_same_under_every_cut_alone)
+{
+	static const char *const alone[][2] = {
+		{ RULE("one", ASK("aa, threshold: 0.7")), RULE("two", ASK("ba, threshold: 0.6, hold: none")) },
+		{ RULE("one", ASK("aa, threshold: 0.9, window: answer")),
+		  RULE("two", ASK("ba, threshold: 0.6, window: answer, hold: none")) },
+		{ RULE("one", ASK("aa, threshold: 0.7, window: 30, hold: answer")),
+		  RULE("two", ASK("ba, threshold: 0.6, window: 30, hold: none")) },
+	};
+	static struct told bytes, pieces;
+
+	for (uint64_t seed = 1; seed <= 15; seed++) {
+		owned(ruleset_put) struct ruleset *r = crafted(alone[seed % ARRAY_LEN(alone)], 2, seed);
+		uint64_t rnd = seed;
+		uint8_t text[1500];
+		size_t len = craft_text(text, sizeof(text), &rnd);
+
+		run(r, slice_of(text, len), 0, 1, &bytes);
+		for (size_t step = 2; step < len; step += 1 + step / 8) {
+			run(r, slice_of(text, len), 0, step, &pieces);
+			same(&bytes, &pieces, "pieces of", step);
+		}
+	}
+}
+
 /* Every kind of rule is there to be compared. */
 TEST(judges, every_kind_of_rule_finds)
 {

@@ -7,6 +7,8 @@
 #include "tests/lib/test.h"
 
 #include <errno.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
 
 #include "base/own.h"
 #include "tests/lib/classifier_craft.h"
@@ -469,4 +471,43 @@ TEST(judges, hostile_models_are_refused_where_they_are_named)
 	cr_expect_gt(tried, 400);
 	bad(RULE("r", BAD("threshold: 0.5")), slice_of(model, len - 1),
 	    "a.yaml:3:78: rule 'r': model 'm.model': the file is not as long as it says, at byte 16\n");
+}
+
+TEST(judges, a_model_is_signed_where_the_rule_asks)
+{
+	static const char pack[] = "pack: t\nrules:\n" RULE("r", BAD("threshold: 0.5, key: k.pem"));
+	EVP_PKEY *pair = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	BIO *pem = BIO_new(BIO_s_mem());
+	size_t len, signature_len = PACK_SIGNATURE;
+	owned(own_free) uint8_t *model = judge_craft(&len);
+	uint8_t signature[PACK_SIGNATURE], text[512];
+	struct slice key, none = SLICE(""), file = slice_of(model, len), sig = slice_of(signature, PACK_SIGNATURE);
+	struct ruleset *r = NULL;
+	char *told;
+
+	cr_assert(EVP_DigestSignInit(md, NULL, NULL, NULL, pair) == 1 &&
+	          EVP_DigestSign(md, signature, &signature_len, model, len) == 1 && PEM_write_bio_PUBKEY(pem, pair));
+	key = slice_of(text, (size_t)BIO_read(pem, text, sizeof(text)));
+	told = said(pack, file, key, sig, &r);
+	cr_expect_str_eq(told, "");
+	cr_assert_not_null(r);
+	ruleset_put(&r);
+	free(told);
+	for (int i = 0; i < 4; i++) {
+		const char *why[] = { "signature 'm.model.sig': No such file or directory",
+			              "model 'm.model': the signature is not that of the key over it",
+			              "key 'k.pem': No such file or directory",
+			              "key 'k.pem': not an Ed25519 public key in PEM" };
+
+		signature[0] ^= i == 1;
+		told = said(pack, file, i == 2 ? none : i == 3 ? SLICE("no key") : key, i == 0 ? none : sig, &r);
+		signature[0] ^= i == 1;
+		cr_expect(strstr(told, why[i]), "%s", told);
+		cr_expect_null(r);
+		free(told);
+	}
+	BIO_free(pem);
+	EVP_MD_CTX_free(md);
+	EVP_PKEY_free(pair);
 }

@@ -17,7 +17,8 @@ void models_free(struct model *models, size_t count)
 
 /* ---- the file ---- */
 
-/* Reads a file that lies in the folder; false with a mistake. */
+/* Reads a file that lies in the folder, and is signed as all of a policy must be, but for signatures; false with a
+ * mistake. */
 static bool read_beside(const struct reader *r, const struct doc_node *n, const char *who, const char *what,
                         struct slice path, size_t most, struct slice *out)
 {
@@ -30,7 +31,7 @@ static bool read_beside(const struct reader *r, const struct doc_node *n, const 
 	if (real) {
 		error = draft_read(&r->draft->kept, real, most, out);
 		if (!error)
-			return true;
+			return most == PACK_SIGNATURE || draft_signed(r->draft, r->file, n->mark, real, *out);
 		why = draft_why(error);
 	}
 	MISTAKE(r, n->mark, "%s%s '%s': %s", who, what, report_quote(path, quoted), why);

@@ -55,6 +55,21 @@ static void print_day(const char *what, int64_t at)
 		printf("  %s %s", what, day);
 }
 
+static void print_judging(const struct judging *j)
+{
+	static const char *const windows[CLASSIFIER_WINDOW_COUNT] = { "answer", "sentence", "last" };
+
+	printf("  classifier %s %s", j->model, j->risk);
+	if (j->threshold != INT32_MAX)
+		printf(" from %.3g", classifier_probability(j->threshold));
+	if (j->unless != INT32_MIN)
+		printf(" not below %.3g", classifier_probability(j->unless));
+	printf(", window %s", windows[j->window]);
+	if (j->window == CLASSIFIER_LAST)
+		printf(" %u", j->last);
+	printf(", hold %s", judging_hold_names[j->hold]);
+}
+
 static void print_rule(const struct rule *r)
 {
 	printf("%s  %s ", r->id, action_names[r->action]);
@@ -64,6 +79,10 @@ static void print_rule(const struct rule *r)
 		fputs("  pattern", stdout);
 	if (r->keywords)
 		printf("  keywords %zu", r->keywords);
+	if (r->suspects)
+		printf("  suspects %zu", r->suspects);
+	if (r->judging.model)
+		print_judging(&r->judging);
 	if (r->gap)
 		printf("  gap %u", r->gap);
 	if (r->pinyin)
@@ -101,6 +120,13 @@ static int show(const struct ruleset *rules)
 	}
 	for (size_t k = 0; k < ruleset_rules(rules); k++)
 		keywords += ruleset_rule_at(rules, k)->keywords;
+	for (size_t i = 0; i < ruleset_models(rules); i++) {
+		struct ruleset_model m = ruleset_model_at(rules, i);
+
+		printf("model %s  risks %u, digest ", m.name, classifier_risks(m.classifier));
+		cli_hex(stdout, classifier_digest(m.classifier), CLASSIFIER_DIGEST);
+		putchar('\n');
+	}
 	printf("rules %zu, keywords %zu, patterns %zu\ndigest ", ruleset_rules(rules), keywords,
 	       ruleset_patterns(rules));
 	cli_hex(stdout, ruleset_digest(rules), RULESET_DIGEST);
@@ -263,7 +289,7 @@ static void print_word(const struct explain *x, const struct place *p)
 	cli_text(stdout, p->word.text, 0);
 	printf("'%s%s of %s, %s:%u:%u", p->word.form ? ", " : "", p->word.form ? form_names[p->word.form] : "",
 	       rule->id, p->word.file, p->word.line, p->word.column);
-	if (p->word.role != ROLE_KEYWORD) {
+	if (p->word.role != ROLE_KEYWORD && p->word.role != ROLE_SUSPECT) {
 		putchar('\n');
 		return;
 	}
@@ -273,6 +299,10 @@ static void print_word(const struct explain *x, const struct place *p)
 		fputs(": held back, the rule is not for this service, model or day", stdout);
 	else if (e)
 		printf(": held back, inside the exception at %zu-%zu", e->from, e->to);
+	else if (rule->judging.model && !rule->near_within)
+		fputs(p->word.role == ROLE_SUSPECT ? ": held back, the classifier does not agree"
+		                                   : ": held back, the classifier finds it harmless",
+		      stdout);
 	else if (rule->near_within)
 		printf(": held back, none of its near words within %u characters", rule->near_within);
 	else
@@ -285,12 +315,20 @@ static void print_sights(const struct explain *x)
 	for (size_t i = 0; i < x->sight_count; i++) {
 		const struct sight *s = &x->sights[i];
 
-		if (!s->rule->has_pattern && !s->rule->all_count)
+		bool alone = s->rule->judging.model && s->rule->judging.alone;
+
+		if (!s->rule->has_pattern && !s->rule->all_count && !alone)
 			continue;
 		printf("%6" PRIu64 "-%" PRIu64 "  ", s->from, s->to);
 		cli_text(stdout, slice_of(x->text.at + s->from, (size_t)(s->to - s->from)), 0);
-		printf("  %s of %s: counts, %s\n", s->rule->has_pattern ? "pattern" : "all words", s->rule->id,
-		       action_names[s->rule->action]);
+		printf("  %s of %s: counts, %s",
+		       alone                  ? "sentence or answer"
+		       : s->rule->has_pattern ? "pattern"
+		                              : "all words",
+		       s->rule->id, action_names[s->rule->action]);
+		if (s->judged)
+			printf(", classifier %.4f", classifier_probability(s->logit));
+		putchar('\n');
 	}
 }
 

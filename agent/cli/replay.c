@@ -53,6 +53,9 @@ static void print_json(const struct outcome *o)
 		cli_json_string(stderr, o->risk);
 	else
 		fputs("null", stderr);
+	if (o->judged)
+		fprintf(stderr, ",\"score\":%.4f,\"exposed_chars\":%" PRIu64, classifier_probability(o->logit),
+		        o->exposed);
 	fprintf(stderr,
 	        ",\"released\":%" PRIu64 ",\"withheld\":%" PRIu64 ",\"held_max_chars\":%" PRIu32 ",\"exception\":",
 	        o->coverage.released, o->coverage.withheld, o->max_hold);

@@ -22,6 +22,9 @@ struct outcome {
 	const char *detail;
 	char rule[128], risk[32];
 	uint32_t max_hold;
+	bool judged; /* the rule asked a classifier: its logit */
+	int32_t logit;
+	uint64_t exposed; /* symbols of what blocked that had gone out */
 	struct coverage coverage;
 	unsigned exchanges;
 	bool reset;

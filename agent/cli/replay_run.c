@@ -37,6 +37,9 @@ static void sum_up(struct outcome *o, struct exchange *x)
 			continue;
 		snprintf(o->rule, sizeof(o->rule), "%s", rule->id);
 		snprintf(o->risk, sizeof(o->risk), "%s", rule->risks[0]);
+		o->judged = r->findings[i].judged;
+		o->logit = r->findings[i].logit;
+		o->exposed = r->findings[i].exposed;
 		if (action == ACTION_BLOCK || (action == ACTION_REDACT && r->verdict == VERDICT_REDACTED))
 			break;
 	}

@@ -18,18 +18,23 @@ static int usage(FILE *to, int status)
 	      "are byte offsets in the input. Exit status: 0 something was found, 1 nothing, 2 error.\n"
 	      "\n"
 	      "  -p, --policy DIR  folder of packs (as the configuration says)\n"
-	      "      --json        one object a line: rule, risk, action, start, end\n",
+	      "      --json        one object a line: rule, risk, action, start, end; score, if a classifier was "
+	      "asked\n",
 	      to);
 	return status;
 }
 
-static void print_hit(const char *file, const struct rule *rule, size_t start, size_t end, bool json)
+static void print_hit(const char *file, const struct sight *hit, bool json)
 {
+	const struct rule *rule = hit->rule;
+
 	if (!json) {
-		printf("%s%s%zu-%zu %s %s", file ? file : "", file ? ":" : "", start, end, action_names[rule->action],
-		       rule->id);
+		printf("%s%s%zu-%zu %s %s", file ? file : "", file ? ":" : "", (size_t)hit->from, (size_t)hit->to,
+		       action_names[rule->action], rule->id);
 		for (size_t i = 0; i < rule->risk_count; i++)
 			printf(" %s", rule->risks[i]);
+		if (hit->judged)
+			printf(" %.2f", classifier_probability(hit->logit));
 		putchar('\n');
 		return;
 	}
@@ -45,7 +50,10 @@ static void print_hit(const char *file, const struct rule *rule, size_t start, s
 		}
 		fputc(']', stdout);
 	}
-	printf(",\"action\":\"%s\",\"start\":%zu,\"end\":%zu", action_names[rule->action], start, end);
+	printf(",\"action\":\"%s\",\"start\":%zu,\"end\":%zu", action_names[rule->action], (size_t)hit->from,
+	       (size_t)hit->to);
+	if (hit->judged)
+		printf(",\"score\":%.4f", classifier_probability(hit->logit));
 	if (file) {
 		fputs(",\"file\":", stdout);
 		cli_json_string(stdout, file);
@@ -63,7 +71,7 @@ static int show_hit(void *to, const struct sight *hit)
 {
 	struct search *x = to;
 
-	print_hit(x->name, hit->rule, (size_t)hit->from, (size_t)hit->to, x->json);
+	print_hit(x->name, hit, x->json);
 	x->hits++;
 	return 0;
 }

@@ -3,8 +3,9 @@
  * selftest.c - sluicectl selftest: the rules of a policy, end to end through every API, without a network.
  *
  * Texts are made from the rules: a keyword with what its conditions need, in each of the forms that folding undoes; of
- * a pattern, its author's examples. Each is sent as an answer of each API, whole or in two events for every place where
- * it can part, in one piece and a byte at a time. What must be ended and is not is a miss.
+ * a pattern, and of what asks a classifier, its author's examples. Each is sent as an answer of each API, whole or in
+ * two events for every place where it can part, in one piece and a byte at a time. What must be ended and is not is a
+ * miss.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -372,7 +373,7 @@ static int try_rule(struct selftest *x, const struct rule *rule)
 	char text[TEXT_ROOM];
 	int err = 0;
 
-	if (rule->has_pattern) {
+	if (rule->has_pattern || rule->judging.model) {
 		x->of += rule->hit_count;
 		x->without += !rule->hit_count;
 		for (size_t i = 0; i < rule->hit_count && !err && !is_late(x); i++)
@@ -433,7 +434,7 @@ static void print(const struct selftest *x)
 	printf("rules %zu; %zu of %zu keywords and examples tried%s; %zu answers missed\n", ruleset_rules(x->rules),
 	       x->tried, x->of, x->late ? ", the time was up" : "", x->missed);
 	if (x->without)
-		printf("%zu patterns have no example of what they find: not tried\n", x->without);
+		printf("%zu patterns and classifiers have no example of what they find: not tried\n", x->without);
 }
 
 static int run(struct selftest *x)

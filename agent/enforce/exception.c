@@ -29,6 +29,7 @@ const struct exception_row exception_table[EXCEPTION_COUNT] = {
 	[EXCEPTION_UNPARSABLE] = { "unparsable", 502, "the answer could not be parsed" },
 	[EXCEPTION_TOO_DEEP] = { "too_deep", 502, "the answer is nested too deeply" },
 	[EXCEPTION_EVENT_TOO_LARGE] = { "event_too_large", 502, "an event of the answer is too large to be held" },
+	[EXCEPTION_HELD_TOO_LARGE] = { "held_too_large", 502, "what waits for a classifier is too large to be held" },
 	[EXCEPTION_BODY_TOO_LARGE] = { "body_too_large", 502, "the answer is too large to be held" },
 	[EXCEPTION_TOO_MANY_TEXTS] = { "too_many_texts", 502, "the answer holds too many texts at a time" },
 	[EXCEPTION_TEXT_AFTER_FINISH] = { "text_after_finish", 502, "a choice went on after it was finished" },

@@ -256,7 +256,7 @@ static enum exception events_data(struct exchange *x, struct slice data)
 		size_t used;
 
 		if (held >= x->limits.event_max)
-			return EXCEPTION_EVENT_TOO_LARGE;
+			return held_too_large(x);
 		if (in.len > x->limits.event_max - held)
 			in.len = x->limits.event_max - held;
 		if (!x->unit_open && template_read(x, in, &used, &e)) {
@@ -336,7 +336,7 @@ static enum exception text_live(struct exchange *x, struct slice data)
 
 	for (size_t i = 0; i < data.len && e == EXCEPTION_NONE && !x->blocked; i++) {
 		if (x->here.wire - x->cleared.wire >= x->limits.event_max)
-			return EXCEPTION_EVENT_TOO_LARGE;
+			return held_too_large(x);
 		if (!x->unit_open)
 			unit_begin(x);
 		e = text_piece(x, slice_of(data.at + i, 1));

@@ -60,8 +60,7 @@ static enum exception room(const struct exchange *x)
 {
 	if (!x->report.streamed)
 		return x->raw.packed < x->limits.body_max + HTTP1_HEAD_MAX ? EXCEPTION_NONE : EXCEPTION_BODY_TOO_LARGE;
-	return x->raw.packed - point_wire(&x->cleared) < x->limits.event_max ? EXCEPTION_NONE
-	                                                                     : EXCEPTION_EVENT_TOO_LARGE;
+	return x->raw.packed - point_wire(&x->cleared) < x->limits.event_max ? EXCEPTION_NONE : held_too_large(x);
 }
 
 enum exception encoded_data(struct exchange *x, struct slice data)

@@ -143,6 +143,9 @@ struct finding {
 	uint32_t repeat; /* further hits of this rule in this text */
 	uint64_t last_offset;
 	struct evidence_text text;
+	bool judged; /* a judge was asked: its logit, the highest of all such hits */
+	int32_t logit;
+	uint64_t exposed; /* of the hit that blocked: symbols of it that had gone out, at most */
 };
 
 /* in = scanned + structural + withheld, of all bytes the server sent for this answer. Bytes that were masked are

@@ -42,7 +42,7 @@ enum exception lines_data(struct exchange *x, struct slice data)
 		size_t used;
 
 		if (in.len && held >= x->limits.event_max)
-			return EXCEPTION_EVENT_TOO_LARGE;
+			return held_too_large(x);
 		if (in.len > x->limits.event_max - held)
 			in.len = x->limits.event_max - held;
 		step = ndjson_feed(&x->lines, in, &used, &item);

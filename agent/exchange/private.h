@@ -78,6 +78,7 @@ struct text {
 	struct again *again;   /* owned; NULL: not such a text */
 	struct excerpt *kept;  /* owned; its end, for evidence; NULL: none is kept */
 	bool touched;          /* in this unit */
+	bool whole;            /* nothing of it goes before its end */
 	struct mark *marks;    /* owned; units that hold a symbol which may be part of a hit, oldest first */
 	uint32_t mark_first, mark_end, mark_room;
 };
@@ -325,6 +326,8 @@ void unit_begin(struct exchange *x);
 enum exception unit_end(struct exchange *x);
 /* No more text comes: edges at the ends are resolved. Clears all that was read, if nothing was found. */
 enum exception texts_end(struct exchange *x);
+/* What is held is as much as may be: the name of that. */
+enum exception held_too_large(const struct exchange *x);
 /* Nothing but framing since the last unit's end: it goes with it. */
 void unit_extend(struct exchange *x);
 

@@ -26,6 +26,21 @@ static void found_again(struct exchange *x, struct finding *f, uint64_t *step, u
 	f->last_offset = offset;
 }
 
+/* Symbols of a hit that may have gone out: those of units in front of the first that its text holds. */
+static uint64_t exposed(const struct exchange *x, const struct lookout *state, const struct sight *hit)
+{
+	uint64_t out = 0;
+
+	for (size_t i = 0; i < x->text_count; i++) {
+		const struct text *t = &x->texts[i];
+
+		if (&t->state == state)
+			out = t->mark_first != t->mark_end ? t->marks[t->mark_first].symbols : state->scan.symbols;
+	}
+	out = out < hit->end ? out : hit->end;
+	return out > hit->start ? out - hit->start : 0;
+}
+
 static enum exception found(struct exchange *x, const struct reading *reading, const struct sight *hit,
                             enum channel channel, uint32_t choice)
 {
@@ -46,6 +61,8 @@ static enum exception found(struct exchange *x, const struct reading *reading, c
 
 		if (f->rule == rule && f->keyword == keyword && f->channel == channel && f->choice == choice) {
 			f->action = action > f->action ? action : f->action;
+			f->logit = hit->logit > f->logit ? hit->logit : f->logit;
+			f->exposed = decides ? exposed(x, reading->state, hit) : f->exposed;
 			found_again(x, f, &x->found_at[i], hit->start);
 			return EXCEPTION_NONE;
 		}
@@ -76,6 +93,9 @@ static enum exception found(struct exchange *x, const struct reading *reading, c
 		.length = (uint32_t)(hit->end - hit->start),
 		.wire = point_wire(&x->unit),
 		.last_offset = hit->start,
+		.judged = hit->judged,
+		.logit = hit->logit,
+		.exposed = decides ? exposed(x, reading->state, hit) : 0,
 	};
 	excerpt_found(x, x->finding_count - 1, reading->kept, hit);
 	return EXCEPTION_NONE;
@@ -355,7 +375,7 @@ enum exception reading_end(struct exchange *x, struct reading *r, enum channel c
 bool reading_clean(struct exchange *x, struct slice text)
 {
 	struct sink to = { .x = x, .look = true };
-	struct lookout state = {};
+	struct lookout state = { .unjudged = true };
 	bool clean = !lookout_feed(x->rules, &x->scope, &state, text, seen, &to) &&
 	             !lookout_end(x->rules, &x->scope, &state, seen, &to);
 

@@ -35,6 +35,15 @@ static bool is_apart(enum channel channel)
 	return channel == CHANNEL_OTHER || channel == CHANNEL_LOGPROBS;
 }
 
+/* Strings that an API which we know has beside its words are judged one by one; those of one that we do not may be its
+ * words, and are judged as they go on. Names, and words told a second time, are not. */
+static bool is_judged(const struct exchange *x, enum channel channel, bool alone)
+{
+	bool known = x->report.dialect->ending != ENDING_GENERIC;
+
+	return channel == CHANNEL_OTHER ? alone == known : goes_on(channel) && channel != CHANNEL_LOGPROBS && !alone;
+}
+
 /* ---- texts ---- */
 
 void text_forget_marks(struct exchange *x, struct text *t)
@@ -137,6 +146,7 @@ struct text *text_find(struct exchange *x, const struct leaf *leaf)
 		            .sub = leaf->sub,
 		            .path = leaf->path,
 		            .asked = leaf->asked };
+	t->state.unjudged = !is_judged(x, leaf->channel, false);
 	x->last_text = (size_t)(t - x->texts);
 	return t;
 }
@@ -195,7 +205,8 @@ static bool make_twin(struct exchange *x, size_t at, bool coded)
 	t->mark_end = 0;
 	t->mark_room = live;
 	/* Counts go on from those of the text, whose marks it shares. */
-	t->state = (struct lookout){ .scan.symbols = of->state.scan.symbols, .bytes = of->state.bytes };
+	t->state =
+		(struct lookout){ .scan.symbols = of->state.scan.symbols, .bytes = of->state.bytes, .unjudged = coded };
 	t->kept = NULL;
 	if (!coded)
 		excerpt_copy(x, t, of);
@@ -243,7 +254,7 @@ enum exception text_choice(struct exchange *x, uint32_t index, bool finish)
 void text_restart(struct lookout *l)
 {
 	lookout_free(l);
-	*l = (struct lookout){};
+	*l = (struct lookout){ .unjudged = l->unjudged };
 }
 
 void text_choices_finish(struct exchange *x)
@@ -263,6 +274,7 @@ enum exception text_alone(struct exchange *x, enum channel channel, struct slice
 	struct reading one = { .state = &x->one, .kept = alone_kept(x) };
 	enum exception e;
 
+	x->one.unjudged = true;
 	if (begin) {
 		text_restart(&x->one);
 		excerpt_restart(x, one.kept);
@@ -436,6 +448,7 @@ enum exception text_feed(struct exchange *x, const struct leaf *leaf)
 	if (is_apart(leaf->channel) && leaf->begin) {
 		if (x->redact)
 			redact_alone(x);
+		x->one.unjudged = !is_judged(x, leaf->channel, true);
 		text_restart(&x->one);
 		excerpt_restart(x, alone_kept(x));
 	}
@@ -481,6 +494,10 @@ static void settle(struct exchange *x, struct text *t)
 		text_forget_marks(x, t);
 		return;
 	}
+	/* It goes out as a whole: where it began is all that is asked for. */
+	t->whole = hold.whole;
+	if (hold.whole)
+		t->mark_end = t->mark_first + 1;
 	while (t->mark_end - t->mark_first > 1 && begins(&t->marks[t->mark_first + 1], &hold))
 		t->mark_first++;
 }
@@ -573,6 +590,14 @@ enum exception unit_end(struct exchange *x)
 	if (!x->blocked)
 		x->cleared = next;
 	return EXCEPTION_NONE;
+}
+
+enum exception held_too_large(const struct exchange *x)
+{
+	for (size_t i = 0; i < x->text_count; i++)
+		if (x->texts[i].whole && x->texts[i].mark_first != x->texts[i].mark_end)
+			return EXCEPTION_HELD_TOO_LARGE;
+	return EXCEPTION_EVENT_TOO_LARGE;
 }
 
 void unit_extend(struct exchange *x)

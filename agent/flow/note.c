@@ -211,12 +211,20 @@ static const struct {
 	[ACTION_BLOCK] = { VERDICT__BLOCKED, ACTION__BLOCK },
 };
 
+static const char *engine_of(const struct rule *rule)
+{
+	if (rule->judging.model && rule->judging.alone)
+		return "classifier";
+	return rule->has_pattern ? "pattern" : "keyword";
+}
+
 /* A finding's record, with what its fields point to. */
 struct finding_parts {
 	Record record;
 	Finding finding;
 	RiskHit *hits[16], hit[16];
 	Measure stop, transmission;
+	Exposure exposure;
 	struct keep keep;
 };
 
@@ -235,7 +243,11 @@ static void fill_finding(struct flow *f, const struct finding *found, struct fin
 		hit->risk = found->rule->risk_ids[i];
 		hit->rule_id = (char *)found->rule->id;
 		hit->keyword_id = found->keyword;
-		hit->engine = (char *)(found->rule->has_pattern ? "pattern" : "keyword");
+		hit->engine = (char *)engine_of(found->rule);
+		if (found->judged) {
+			hit->score = (float)classifier_probability(found->logit);
+			hit->model = bytes_of(found->rule->judging.digest, CLASSIFIER_DIGEST);
+		}
 	}
 	to->exchange_id = bytes_of(f->exchange_id, sizeof(f->exchange_id));
 	to->direction = DIRECTION__OUTPUT;
@@ -259,6 +271,9 @@ static void fill_finding(struct flow *f, const struct finding *found, struct fin
 		p->transmission.result = MEASURE__RESULT__CONFIRMED;
 		p->transmission.at_unix_nano = f->stop.at_unix;
 		to->stop_transmission = &p->transmission;
+		p->exposure = (Exposure)EXPOSURE__INIT;
+		p->exposure.chars = found->exposed;
+		to->exposure = found->exposed ? &p->exposure : NULL;
 	}
 	if (p->keep.has_tag)
 		to->content_tag = bytes_of(p->keep.tag, sizeof(p->keep.tag));

@@ -63,12 +63,14 @@ void draft_free(struct draft *d)
 	free(d->pack_list);
 	free(d->categories);
 	splits_free(&d->splits);
+	models_free(d->models, d->model_count);
 	d->rules = NULL;
 	d->keywords = NULL;
 	d->meanings = NULL;
 	d->origins = NULL;
 	d->pack_list = NULL;
 	d->categories = NULL;
+	d->models = NULL;
 }
 
 bool draft_reserve(void **at, size_t *room, size_t count, size_t size)
@@ -86,7 +88,7 @@ bool draft_reserve(void **at, size_t *room, size_t count, size_t size)
 	return true;
 }
 
-const char *const role_names[ROLE_COUNT] = { "keyword", "except", "near", "all_of" };
+const char *const role_names[ROLE_COUNT] = { "keyword", "except", "near", "all_of", "suspect" };
 const char *const form_names[FORM_COUNT] = { "as written", "pinyin", "pinyin, spaced", "initials", "in parts" };
 
 static bool reserve_needle(struct draft *d)

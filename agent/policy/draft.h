@@ -42,6 +42,15 @@ struct draft_rule {
 	size_t first, count;      /* its needles */
 };
 
+/* A model that rules name. */
+struct model {
+	const char *name;              /* as the first rule names it */
+	struct slice file;             /* in the draft's `kept`, which the model borrows */
+	struct classifier *classifier; /* owned */
+};
+
+void models_free(struct model *models, size_t count);
+
 /* A category of the operator's own. */
 struct category {
 	const char *name, *file;
@@ -68,6 +77,8 @@ struct draft {
 	struct pack *pack_list; /* owned */
 	size_t packs, pack_room;
 	struct splits splits; /* of the rule that is read, if it asks for them */
+	struct model *models; /* owned */
+	size_t model_count, model_room;
 };
 
 void draft_free(struct draft *d);
@@ -99,6 +110,10 @@ void draft_splits(struct draft *d, const char *who, const char *file, struct mar
 
 /* Reads a regular file of at most `most` bytes into the arena. 0, -EFBIG, -EINVAL (no regular file) or -errno. */
 int draft_read(struct arena *to, const char *path, size_t most, struct slice *out);
+
+/* The real path of `path` below the folder, the caller's; or NULL with *why. Links may lead about inside the folder,
+ * not out of it: a pack from elsewhere must not be able to read what the daemon can. */
+char *draft_inside(const char *dir, struct slice path, const char **why);
 
 /* Whether the file at `path`, which has these bytes, is signed with the draft's key, if there is one. Says why not, as
  * a mistake of `file`. Every file that a policy is made of goes through here. (signature.c) */

@@ -60,9 +60,7 @@ int draft_read(struct arena *to, const char *path, size_t most, struct slice *ou
 	return 0;
 }
 
-/* The real path of `path` below the folder, or NULL with *why. Links may lead about inside the folder, not out of it:
- * a pack from elsewhere must not be able to read what the daemon can. */
-static char *inside(const char *dir, struct slice path, const char **why)
+char *draft_inside(const char *dir, struct slice path, const char **why)
 {
 	owned(own_free) char *root = realpath(dir, NULL), *joined = NULL, *real = NULL;
 	size_t n;
@@ -193,7 +191,7 @@ bool draft_beside(struct draft *d, const char *who, const char *key, const char 
 
 	report_quote(path, quoted);
 	if (d->dir && path.len && path.len < PATH_MAX)
-		real = inside(d->dir, path, &why);
+		real = draft_inside(d->dir, path, &why);
 	if (real) {
 		error = draft_read(&d->texts, real, LIST_BYTES_MAX, &bytes);
 		if (!error) {

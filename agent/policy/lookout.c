@@ -11,6 +11,8 @@
 #include <stdlib.h>
 
 #include "base/own.h"
+#include "policy/judges.h"
+#include "policy/lookout.h"
 #include "policy/ruleset.h"
 
 #define PIECE       1024
@@ -19,140 +21,6 @@
 #define WORDS_MAX   8192  /* words remembered, of one text */
 #define EXCEPT_MAX  16    /* exceptions remembered for hits on words, which are told at once or one symbol late */
 #define FAR         32768 /* symbols: no condition looks that far */
-
-/* A word of a condition that was there. */
-struct word {
-	uint32_t rule, index;
-	enum role role;
-	uint64_t start, end, from, to;
-};
-
-/* A hit whose conditions are not decided. */
-struct waiting {
-	struct sight sight;
-	uint32_t rule;
-	bool near;
-};
-
-struct lookout_more {
-	struct trail *trail; /* owned */
-	struct word *words;  /* owned, in order of arrival */
-	size_t word_count, word_room;
-	struct waiting *waiting; /* owned */
-	size_t waiting_count, waiting_room;
-};
-
-static void more_free(struct lookout_more *m)
-{
-	if (!m)
-		return;
-	trail_free(&m->trail);
-	free(m->words);
-	free(m->waiting);
-	free(m);
-}
-
-void lookout_free(struct lookout *w)
-{
-	more_free(w->more);
-	w->more = NULL;
-}
-
-static int reserve(void **at, size_t *room, size_t count, size_t size, size_t most)
-{
-	size_t more = *room ? 2 * *room : 8;
-	void *p;
-
-	if (count < *room)
-		return 0;
-	if (count >= most)
-		return -ETIME;
-	p = realloc(*at, more * size);
-	if (!p)
-		return -ENOMEM;
-	*at = p;
-	*room = more;
-	return 0;
-}
-
-static int copy_more(const struct ruleset *r, struct lookout_more *to, const struct lookout_more *from)
-{
-	int error = to->trail ? 0 : trail_new(&to->trail, 0);
-
-	if (!error)
-		error = trail_copy(r->recognisers, to->trail, from->trail);
-	to->word_count = to->waiting_count = 0;
-	for (; !error && to->word_count < from->word_count; to->word_count++) {
-		error = reserve((void **)&to->words, &to->word_room, to->word_count, sizeof(*to->words), SIZE_MAX);
-		if (!error)
-			to->words[to->word_count] = from->words[to->word_count];
-	}
-	for (; !error && to->waiting_count < from->waiting_count; to->waiting_count++) {
-		error = reserve((void **)&to->waiting, &to->waiting_room, to->waiting_count, sizeof(*to->waiting),
-		                SIZE_MAX);
-		if (!error)
-			to->waiting[to->waiting_count] = from->waiting[to->waiting_count];
-	}
-	return error;
-}
-
-int lookout_copy(const struct ruleset *r, struct lookout *to, const struct lookout *from)
-{
-	struct lookout_more *more = to->more;
-	int error = 0;
-
-	if (from->more && !more)
-		more = calloc(1, sizeof(*more));
-	if (from->more && !more)
-		return -ENOMEM;
-	if (from->more)
-		error = copy_more(r, more, from->more);
-	if (error) {
-		more_free(more);
-		to->more = NULL;
-		return error;
-	}
-	if (!from->more) {
-		more_free(more);
-		more = NULL;
-	}
-	*to = *from;
-	to->more = more;
-	return 0;
-}
-
-/* ---- scope ---- */
-
-static bool named(const char *const *names, const char *name)
-{
-	if (!names || !name || !*name)
-		return true;
-	for (; *names; names++) {
-		size_t n = strlen(*names);
-
-		if (n && (*names)[n - 1] == '*' ? !strncmp(*names, name, n - 1) : !strcmp(*names, name))
-			return true;
-	}
-	return false;
-}
-
-bool rule_applies(const struct rule *rule, const struct scope *scope)
-{
-	const struct validity *v = &rule->validity;
-
-	if (scope->now && ((v->from && scope->now < v->from) || (v->until && scope->now >= v->until)))
-		return false;
-	return named(v->services, scope->service) &&
-	       (named(v->models, scope->model) || (scope->named && *scope->named && named(v->models, scope->named)));
-}
-
-bool ruleset_widens(const struct ruleset *r, const struct scope *before, const struct scope *now)
-{
-	for (size_t i = 0; i < r->rule_count; i++)
-		if (rule_applies(&r->rules[i], now) && !rule_applies(&r->rules[i], before))
-			return true;
-	return false;
-}
 
 /* ---- one call ---- */
 
@@ -163,13 +31,8 @@ struct call {
 	struct lookout_more *more;
 	lookout_seen *seen;
 	void *to;
+	struct judges_call judges;
 };
-
-/* What changes what the client gets is held, and nothing else. */
-static bool holds(const struct rule *rule)
-{
-	return rule->action >= ACTION_REDACT;
-}
 
 /* Are the bytes of its hits asked for? */
 static bool located(const struct call *c, const struct rule *rule)
@@ -219,7 +82,7 @@ static int keep_word(struct call *c, const struct word *w)
 		memmove(&m->words[oldest], &m->words[oldest + 1], (m->word_count - oldest - 1) * sizeof(*m->words));
 		m->word_count--;
 	}
-	error = reserve((void **)&m->words, &m->word_room, m->word_count, sizeof(*m->words), WORDS_MAX);
+	error = lookout_reserve((void **)&m->words, &m->word_room, m->word_count, sizeof(*m->words), WORDS_MAX);
 	if (!error)
 		m->words[m->word_count++] = *w;
 	return error;
@@ -273,15 +136,15 @@ static int condition_word(struct call *c, const struct meaning *is, const struct
 	return !error && is->role == ROLE_ALL ? all_there(c, is->rule) : error;
 }
 
-/* A hit, its own needle or pattern complete. */
-static int hit_of(struct call *c, uint32_t rule_index, const struct sight *s)
+/* A hit, its own needle or pattern complete. It does not count where the judge is below `limit`. */
+static int hit_of(struct call *c, uint32_t rule_index, const struct sight *s, int32_t limit)
 {
 	const struct rule *rule = s->rule;
 	struct lookout_more *m = c->more;
-	struct waiting h = { *s, rule_index, !rule->near_within };
+	struct waiting h = { *s, rule_index, !rule->near_within, limit != INT32_MIN && c->lookout->judges, limit };
 	int error;
 
-	if (!rule->has_except && !rule->near_within)
+	if (!rule->has_except && !rule->near_within && !h.unjudged)
 		return c->seen(c->to, s);
 	for (size_t i = 0; i < m->word_count; i++) {
 		const struct word *w = &m->words[i];
@@ -293,7 +156,8 @@ static int hit_of(struct call *c, uint32_t rule_index, const struct sight *s)
 		if (w->role == ROLE_NEAR && is_near(w, s, rule->near_within))
 			h.near = true;
 	}
-	error = reserve((void **)&m->waiting, &m->waiting_room, m->waiting_count, sizeof(*m->waiting), WAITING_MAX);
+	error = lookout_reserve((void **)&m->waiting, &m->waiting_room, m->waiting_count, sizeof(*m->waiting),
+	                        WAITING_MAX);
 	if (!error)
 		m->waiting[m->waiting_count++] = h;
 	return error;
@@ -303,34 +167,31 @@ static int needle_hit(struct call *c, const struct scan_hit *hit)
 {
 	const struct meaning *is = &c->rules->meanings[hit->needle];
 	const struct rule *rule = &c->rules->rules[is->rule];
-	struct sight s = { rule, is->index, hit->start, hit->end, 0, 0 };
+	struct sight s = { .rule = rule, .keyword = is->index, .start = hit->start, .end = hit->end };
+	bool suspect = is->role == ROLE_SUSPECT;
 
-	if (!rule_applies(rule, c->scope))
+	if (!rule_applies(rule, c->scope) || (suspect && !c->lookout->judges))
 		return 0;
-	if (is->role != ROLE_KEYWORD)
+	if (is->role != ROLE_KEYWORD && !suspect)
 		return condition_word(c, is, hit);
+	s.keyword += suspect ? (uint32_t)rule->keywords : 0;
 	if (c->more && located(c, rule))
 		trail_locate(c->more->trail, c->rules->scanner, hit->start, hit->end, &s.from, &s.to);
-	return c->more ? hit_of(c, is->rule, &s) : c->seen(c->to, &s);
+	return c->more ? hit_of(c, is->rule, &s, suspect ? rule->judging.threshold : rule->judging.unless)
+	               : c->seen(c->to, &s);
 }
 
 static int pattern_hit(void *to, const struct recognised *what)
 {
 	struct call *c = to;
 	uint32_t rule = c->rules->pattern_rule[what->pattern];
-	struct sight s = { &c->rules->rules[rule], 0, 0, 0, what->from, what->to };
+	struct sight s = { .rule = &c->rules->rules[rule], .from = what->from, .to = what->to };
 
 	if (!rule_applies(s.rule, c->scope))
 		return 0;
 	s.start = trail_symbols(c->more->trail, c->rules->scanner, what->from);
 	s.end = trail_symbols(c->more->trail, c->rules->scanner, what->to);
-	return hit_of(c, rule, &s);
-}
-
-/* The first symbol that a needle under way may have. */
-static uint64_t under_way(const struct ruleset *r, const struct lookout *w)
-{
-	return w->scan.symbols - scan_hold(r->scanner, &w->scan);
+	return hit_of(c, rule, &s, s.rule->judging.unless);
 }
 
 /* Decides what can be decided when no needle that begins before `from` is still under way. */
@@ -344,7 +205,7 @@ static int decide(struct call *c, uint64_t from)
 		struct waiting h = m->waiting[i];
 		uint32_t within = h.sight.rule->near_within;
 
-		if (error || (h.sight.rule->has_except && from <= h.sight.start) ||
+		if (error || h.unjudged || (h.sight.rule->has_except && from <= h.sight.start) ||
 		    (!h.near && from <= h.sight.end + within))
 			m->waiting[left++] = h;
 		else if (h.near)
@@ -377,38 +238,93 @@ static int start_more(const struct ruleset *r, struct lookout *w)
 	return w->more ? trail_new(&w->more->trail, w->bytes) : -ENOMEM;
 }
 
+/* What waits for the judge, where it is asked now: it goes, or waits for the rest of its conditions. */
+static void judge_waiting(struct call *c, bool end)
+{
+	struct lookout_more *m = c->more;
+	size_t left = 0;
+
+	for (size_t i = 0; i < m->waiting_count; i++) {
+		struct waiting h = m->waiting[i];
+
+		if (h.unjudged && judges_asked(h.sight.rule, end)) {
+			if (!judges_agree(c->lookout, h.sight.rule, h.limit, &h.sight.logit))
+				continue;
+			h.sight.judged = true;
+			h.unjudged = false;
+		}
+		m->waiting[left++] = h;
+	}
+	m->waiting_count = left;
+}
+
+/* A sentence is over, `end`: the text is. */
+static int sentence_over(struct call *c, bool end)
+{
+	int error = judges_decide(&c->judges, end);
+
+	if (c->more)
+		judge_waiting(c, end);
+	judges_go_on(&c->judges, end);
+	if (!error && c->more)
+		error = decide(c, end ? UINT64_MAX : lookout_under_way(c->rules, c->lookout));
+	return error;
+}
+
+static int read_piece(struct call *c, struct slice piece)
+{
+	const struct ruleset *r = c->rules;
+	struct lookout *w = c->lookout;
+	int error;
+
+	if (!c->more) {
+		w->bytes += piece.len;
+		return scan_piece(c, piece);
+	}
+	error = trail_add(c->more->trail, &w->scan, piece);
+	w->bytes += piece.len;
+	if (!error)
+		error = scan_piece(c, piece);
+	if (!error && r->recognisers)
+		error = trail_recognise(c->more->trail, r->recognisers, false, pattern_hit, c);
+	if (!error)
+		error = decide(c, lookout_under_way(r, w));
+	if (!error)
+		trail_forget(c->more->trail, r->recognisers, lookout_under_way(r, w));
+	return error;
+}
+
+static struct call call_of(const struct ruleset *r, const struct scope *scope, struct lookout *w, lookout_seen *seen,
+                           void *to)
+{
+	return (struct call){ r, scope, w, w->more, seen, to, { r, scope, w, seen, to } };
+}
+
 int lookout_feed(const struct ruleset *r, const struct scope *scope, struct lookout *w, struct slice bytes,
                  lookout_seen *seen, void *to)
 {
-	struct call c = { r, scope, w, NULL, seen, to };
 	int error = start_more(r, w);
+	struct call c = call_of(r, scope, w, seen, to);
 
-	c.more = w->more;
-	if (!c.more && !error) {
-		w->bytes += bytes.len;
-		return scan_piece(&c, bytes);
-	}
 	while (bytes.len && !error) {
-		struct slice piece = slice_of(bytes.at, bytes.len < PIECE ? bytes.len : PIECE);
+		struct slice piece = slice_of(bytes.at, c.more && bytes.len > PIECE ? PIECE : bytes.len);
+		bool over = false;
 
+		if (r->judge_count)
+			error = judges_feed(&c.judges, &piece, &over);
 		bytes = slice_from(bytes, piece.len);
-		error = trail_add(c.more->trail, &w->scan, piece);
-		w->bytes += piece.len;
 		if (!error)
-			error = scan_piece(&c, piece);
-		if (!error && r->recognisers)
-			error = trail_recognise(c.more->trail, r->recognisers, false, pattern_hit, &c);
-		if (!error)
-			error = decide(&c, under_way(r, w));
-		if (!error)
-			trail_forget(c.more->trail, r->recognisers, under_way(r, w));
+			error = read_piece(&c, piece);
+		judges_caught_up(w);
+		if (!error && over)
+			error = sentence_over(&c, false);
 	}
 	return error;
 }
 
 int lookout_end(const struct ruleset *r, const struct scope *scope, struct lookout *w, lookout_seen *seen, void *to)
 {
-	struct call c = { r, scope, w, w->more, seen, to };
+	struct call c = call_of(r, scope, w, seen, to);
 	struct scan_hit hits[HITS_A_CALL];
 	int error = 0;
 	size_t n;
@@ -420,73 +336,16 @@ int lookout_end(const struct ruleset *r, const struct scope *scope, struct looko
 		for (size_t i = 0; i < n && !error; i++)
 			error = needle_hit(&c, &hits[i]);
 	} while (n == HITS_A_CALL && !error);
+	if (!error && c.more && r->recognisers)
+		error = trail_recognise(c.more->trail, r->recognisers, true, pattern_hit, &c);
+	if (!error && w->judges)
+		error = judges_end(&c.judges);
+	if (!error && w->judges)
+		error = sentence_over(&c, true);
 	if (!c.more || error)
 		return error;
-	if (r->recognisers)
-		error = trail_recognise(c.more->trail, r->recognisers, true, pattern_hit, &c);
-	if (!error)
-		error = decide(&c, UINT64_MAX);
+	error = decide(&c, UINT64_MAX);
 	trail_restart(c.more->trail);
 	c.more->word_count = c.more->waiting_count = 0;
 	return error;
-}
-
-static void hold_from(struct lookout_hold *out, const struct sight *s)
-{
-	if (s->start < out->symbol)
-		out->symbol = s->start;
-	if (s->rule->has_pattern && s->from < out->byte)
-		out->byte = s->from;
-}
-
-void lookout_hold(const struct ruleset *r, const struct lookout *w, struct lookout_hold *out)
-{
-	const struct lookout_more *m = w->more;
-	uint64_t now = w->scan.symbols;
-
-	*out = (struct lookout_hold){ under_way(r, w), w->bytes, 0 };
-	if (m && r->recognisers) {
-		uint64_t byte = trail_hold(m->trail, r->recognisers);
-
-		if (byte < out->byte)
-			out->byte = byte;
-	}
-	for (size_t i = 0; m && i < m->waiting_count; i++)
-		if (holds(m->waiting[i].sight.rule))
-			hold_from(out, &m->waiting[i].sight);
-	for (size_t i = 0; m && i < m->word_count; i++) {
-		const struct word *word = &m->words[i];
-		const struct rule *rule = &r->rules[word->rule];
-
-		if (word->role == ROLE_ALL && holds(rule) && now - word->start < rule->all_within &&
-		    word->start < out->symbol)
-			out->symbol = word->start;
-	}
-	out->length = now - out->symbol;
-	if (out->byte < w->bytes) {
-		uint64_t n = trail_characters(m->trail, out->byte);
-
-		if (n > out->length)
-			out->length = n;
-	}
-}
-
-uint64_t lookout_first(const struct ruleset *r, const struct lookout *w)
-{
-	struct lookout_hold hold;
-	uint64_t symbol;
-
-	lookout_hold(r, w, &hold);
-	if (hold.byte >= w->bytes)
-		return hold.symbol;
-	symbol = trail_symbols(w->more->trail, r->scanner, hold.byte);
-	return symbol < hold.symbol ? symbol : hold.symbol;
-}
-
-bool lookout_idle(const struct ruleset *r, const struct lookout *w)
-{
-	struct lookout_hold hold;
-
-	lookout_hold(r, w, &hold);
-	return !hold.length && (!w->more || (!w->more->word_count && !w->more->waiting_count));
 }

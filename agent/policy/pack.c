@@ -38,8 +38,8 @@ static const struct key rule_keys[] = {
 	{ "max_length", KEY_TAKEN }, { "check", KEY_TAKEN },         { "evidence", KEY_TAKEN },
 	{ "examples", KEY_TAKEN },   { "valid_from", KEY_TAKEN },    { "valid_until", KEY_TAKEN },
 	{ "services", KEY_TAKEN },   { "models", KEY_TAKEN },        { "gap", KEY_TAKEN },
-	{ "redact", KEY_LATER },     { "shadow", KEY_LATER },        { "classifier", KEY_LATER },
-	{ "suspect", KEY_LATER },    { "fold", KEY_LATER },          { "pinyin", KEY_TAKEN },
+	{ "redact", KEY_LATER },     { "shadow", KEY_LATER },        { "classifier", KEY_TAKEN },
+	{ "suspect", KEY_TAKEN },    { "fold", KEY_LATER },          { "pinyin", KEY_TAKEN },
 	{ "split", KEY_TAKEN },
 };
 
@@ -259,7 +259,8 @@ static void read_keywords(const struct reader *r, const struct doc_node *map, co
 		draft_list(r->draft, name, r->file, file->mark, file->text);
 	if (r->draft->report->errors > mistakes)
 		return;
-	if (!rule->rule.keywords && !rule->rule.has_pattern && !rule->rule.all_count)
+	if (!rule->rule.keywords && !rule->rule.has_pattern && !rule->rule.all_count &&
+	    !reader_value(r, map, "classifier") && !reader_value(r, map, "suspect"))
 		MISTAKE(r, map->mark, "%sno keywords", who);
 	if (rule->rule.keywords && rule->rule.has_pattern)
 		MISTAKE(r, map->mark, "%sa rule has keywords or a pattern, not both", who);
@@ -297,6 +298,7 @@ static void read_rule(const struct reader *r, const struct doc_node *map, size_t
 	rule->boundary = boundary_of(r, map, who);
 	reader_conditions(r, map, who, rule);
 	read_keywords(r, map, who);
+	reader_judging(r, map, who, rule);
 }
 
 static void read_pack(struct reader *r)

@@ -35,6 +35,27 @@ struct validity {
  * borrowed from a table or from `text`. False: there is none. */
 bool taxonomy_find(struct slice text, struct slice *name, uint16_t *number);
 
+/* What waits for the judge. It is asked behind each sentence; `answer` over the window of the whole answer: at the
+ * text's end. With `none`, where it decides alone, behind each character, too. */
+enum judging_hold { JUDGING_NONE, JUDGING_SENTENCE, JUDGING_ANSWER, JUDGING_HOLD_COUNT };
+
+extern const char *const judging_hold_names[JUDGING_HOLD_COUNT]; /* "none", "sentence", "answer" */
+
+/* How a rule uses a model. Logits as scan.h has them. */
+struct judging {
+	const char *model;     /* the file as the rule names it; NULL: the rule asks no judge */
+	const char *risk;      /* as the model names it */
+	const uint8_t *digest; /* of the model: CLASSIFIER_DIGEST bytes */
+	enum classifier_window window;
+	enum judging_hold hold;
+	bool alone;        /* the judge decides by itself; else words wait for it */
+	uint16_t last;     /* symbols of a CLASSIFIER_LAST window */
+	uint16_t of_model; /* the risk's place in the model */
+	uint16_t judge;    /* the ruleset's, of this model and window */
+	int32_t threshold; /* from here on it agrees; INT32_MAX: it is not asked that */
+	int32_t unless;    /* hits do not count below; INT32_MIN: all do */
+};
+
 /* One rule of a pack. Strings live as long as the ruleset. */
 struct rule {
 	const char *id; /* unique in the policy */
@@ -50,6 +71,8 @@ struct rule {
 	bool pinyin;     /* words in Han characters count in pinyin too */
 	bool initials;   /* and by the first letters of its syllables */
 	bool split;      /* words in Han characters count with those in parts */
+	size_t suspects; /* words that count only if the judge agrees */
+	struct judging judging;
 	bool has_pattern;
 	bool has_except;      /* a hit inside one of these words does not count */
 	uint32_t near_within; /* counts only if one of the words is that near, in characters; 0: no such condition */
@@ -60,9 +83,9 @@ struct rule {
 };
 
 /* What a needle is to its rule. */
-enum role { ROLE_KEYWORD, ROLE_EXCEPT, ROLE_NEAR, ROLE_ALL, ROLE_COUNT };
+enum role { ROLE_KEYWORD, ROLE_EXCEPT, ROLE_NEAR, ROLE_ALL, ROLE_SUSPECT, ROLE_COUNT };
 
-extern const char *const role_names[ROLE_COUNT]; /* "keyword", "except", "near", "all_of" */
+extern const char *const role_names[ROLE_COUNT]; /* "keyword", "except", "near", "all_of", "suspect" */
 
 /* How a word is written there. */
 enum form { FORM_WRITTEN, FORM_PINYIN, FORM_SPACED, FORM_INITIALS, FORM_SPLIT, FORM_COUNT };
@@ -137,6 +160,15 @@ const struct scanner *ruleset_scanner(const struct ruleset *r);
 const struct rule *ruleset_rule(const struct ruleset *r, uint32_t needle);
 uint32_t ruleset_keyword(const struct ruleset *r, uint32_t needle); /* index within its rule, from 0 */
 size_t ruleset_patterns(const struct ruleset *r);
+
+/* A model that rules use. */
+struct ruleset_model {
+	const char *name; /* the file as the first rule names it */
+	const struct classifier *classifier;
+};
+
+size_t ruleset_models(const struct ruleset *r);
+struct ruleset_model ruleset_model_at(const struct ruleset *r, size_t i);
 
 size_t ruleset_rules(const struct ruleset *r);
 const struct rule *ruleset_rule_at(const struct ruleset *r, size_t i);
@@ -303,14 +335,21 @@ struct lookout {
 	struct scan_state scan;
 	uint64_t bytes; /* so far */
 	bool locate;
-	struct lookout_more *more; /* owned: what rules need that are more than words; NULL: nothing yet */
+	bool unjudged; /* no prose: may be set at the start. No judge reads it, and what needs its agreement is not
+	                  found */
+	struct lookout_more *more;  /* owned: what rules need that are more than words; NULL: nothing yet */
+	struct judges_text *judges; /* owned: what judges have read of it; NULL: nothing yet */
 };
 
 /* A hit that counts. Symbols [start, end) of the text, as scan counts them. Bytes [from, to) of the text are known if
- * the rule redacts, has a pattern or asks for evidence, or if the lookout locates; else both are 0. */
+ * the rule redacts, has a pattern or asks for evidence, if a judge decided alone, or if the lookout locates; else both
+ * are 0. What a judge decides alone is the sentence that made it so, or over the window of the whole answer all that
+ * was read. */
 struct sight {
 	const struct rule *rule;
-	uint32_t keyword; /* index within the rule; 0 of a pattern */
+	uint32_t keyword; /* index within the rule; suspects behind the keywords; 0 of a pattern or a judge */
+	bool judged;      /* the judge was asked: its logit */
+	int32_t logit;
 	uint64_t start, end, from, to;
 };
 
@@ -331,6 +370,7 @@ int lookout_end(const struct ruleset *r, const struct scope *scope, struct looko
 struct lookout_hold {
 	uint64_t symbol, byte;
 	uint64_t length; /* in characters; 0: nothing */
+	bool whole;      /* nothing of the text goes before its end */
 };
 
 void lookout_hold(const struct ruleset *r, const struct lookout *w, struct lookout_hold *out);

@@ -41,6 +41,8 @@ void reader_words(const struct reader *r, const struct doc_node *list, enum role
 
 /* Pattern, conditions, validity, evidence and examples of a rule. */
 void reader_conditions(const struct reader *r, const struct doc_node *map, const char *who, struct draft_rule *rule);
+/* Suspect words and the judge of a rule, all else of it being read. (models.c) */
+void reader_judging(const struct reader *r, const struct doc_node *rule_map, const char *who, struct draft_rule *rule);
 /* The day that a version names: digits of a year, month and day with any one character between them, or none, as in
  * "2026.11.21" and "20261121-2". Seconds since 1970; 0: it names none. */
 int64_t reader_day(struct slice version);

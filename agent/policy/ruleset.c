@@ -9,6 +9,7 @@
 
 #include "base/own.h"
 #include "policy/doc.h"
+#include "policy/judges.h"
 #include "policy/taxonomy.h"
 
 static void ruleset_free(struct ruleset **at)
@@ -23,6 +24,8 @@ static void ruleset_free(struct ruleset **at)
 	free(r->meanings);
 	free(r->pattern_rule);
 	free(r->pack_list);
+	models_free(r->models, r->model_count);
+	free(r->judges);
 	free(r->words);
 	free(r->origins);
 	arena_free(&r->strings);
@@ -65,6 +68,16 @@ static bool put_names(EVP_MD_CTX *c, const char *const *names)
 	return fine;
 }
 
+/* The model by what it holds, wherever it lies. */
+static bool put_judging(EVP_MD_CTX *c, const struct judging *j)
+{
+	if (!j->model)
+		return put_text(c, SLICE(""));
+	return put_text(c, slice_of(j->digest, CLASSIFIER_DIGEST)) && put_text(c, slice_str(j->risk)) &&
+	       put_number(c, j->window) && put_number(c, j->last) && put_number(c, j->hold) &&
+	       put_number(c, (uint32_t)j->threshold) && put_number(c, (uint32_t)j->unless);
+}
+
 static bool put_rule(EVP_MD_CTX *c, const struct draft *d, const struct draft_rule *r)
 {
 	const struct rule *rule = &r->rule;
@@ -80,7 +93,7 @@ static bool put_rule(EVP_MD_CTX *c, const struct draft *d, const struct draft_ru
 	       put_text(c, r->pattern.text) && put_number(c, r->pattern.max_length) &&
 	       put_text(c, slice_str(r->pattern.check ? check_name(r->pattern.check) : "")) &&
 	       put_number(c, rule->near_within) && put_number(c, rule->all_within);
-	fine = fine && put_number(c, rule->gap) && put_number(c, r->count);
+	fine = fine && put_number(c, rule->gap) && put_judging(c, &rule->judging) && put_number(c, r->count);
 	for (size_t i = 0; i < r->count; i++)
 		fine = fine && put_number(c, d->meanings[r->first + i].role) &&
 		       put_number(c, d->meanings[r->first + i].form) && put_text(c, d->keywords[r->first + i].text);
@@ -91,7 +104,7 @@ static bool put_rule(EVP_MD_CTX *c, const struct draft *d, const struct draft_ru
 static int digest(const struct draft *d, uint8_t out[RULESET_DIGEST])
 {
 	owned(digest_free) EVP_MD_CTX *c = EVP_MD_CTX_new();
-	bool fine = c && EVP_DigestInit_ex(c, EVP_sha256(), NULL) && put_text(c, SLICE("sluice policy 3"));
+	bool fine = c && EVP_DigestInit_ex(c, EVP_sha256(), NULL) && put_text(c, SLICE("sluice policy 4"));
 
 	for (size_t i = 0; i < d->rule_count; i++)
 		fine = fine && put_rule(c, d, &d->rules[i]);
@@ -206,6 +219,9 @@ static int number_needles(struct ruleset *r, struct draft *d)
 	r->rule_count = d->rule_count;
 	r->packs = d->packs;
 	r->pack_list = TAKE(d->pack_list);
+	r->models = TAKE(d->models);
+	r->model_count = d->model_count;
+	d->model_count = 0;
 	r->needles = d->keyword_count;
 	return 0;
 }
@@ -261,6 +277,7 @@ static int compile(struct ruleset **out, struct draft *d, bool keep)
 {
 	owned(ruleset_free) struct ruleset *r = calloc(1, sizeof(*r));
 	enum scan_fault fault = SCAN_FINE;
+	const char *why;
 	size_t which = 0;
 	int error;
 
@@ -275,6 +292,11 @@ static int compile(struct ruleset **out, struct draft *d, bool keep)
 		error = compile_patterns(r, d);
 	if (error)
 		return error;
+	why = ruleset_judge(r);
+	if (why) {
+		report_mistake(d->report, d->dir, (struct mark){ 0 }, "%s", why);
+		return -EINVAL;
+	}
 	error = scanner_compile(&r->scanner, d->keywords, d->keyword_count, &fault, &which);
 	/* Keywords were looked at one by one: only together can they be too many. */
 	if (error == -EINVAL)
@@ -439,6 +461,16 @@ uint32_t ruleset_keyword(const struct ruleset *r, uint32_t needle)
 size_t ruleset_patterns(const struct ruleset *r)
 {
 	return r->recognisers ? recognisers_count(r->recognisers) : 0;
+}
+
+size_t ruleset_models(const struct ruleset *r)
+{
+	return r->model_count;
+}
+
+struct ruleset_model ruleset_model_at(const struct ruleset *r, size_t i)
+{
+	return (struct ruleset_model){ r->models[i].name, r->models[i].classifier };
 }
 
 size_t ruleset_rules(const struct ruleset *r)

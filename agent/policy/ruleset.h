@@ -16,8 +16,13 @@ struct ruleset {
 	uint32_t *pattern_rule;          /* of each pattern: its rule */
 	struct pack *pack_list;
 	size_t rule_count, packs, needles;
-	bool locates; /* some rule needs the bytes of its hits */
-	bool waits;   /* some rule has conditions */
+	bool locates;         /* some rule needs the bytes of its hits */
+	bool waits;           /* some rule has conditions */
+	struct model *models; /* owned */
+	size_t model_count;
+	struct judge *judges; /* owned */
+	size_t judge_count;
+	bool judges_words; /* some rule has words wait for a judge */
 	bool acts[ACTION_COUNT];
 	enum evidence keeps; /* the most that a rule asks for */
 	struct arena strings;
@@ -27,3 +32,6 @@ struct ruleset {
 	struct arena texts;
 	uint8_t digest[RULESET_DIGEST];
 };
+
+/* What the rules ask of the models. NULL, or what is too much of it. (models.c) */
+const char *ruleset_judge(struct ruleset *r);

@@ -24,8 +24,16 @@ const uint64_t gram_factor[CLASSIFIER_NGRAM_MAX] = { 0x9e3779b97f4a7c15u, 0xc2b2
 const uint64_t gram_salt[CLASSIFIER_NGRAM_MAX] = { 0x243f6a8885a308d3u, 0x13198a2e03707344u, 0xa4093822299f31d0u,
 	                                           0x082efa98ec4e6c89u, 0x452821e638d01377u };
 
+/* A watch, and about how many times the window's root its sum must come to, in 1/65536: most symbols are told to
+ * change nothing by that alone. */
+struct watched {
+	struct classifier_watch asked;
+	int64_t per_root; /* rounded down */
+};
+
 struct judged {
 	const struct classifier *model;
+	size_t bytes;     /* of all of this */
 	uint64_t symbols; /* of the text */
 	uint64_t in_window;
 	struct walk walk;
@@ -35,8 +43,7 @@ struct judged {
 	uint16_t last, at;                          /* ring: its size, where the next symbol goes */
 	uint8_t window, watch_count;
 	bool sentence_over;
-	struct classifier_watch *watches;
-	int16_t *ring; /* [symbol][risk], behind the watches */
+	uint32_t watches, ring; /* where they are: [watch], and [symbol][risk] of int16_t; 0: no ring */
 	int64_t sum[];
 };
 
@@ -78,7 +85,30 @@ size_t judged_bytes(const struct classifier *c, enum classifier_window window, u
 	       (window == CLASSIFIER_LAST ? last * c->risk_count * sizeof(int16_t) : 0);
 }
 
-_Static_assert(sizeof(struct judged) == 96 && sizeof(struct classifier_watch) == 8, "scan.h says 96");
+_Static_assert(sizeof(struct judged) == 96 && sizeof(struct watched) == 16, "scan.h says so");
+
+#define PER_ROOT_MAX ((__int128)1 << 40)
+
+static struct watched *watches_of(struct judged *j)
+{
+	return (struct watched *)(void *)((uint8_t *)j + j->watches);
+}
+
+static int16_t *ring_of(struct judged *j)
+{
+	return (int16_t *)(void *)((uint8_t *)j + j->ring);
+}
+
+static struct watched watched_of(const struct classifier *c, const struct classifier_watch *w)
+{
+	const struct classifier_risk *r = &c->risks[w->risk];
+	__int128 beyond = ((__int128)w->logit - r->offset) * 65536, per_root = beyond / r->gain;
+
+	per_root -= per_root * r->gain > beyond;
+	/* No sum of a text comes near these. */
+	per_root = per_root > PER_ROOT_MAX ? PER_ROOT_MAX : per_root < -PER_ROOT_MAX ? -PER_ROOT_MAX : per_root;
+	return (struct watched){ *w, (int64_t)per_root };
+}
 
 static void forget(struct judged *j)
 {
@@ -91,6 +121,7 @@ int judged_start(struct judged **out, const struct classifier *c, enum classifie
                  const struct classifier_watch *watches, size_t count)
 {
 	struct judged *j;
+	size_t bytes;
 
 	if (window >= CLASSIFIER_WINDOW_COUNT || count > CLASSIFIER_WATCH_MAX ||
 	    (window == CLASSIFIER_LAST && (!last || last > CLASSIFIER_LAST_MAX)))
@@ -98,22 +129,47 @@ int judged_start(struct judged **out, const struct classifier *c, enum classifie
 	for (size_t i = 0; i < count; i++)
 		if (watches[i].risk >= c->risk_count)
 			return -EINVAL;
-	j = calloc(1, judged_bytes(c, window, last) + count * sizeof(*watches));
+	bytes = judged_bytes(c, window, last) + count * sizeof(struct watched);
+	j = calloc(1, bytes);
 	if (!j)
 		return -ENOMEM;
 	j->model = c;
+	j->bytes = bytes;
 	j->window = (uint8_t)window;
-	j->root = 1;
-	j->watches = (struct classifier_watch *)(void *)(j->sum + c->risk_count);
+	j->watches = (uint32_t)(sizeof(*j) + c->risk_count * sizeof(*j->sum));
 	j->watch_count = (uint8_t)count;
-	if (count)
-		memcpy(j->watches, watches, count * sizeof(*watches));
+	for (size_t i = 0; i < count; i++)
+		watches_of(j)[i] = watched_of(c, &watches[i]);
 	if (window == CLASSIFIER_LAST) {
-		j->ring = (int16_t *)(void *)(j->watches + count);
+		j->ring = j->watches + (uint32_t)(count * sizeof(struct watched));
 		j->last = (uint16_t)last;
 	}
-	forget(j);
+	judged_restart(j);
 	*out = j;
+	return 0;
+}
+
+void judged_restart(struct judged *j)
+{
+	j->symbols = j->in_window = 0;
+	j->walk = (struct walk){};
+	j->root = 1;
+	j->true_now = j->passed = 0;
+	j->at = 0;
+	j->sentence_over = false;
+	memset(j->sum, 0, j->model->risk_count * sizeof(*j->sum));
+	if (j->ring)
+		memset(ring_of(j), 0, (size_t)j->last * j->model->risk_count * sizeof(int16_t));
+	forget(j);
+}
+
+int judged_copy(struct judged **to, const struct judged *from)
+{
+	if (!*to)
+		*to = malloc(from->bytes);
+	if (!*to)
+		return -ENOMEM;
+	memcpy(*to, from, from->bytes);
 	return 0;
 }
 
@@ -134,13 +190,23 @@ static bool is_true(const struct judged *j, const struct classifier_watch *w)
 
 static void look(struct judged *j)
 {
+	const struct watched *watches = watches_of(j);
 	uint64_t now = 0;
 
-	j->root = root_of(j->model, j->in_window);
 	for (unsigned i = 0; i < j->watch_count; i++)
-		now |= (uint64_t)is_true(j, &j->watches[i]) << i;
+		now |= (uint64_t)is_true(j, &watches[i].asked) << i;
 	j->passed |= now & ~j->true_now;
 	j->true_now = now;
+}
+
+/* The root of one symbol more: it grows by few from where the table ends on. */
+static always_inline uint32_t root_after(const struct classifier *c, uint32_t root, uint64_t n)
+{
+	if (likely(n < ROOTS))
+		return c->root[n];
+	while ((uint64_t)(root + 1) * (root + 1) <= n << 16)
+		root++;
+	return root;
 }
 
 /* One symbol. */
@@ -161,7 +227,7 @@ static always_inline void add(struct judged *j, uint32_t symbol, const unsigned 
 	if (ngrams > 1)
 		j->history[0] = symbol;
 	if (j->ring) {
-		leaving = j->ring + (size_t)j->at * risks;
+		leaving = ring_of(j) + (size_t)j->at * risks;
 		j->at = (uint16_t)(j->at + 1 == j->last ? 0 : j->at + 1);
 	}
 	for (unsigned r = 0; r < risks; r++) {
@@ -178,8 +244,10 @@ static always_inline void add(struct judged *j, uint32_t symbol, const unsigned 
 	j->symbols++;
 	if (!leaving || j->in_window < j->last)
 		j->in_window++;
-	if (j->watch_count)
+	if (j->watch_count) {
+		j->root = root_after(j->model, j->root, j->in_window);
 		look(j);
+	}
 }
 
 /* What the last step told is over. */
@@ -193,24 +261,44 @@ static always_inline void begin(struct judged *j)
 	if (j->window != CLASSIFIER_SENTENCE)
 		return;
 	j->in_window = 0;
+	j->root = 1;
 	j->true_now = 0;
 	memset(j->sum, 0, j->model->risk_count * sizeof(*j->sum));
 }
 
-/* The whole cost of ordinary text: characters that give one plain symbol, all state in registers. Stops at the first
- * that is anything else, cut, or would end a sentence by its length. */
-static always_inline const uint8_t *quick(struct judged *j, const uint8_t *p, const uint8_t *end, const unsigned risks,
-                                          const unsigned ngrams)
+/* Does some watch change, or may it? What is not sure is looked at exactly. */
+static always_inline bool stirs(const struct judged *j, const struct watched *watches, const int64_t *sum, uint64_t n,
+                                uint32_t root)
 {
-	const int8_t *weights = j->model->weights;
-	uint32_t past[CLASSIFIER_NGRAM_MAX] = { 0 }, length = j->walk.sentence, word = j->walk.word;
-	unsigned bits = j->model->shape.bits;
-	uint64_t added = 0;
-	int64_t sum = 0;
+	for (unsigned i = 0; i < j->watch_count; i++) {
+		const struct watched *w = &watches[i];
+		int64_t got = sum[w->asked.risk] * 65536, wanted = w->per_root * root;
+
+		if (j->true_now >> i & 1 ? got < wanted + root : n >= w->asked.least && got >= wanted)
+			return true;
+	}
+	return false;
+}
+
+/* The whole cost of ordinary text: characters that give one plain symbol, all state in registers. Stops at the first
+ * that is anything else, cut, or would end a sentence by its length; and behind one that a watch waits for. */
+static always_inline const uint8_t *quick(struct judged *j, const uint8_t *p, const uint8_t *end, const unsigned risks,
+                                          const unsigned ngrams, const bool watched, const bool ringed)
+{
+	const struct watched *watches = watches_of(j);
+	const struct classifier *model = j->model;
+	const int8_t *weights = model->weights;
+	int16_t *ring = ring_of(j);
+	uint32_t past[CLASSIFIER_NGRAM_MAX] = { 0 }, length = j->walk.sentence, word = j->walk.word, root = j->root;
+	uint32_t slot = j->at;
+	unsigned bits = model->shape.bits;
+	uint64_t added = 0, window = j->in_window;
+	int64_t one = j->sum[0], *sums = risks == 1 ? &one : j->sum;
+	bool stirred = false;
 
 	for (unsigned n = 1; n < ngrams; n++)
 		past[n] = j->history[n - 1];
-	while (p < end && length + 1 < CLASSIFIER_SENTENCE_MAX) {
+	while (p < end && length + 1 < CLASSIFIER_SENTENCE_MAX && !stirred) {
 		const int8_t *row[CLASSIFIER_NGRAM_MAX];
 		uint32_t cp = *p, e, c;
 		size_t took = 1;
@@ -238,17 +326,25 @@ static always_inline const uint8_t *quick(struct judged *j, const uint8_t *p, co
 		for (unsigned n = ngrams - 1; n > 1; n--)
 			past[n] = past[n - 1];
 		past[1] = c;
-		if (risks == 1) {
-			for (unsigned n = 0; n < ngrams; n++)
-				sum += *row[n];
-			continue;
-		}
 		for (unsigned r = 0; r < risks; r++) {
 			int of_risk = 0;
 
 			for (unsigned n = 0; n < ngrams; n++)
 				of_risk += row[n][r];
-			j->sum[r] += of_risk;
+			if (ringed) {
+				int16_t *leaving = ring + (size_t)slot * risks + r;
+
+				sums[r] -= *leaving;
+				*leaving = (int16_t)of_risk;
+			}
+			sums[r] += of_risk;
+		}
+		if (ringed)
+			slot = slot + 1 == j->last ? 0 : slot + 1;
+		window += !ringed || window < j->last;
+		if (watched) {
+			root = root_after(model, root, window);
+			stirred = unlikely(stirs(j, watches, sums, window, root));
 		}
 	}
 	if (!added)
@@ -256,28 +352,45 @@ static always_inline const uint8_t *quick(struct judged *j, const uint8_t *p, co
 	for (unsigned n = 1; n < ngrams; n++)
 		j->history[n - 1] = past[n];
 	if (risks == 1)
-		j->sum[0] += sum;
+		j->sum[0] = one;
 	j->symbols += added;
-	j->in_window += added;
+	j->in_window = window;
+	j->at = (uint16_t)slot;
+	j->root = root;
 	j->walk.sentence = (uint16_t)length;
 	j->walk.word = word != 0;
 	j->walk.space = j->walk.full_stop = 0;
 	j->walk.spoken = 1;
+	if (stirred)
+		look(j);
 	return p;
+}
+
+static always_inline const uint8_t *quickly(struct judged *j, const uint8_t *p, const uint8_t *end,
+                                            const unsigned risks, const unsigned ngrams)
+{
+	if (j->ring)
+		return quick(j, p, end, risks, ngrams, true, true);
+	if (j->watch_count)
+		return quick(j, p, end, risks, ngrams, true, false);
+	return quick(j, p, end, risks, ngrams, false, false);
 }
 
 static always_inline enum judged_step feed(struct judged *j, struct slice bytes, size_t *used, const unsigned risks,
                                            const unsigned ngrams)
 {
-	bool plain = !j->ring && !j->watch_count;
 	uint32_t symbols[WALK_SYMBOLS], count, cp;
 	size_t at = 0;
 
 	begin(j);
 	for (;;) {
 		/* White space is seen with the symbol behind it. */
-		if (plain && at < bytes.len && !j->walk.tail_len && !j->walk.space)
-			at = (size_t)(quick(j, bytes.at + at, bytes.at + bytes.len, risks, ngrams) - bytes.at);
+		if (at < bytes.len && !j->walk.tail_len && !j->walk.space)
+			at = (size_t)(quickly(j, bytes.at + at, bytes.at + bytes.len, risks, ngrams) - bytes.at);
+		if (unlikely(j->passed)) {
+			*used = at;
+			return JUDGED_PASSED;
+		}
 		if (!walk_decode(&j->walk, bytes, &at, &cp))
 			break;
 		j->sentence_over = walk_char(&j->walk, cp, symbols, &count);
@@ -336,6 +449,11 @@ int32_t judged_logit(const struct judged *j, unsigned risk)
 uint64_t judged_symbols(const struct judged *j)
 {
 	return j->symbols;
+}
+
+unsigned judged_sentence(const struct judged *j)
+{
+	return j->sentence_over ? 0 : j->walk.sentence;
 }
 
 unsigned judged_window(const struct judged *j)

@@ -3,12 +3,12 @@
  * classifier_file.c - the model file. All numbers are little-endian; it can be mapped and used as it is.
  *
  *      0  magic "sluicemd"
- *      8  u32 version, 1
+ *      8  u32 version, 2
  *     12  u32 where the weights begin, a multiple of 64
  *     16  u64 bytes of the file
  *     24  u64 texts trained on
  *     32  SHA-256 over bytes [0, 32) and [64, end)
- *     64  u8 bits, u8 longest n-gram, u16 risks, u32 0
+ *     64  u8 bits, u8 longest n-gram, u16 risks, u32 fold (classifier_fold())
  *     72  risks, 88 bytes each: name of 72 bytes padded with 0, i64 gain, i32 offset, u32 positives
  *         0 up to the weights
  *         weights, i8 [bucket][risk]; -128 is none
@@ -22,13 +22,14 @@
 #include "scan/classifier.h"
 
 #define MAGIC      "sluicemd"
-#define VERSION    1
+#define VERSION    2
 #define AT_VERSION 8
 #define AT_WEIGHTS 12
 #define AT_SIZE    16
 #define AT_TEXTS   24
 #define AT_DIGEST  32
 #define AT_SHAPE   64
+#define AT_FOLD    68
 #define AT_RISKS   72
 #define RISK_BYTES 88
 #define ALIGN      64
@@ -47,6 +48,27 @@ static void put(uint8_t *p, unsigned bytes, uint64_t v)
 {
 	for (unsigned i = 0; i < bytes; i++, v >>= 8)
 		p[i] = (uint8_t)v;
+}
+
+/* FNV-1a over the table, number by number. */
+uint32_t classifier_fold(void)
+{
+	static _Atomic uint32_t known;
+	uint64_t h = 0xcbf29ce484222325u;
+	uint32_t fold = known;
+
+	if (fold)
+		return fold;
+	for (size_t i = 0; i < FOLD_INDEX; i++)
+		h = (h ^ fold_index[i]) * 0x100000001b3u;
+	for (size_t i = 0; i < fold_block_count; i++)
+		for (size_t k = 0; k < FOLD_BLOCK; k++)
+			h = (h ^ fold_blocks[i][k]) * 0x100000001b3u;
+	for (size_t i = 0; i < fold_multi_count; i++)
+		h = (h ^ fold_multi[i]) * 0x100000001b3u;
+	fold = (uint32_t)(h ^ h >> 32) | 1;
+	known = fold;
+	return fold;
 }
 
 static int digest_of(struct slice file, uint8_t out[CLASSIFIER_DIGEST])
@@ -139,8 +161,8 @@ int classifier_open(struct classifier **out, struct slice file, struct classifie
 		return bad(fault, AT_SHAPE + 1, "length of n-grams out of range");
 	if (!risks || risks > CLASSIFIER_RISKS_MAX)
 		return bad(fault, AT_SHAPE + 2, "number of risks out of range");
-	if (get(file.at + AT_SHAPE + 4, 4))
-		return bad(fault, AT_SHAPE + 4, "reserved bytes are not 0");
+	if (get(file.at + AT_FOLD, 4) != classifier_fold())
+		return bad(fault, AT_FOLD, "made with another fold of characters than this program's: train it anew");
 	start = weights_at((unsigned)risks);
 	if (get(file.at + AT_WEIGHTS, 4) != start)
 		return bad(fault, AT_WEIGHTS, "the weights are not where they belong");
@@ -245,6 +267,7 @@ int classifier_build(uint8_t **out, size_t *len, const struct classifier_draft *
 	file[AT_SHAPE] = draft->shape.bits;
 	file[AT_SHAPE + 1] = draft->shape.ngram_max;
 	put(file + AT_SHAPE + 2, 2, draft->risk_count);
+	put(file + AT_FOLD, 4, classifier_fold());
 	for (unsigned i = 0; i < draft->risk_count; i++) {
 		const struct classifier_risk *r = &draft->risks[i];
 		uint8_t *at = file + AT_RISKS + (size_t)i * RISK_BYTES;

@@ -288,6 +288,9 @@ struct classifier_shape {
 };
 struct classifier_shape classifier_shape(const struct classifier *c);
 uint64_t classifier_texts(const struct classifier *c); /* trained on */
+/* What tells this program's fold from others. A model's buckets are those of the fold it was trained with: one made
+ * with another is refused. */
+uint32_t classifier_fold(void);
 
 /* Probability and logit. */
 int32_t classifier_logit_of(double probability);
@@ -314,8 +317,12 @@ struct judged;
 int judged_start(struct judged **out, const struct classifier *c, enum classifier_window window, unsigned last,
                  const struct classifier_watch *watches, size_t count);
 void judged_free(struct judged **at);
+/* Makes *to the same as `from`: NULL, or made so from a text that was started alike. -ENOMEM: *to is as it was. */
+int judged_copy(struct judged **to, const struct judged *from);
+/* The same text begins anew, as after judged_start. */
+void judged_restart(struct judged *j);
 
-/* Memory of such a text: 96 bytes, 8 a risk, and for CLASSIFIER_LAST 2 a risk and symbol. Watches are 8 each. */
+/* Memory of such a text: 96 bytes, 8 a risk, and for CLASSIFIER_LAST 2 a risk and symbol. Watches are 16 each. */
 size_t judged_bytes(const struct classifier *c, enum classifier_window window, unsigned last);
 
 enum judged_step {
@@ -335,8 +342,9 @@ enum judged_step judged_end(struct judged *j);
 uint64_t judged_passed(const struct judged *j);
 /* Logit of a risk in the window as it stands; that of no symbols is the risk's offset. */
 int32_t judged_logit(const struct judged *j, unsigned risk);
-uint64_t judged_symbols(const struct judged *j); /* of the text so far */
-unsigned judged_window(const struct judged *j);  /* symbols in the window */
+uint64_t judged_symbols(const struct judged *j);  /* of the text so far */
+unsigned judged_window(const struct judged *j);   /* symbols in the window */
+unsigned judged_sentence(const struct judged *j); /* of the sentence under way; 0: none is */
 
 /* ---- making models, and looking into them ---- */
 

@@ -3,6 +3,7 @@
 """readme_test - what README and the shipped examples show is what the programs take. Needs no root."""
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,8 @@ def with_policy(config, policy):
 
 
 readme = open(os.path.join(TOP, 'README.md'), encoding='utf-8').read()
-config, pack, alerts = re.findall(r'```yaml\n(.*?)```', readme, re.S)
+judged = re.search(r'### Rules that ask a classifier\n\n```yaml\n(.*?)```', readme, re.S).group(1)
+config, pack, alerts = [block for block in re.findall(r'```yaml\n(.*?)```', readme, re.S) if block != judged]
 with tempfile.TemporaryDirectory() as folder:
     policy = os.path.join(folder, 'policy.d')
     os.mkdir(policy)
@@ -57,6 +59,17 @@ with tempfile.TemporaryDirectory() as folder:
             out.write(with_policy(text, policy))
         got = run(program('sluiced'), '--check', '-c', file)
         ok('the configuration of %s is good' % name, got.returncode == 0, got.stderr)
+    judges = os.path.join(folder, 'judges.d')
+    os.mkdir(judges)
+    shutil.copy(os.path.join(TOP, 'build', 'advertising.model'), judges)
+    with open(os.path.join(judges, 'ads.yaml'), 'w', encoding='utf-8') as file:
+        file.write('pack: ads\nrules:\n' + judged)
+    for rule, text, hits in (
+            ('ads.sentence', '限时抢购，错过再等一年！', 1), ('ads.sentence', '今天的会议改到三点。', 0),
+            ('ads.words', '限时抢购，错过再等一年！', 1), ('ads.words', '法律规定了抢购商品时的退货期限。', 0),
+            ('ads.brands', 'ACME: buy now and save big, only today!', 1), ('ads.brands', '今天的 ACME 会议改到三点。', 0)):
+        got = run(program('sluicectl'), 'scan', '-p', judges, '--json', text=text)
+        ok('%s: %s' % (rule, text), got.stdout.count('"rule":"%s"' % rule) == hits, got.stdout + got.stderr)
     got = run(program('sluicectl'), 'policy', 'check', '-p', os.path.join(TOP, 'packaging/policy.d'))
     ok('the shipped packs are good', got.returncode == 0, got.stderr)
 

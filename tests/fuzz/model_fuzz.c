@@ -67,7 +67,9 @@ static void sealed(struct slice in)
 		file[16 + i] = (uint8_t)((uint64_t)len >> 8 * i);
 	for (unsigned i = 0; i < 4; i++)
 		file[12 + i] = (uint8_t)(start >> 8 * i);
-	memcpy(file, "sluicemd\1\0\0", 12);
+	memcpy(file, "sluicemd\2\0\0", 12);
+	for (unsigned i = 0; i < 4; i++)
+		file[68 + i] = (uint8_t)(classifier_fold() >> 8 * i);
 	EVP_DigestInit_ex(md, EVP_sha256(), NULL);
 	EVP_DigestUpdate(md, file, 32);
 	EVP_DigestUpdate(md, file + 64, len - 64);

@@ -11,6 +11,7 @@ The last word of the last user message that is a trigger chooses the answer:
     REASON   forbidden in the reasoning        TOOL    forbidden in a tool call's arguments, in fragments
     TOOLOK   a harmless tool call              EMOJI   emoji, accents, CJK
     LONG     ten thousand words, for minutes   LONGBAD  the same with the test phrase after twenty words
+    ADVERT   advertising between two plain sentences, in Chinese
     RANDOM  words chosen by `seed`, about `size` bytes
 
 Fields of the request besides OpenAI's: `delay` seconds between events, `ascii` for \\u escapes, `seed`, `size`,
@@ -35,6 +36,7 @@ TEXT = {
     'REASON': 'It depends on what you need.',
     'TOOL': '',
     'TOOLOK': '',
+    'ADVERT': '今天的会议改到三点。 限时抢购，错过再等一年！ 明天一起喝茶。',
     'EMOJI': 'Grüße 👩‍👩‍👧 and 🙂 from 東京 and São Paulo, 毒蛇 is a snake.',
     'LONG': ' '.join('word%d' % i for i in range(10000)),
     'LONGBAD': ' '.join('FORBIDDEN-PHRASE-ALPHA' if i == 20 else 'word%d' % i for i in range(10000)),

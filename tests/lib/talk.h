@@ -32,7 +32,7 @@ struct talk {
 	"  - {id: t.flag, risk: A.4.a, action: flag, keywords: [gently, 甲]}\n"
 
 /* The ruleset of one pack, from a folder that is gone afterwards; NULL if it is refused. */
-static inline struct ruleset *talk_rules(const char *pack)
+static inline struct ruleset *talk_rules_model(const char *pack, struct slice model)
 {
 	char dir[] = "/tmp/sluice-talk-XXXXXX", path[64];
 	struct policy_report report = {};
@@ -41,6 +41,12 @@ static inline struct ruleset *talk_rules(const char *pack)
 
 	if (!mkdtemp(dir))
 		return NULL;
+	snprintf(path, sizeof(path), "%s/m.model", dir);
+	file = model.len ? fopen(path, "w") : NULL;
+	if (file) {
+		fwrite(model.at, 1, model.len, file);
+		fclose(file);
+	}
 	snprintf(path, sizeof(path), "%s/t.yaml", dir);
 	file = fopen(path, "w");
 	if (file) {
@@ -50,8 +56,15 @@ static inline struct ruleset *talk_rules(const char *pack)
 	}
 	policy_report_free(&report);
 	unlink(path);
+	snprintf(path, sizeof(path), "%s/m.model", dir);
+	unlink(path);
 	rmdir(dir);
 	return rules;
+}
+
+static inline struct ruleset *talk_rules(const char *pack)
+{
+	return talk_rules_model(pack, SLICE(""));
 }
 
 static inline void talk_take(struct talk *t)

@@ -43,7 +43,15 @@ static struct ruleset *rules;
 
 static void setup(void)
 {
+#ifdef TRANSCRIPT_MODEL
+	size_t len;
+	uint8_t *model = TRANSCRIPT_MODEL(&len);
+
+	rules = talk_rules_model(TRANSCRIPT_PACK, slice_of(model, len));
+	free(model);
+#else
 	rules = talk_rules(TRANSCRIPT_PACK);
+#endif
 	cr_assert_not_null(rules);
 }
 
@@ -98,8 +106,11 @@ static void log_report(struct result *r, struct exchange *x)
 	for (size_t i = 0; i < p->finding_count; i++) {
 		const struct finding *f = &p->findings[i];
 
-		put(r, "%s %s %u at %lu+%u in unit %lu, %u more\n", f->rule->id, channel_names[f->channel], f->choice,
+		put(r, "%s %s %u at %lu+%u in unit %lu, %u more", f->rule->id, channel_names[f->channel], f->choice,
 		    f->offset, f->length, f->wire, f->repeat);
+		if (f->judged)
+			put(r, ", judged %.2f, %lu out", classifier_probability(f->logit), f->exposed);
+		put(r, "\n");
 		log_evidence(r, &f->text);
 	}
 	put(r, "in %lu scanned %lu structural %lu withheld %lu hold %u events %u\n", c->in, c->scanned, c->structural,

@@ -172,7 +172,7 @@ kernel-binaries: $(KERNEL)
 fuzz-binaries: $(FUZZERS)
 bench-binaries: $(BENCHES)
 
-.PHONY: parsers deps demo check unit kernel e2e fuzz bench asan coverage lint format deb install help clean \
+.PHONY: parsers deps demo check unit kernel e2e fuzz budget bench asan coverage lint format deb install help clean \
 	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick
 
 deps: ## install every Debian package that building, testing and the demo need (as root)
@@ -183,9 +183,9 @@ demo: ## guard a real server and show a forbidden answer cut (as root); SERVER=l
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/demo $(or $(SERVER),uvicorn)
 
-check: ## every test: lint, unit, kernel, e2e, fuzz smoke
+check: ## every test: lint, unit, kernel, e2e, instruction budget, fuzz smoke
 	$(Q)scripts/deps --all
-	$(Q)scripts/check lint unit kernel e2e fuzz
+	$(Q)scripts/check lint unit kernel e2e budget fuzz
 
 unit: ## unit tests under ASan and UBSan; no root needed
 	$(Q)scripts/check unit
@@ -198,6 +198,9 @@ e2e: ## one promise each, on real servers and clients (as root)
 
 fuzz: ## each fuzzer for FUZZ_SECONDS (60)
 	$(Q)scripts/check fuzz
+
+budget: all ## instructions of fixed answers, by callgrind, against the committed baseline
+	$(Q)scripts/check budget
 
 bench: all ## ratios against direct, nginx, haproxy and Vectorscan; writes build/bench.json
 	$(Q)$(MAKE) --no-print-directory bench-binaries

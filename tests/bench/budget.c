@@ -266,7 +266,8 @@ static void make_big(struct answer *a)
 
 static void make_zh(struct answer *a)
 {
-	text_of(a, "今天的天气很好，我们去公园散步，然后在湖边喝茶。请把这段文字翻译成英文，并说明每一步的理由。", BODY);
+	text_of(a, "今天的天气很好，我们去公园散步，然后在湖边喝茶。请把这段文字翻译成英文，并说明每一步的理由。",
+	        BODY);
 }
 
 static void make_en(struct answer *a)
@@ -316,7 +317,8 @@ static uint32_t rnd(uint32_t below)
 
 static void put_word(FILE *to)
 {
-	static const char *const starts[] = { "的", "我们", "今天", "天气", "文字", "每", "the ", "and ", "a ", "model ", "stone " };
+	static const char *const starts[] = { "的",   "我们", "今天", "天气",   "文字",  "每",
+		                              "the ", "and ", "a ",   "model ", "stone " };
 
 	if (!rnd(5))
 		fputs(starts[rnd(ARRAY_LEN(starts))], to);
@@ -324,7 +326,8 @@ static void put_word(FILE *to)
 		for (uint32_t n = 2 + rnd(4); n; n--) {
 			uint32_t c = 0x4e00 + rnd(20896);
 
-			fprintf(to, "%c%c%c", (int)(0xe0 | c >> 12), (int)(0x80 | (c >> 6 & 0x3f)), (int)(0x80 | (c & 0x3f)));
+			fprintf(to, "%c%c%c", (int)(0xe0 | c >> 12), (int)(0x80 | (c >> 6 & 0x3f)),
+			        (int)(0x80 | (c & 0x3f)));
 		}
 	} else {
 		for (uint32_t n = 7 + rnd(8); n; n--)
@@ -472,7 +475,8 @@ static void print_setting(void)
 #ifdef __x86_64__
 	wide = __builtin_cpu_supports("avx2") ? "+avx2" : "";
 #endif
-	printf("setting\tgcc %d, glibc %s, zlib %s, %s%s\n", __GNUC__, gnu_get_libc_version(), zlibVersion(), u.machine, wide);
+	printf("setting\tgcc %d, glibc %s, zlib %s, %s%s\n", __GNUC__, gnu_get_libc_version(), zlibVersion(), u.machine,
+	       wide);
 }
 
 int main(int argc, char **argv)

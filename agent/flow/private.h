@@ -22,6 +22,8 @@ struct worker {
 	struct flow *dead;  /* freed at the end of the call that ended them */
 	struct worker_stats stats;
 	struct service_stats *services; /* by index of the guard */
+	uint8_t ids[1024];              /* random bytes for ids of exchanges, the last `ids_left` not used yet */
+	size_t ids_left;
 	uint8_t scratch[SCRATCH_BYTES];
 };
 

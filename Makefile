@@ -173,7 +173,7 @@ fuzz-binaries: $(FUZZERS)
 bench-binaries: $(BENCHES)
 
 .PHONY: parsers deps demo check unit kernel e2e fuzz budget bench asan coverage lint format deb install help clean \
-	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick
+	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick bench-growth
 
 deps: ## install every Debian package that building, testing and the demo need (as root)
 	$(Q)scripts/deps --all
@@ -210,6 +210,10 @@ bench-quick: all ## the same in under a minute
 	$(Q)$(MAKE) --no-print-directory bench-binaries
 	$(Q)scripts/bench --quick
 
+bench-growth: all ## what more streams, keywords, bytes and services cost; writes build/growth.json (as root)
+	$(Q)$(MAKE) --no-print-directory bench-binaries
+	$(Q)scripts/growth
+
 asan: ## build/asan/sluiced and build/asan/sluicectl
 	$(Q)$(MAKE) --no-print-directory FLAVOUR=asan build/asan/sluiced build/asan/sluicectl
 
@@ -234,6 +238,6 @@ clean:
 	$(Q)rm -rf build
 
 help: ## this list
-	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 -include $(shell find build/release build/asan build/cover build/fuzz -name '*.d' 2> /dev/null)

@@ -233,8 +233,7 @@ enum exception text_choice(struct exchange *x, uint32_t index, bool finish)
 
 void text_restart(struct lookout *l)
 {
-	lookout_free(l);
-	*l = (struct lookout){};
+	lookout_again(l);
 }
 
 void text_choices_finish(struct exchange *x)

@@ -58,6 +58,17 @@ void lookout_free(struct lookout *w)
 	w->more = NULL;
 }
 
+void lookout_again(struct lookout *w)
+{
+	struct lookout_more *more = w->more;
+
+	if (more && more->trail)
+		trail_again(more->trail);
+	if (more)
+		more->word_count = more->waiting_count = 0;
+	*w = (struct lookout){ .more = more };
+}
+
 static int reserve(void **at, size_t *room, size_t count, size_t size, size_t most)
 {
 	size_t more = *room ? 2 * *room : 8;

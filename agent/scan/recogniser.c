@@ -29,7 +29,9 @@ struct recogniser {
 	uint32_t behind; /* characters in front of it */
 	struct shape shape;
 	struct bytes first; /* bytes a match may begin with */
-	bool by_end; /* a match begins with a whole run of steps[0]: it is looked for where a run ends in `then` */
+	bool by_end; /* a match begins with a whole run of steps[0]: it is looked for where a run ends in `behind_run`
+	              */
+	struct bytes behind_run;
 };
 
 struct recognisers {
@@ -38,7 +40,8 @@ struct recognisers {
 	pcre2_compile_context *compile; /* owned */
 	uint16_t *list;                 /* owned: patterns that may begin with a byte, byte after byte */
 	uint32_t list_of[257];
-	struct bytes open[257]; /* by the byte before: where some pattern may begin */
+	struct bytes open[257];    /* by the byte before: where some pattern may begin */
+	struct bytes goes_on[256]; /* by the byte some may begin with: what may follow that */
 	size_t count;
 	uint16_t *by_end; /* owned: patterns that are */
 	size_t by_end_count;
@@ -277,17 +280,21 @@ static int begin(struct attempt *a, struct recognising *g, size_t at, trail_foun
 {
 	const struct recognisers *s = a->set;
 	const struct recent *t = a->text;
+	const uint8_t *bytes = t->bytes;
 	bool ascii_only = s->list_of[0x80] == s->list_of[256];
+	size_t clean = t->clean;
 	int error = 0;
 
-	for (unsigned prev = at < t->clean ? before(t, at) : 0; at < t->clean && !error; prev = t->bytes[at++]) {
-		uint8_t c = t->bytes[at];
+	for (unsigned prev = at < clean ? before(t, at) : 0; at < clean && !error; prev = bytes[at++]) {
+		uint8_t c = bytes[at];
 
-		if (ascii_only && c >= 0x80 && t->clean - at > 8 && any_high(t->bytes + at)) {
-			at += 7;
+		if (!bytes_has(&s->open[prev], c)) {
+			if (c >= 0x80 && ascii_only && clean - at > 8 && any_high(bytes + at))
+				at += 7;
 			continue;
 		}
-		if (!bytes_has(&s->open[prev], c))
+		/* Most of what begins like something ends with the next byte: start_at() would say the same. */
+		if (at + 1 < clean && !bytes_has(&s->goes_on[c], bytes[at + 1]))
 			continue;
 		for (uint32_t i = s->list_of[c]; i < s->list_of[c + 1] && !error; i++) {
 			const struct recogniser *p = &s->at[s->list[i]];
@@ -319,7 +326,10 @@ int recognisers_feed(const struct recognisers *s, struct recognising *g, const s
 		g->at = calloc(s->count, sizeof(*g->at));
 		if (!g->at)
 			return -ENOMEM;
+	} else if (g->fresh) {
+		memset(g->at, 0, s->count * sizeof(*g->at));
 	}
+	g->fresh = false;
 	error = go_on(&a, g, found, to);
 	if (!error)
 		error = begin(&a, g, (size_t)(g->seen - r->base), found, to);
@@ -357,6 +367,13 @@ uint64_t recognisers_needed(const struct recognisers *s, const struct recognisin
 	return least > s->behind ? least - s->behind : 0;
 }
 
+void recognising_again(struct recognising *g, uint64_t position)
+{
+	g->seen = position;
+	g->alive = 0;
+	g->fresh = g->at != NULL;
+}
+
 void recognising_free(struct recognising *g)
 {
 	free(g->at);
@@ -367,9 +384,8 @@ int recognising_copy(const struct recognisers *s, struct recognising *to, const 
 {
 	struct under_way *at = to->at;
 
-	if (!from->at) {
-		recognising_free(to);
-		to->seen = from->seen;
+	if (!from->at || from->fresh) {
+		recognising_again(to, from->seen);
 		return 0;
 	}
 	if (!at)
@@ -377,7 +393,7 @@ int recognising_copy(const struct recognisers *s, struct recognising *to, const 
 	if (!at)
 		return -ENOMEM;
 	memcpy(at, from->at, s->count * sizeof(*at));
-	*to = (struct recognising){ at, from->seen, from->alive };
+	*to = (struct recognising){ .at = at, .seen = from->seen, .alive = from->alive };
 	return 0;
 }
 
@@ -495,14 +511,16 @@ static int compile_one(struct recognisers *s, const struct pattern *from, size_t
 static void set_first(struct recogniser *p)
 {
 	const struct shape *s = &p->shape;
-	bool whole_runs = s->step_count == 1 && s->has_guard && s->has_then && s->sure &&
+	bool more = s->step_count > 1 && s->steps[1].min;
+	bool whole_runs = s->step_count && (more || (s->step_count == 1 && s->has_then)) && s->has_guard && s->sure &&
 	                  s->steps[0].max > s->steps[0].min && s->steps[0].min == 1;
 
 	p->first = s->step_count ? s->steps[0].set : s->has_then ? s->then : s->first;
 	p->first.bits[2] = 0;
+	p->behind_run = more ? s->steps[1].set : s->then;
 	for (int i = 0; i < 4; i++)
 		whole_runs = whole_runs && !(s->steps[0].set.bits[i] & ~s->guard.bits[i]) &&
-		             !(s->steps[0].set.bits[i] & s->then.bits[i]);
+		             !(s->steps[0].set.bits[i] & p->behind_run.bits[i]);
 	p->by_end = whole_runs;
 }
 
@@ -510,9 +528,37 @@ static void set_first(struct recogniser *p)
 static bool meets(const struct recogniser *p, unsigned prev, uint8_t c)
 {
 	if (p->by_end)
-		return bytes_has(&p->shape.then, c) && prev != TEXT_START &&
+		return bytes_has(&p->behind_run, c) && prev != TEXT_START &&
 		       bytes_has(&p->shape.steps[0].set, (uint8_t)prev);
 	return bytes_has(&p->first, c) && !guarded(p, prev);
+}
+
+static void add_all(struct bytes *to, const struct bytes *from)
+{
+	for (int i = 0; i < 4; i++)
+		to->bits[i] |= from->bits[i];
+}
+
+/* What may follow the byte that pattern p is met at. */
+static struct bytes following(const struct recogniser *p)
+{
+	static const struct bytes any = { { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX } };
+	const struct shape *s = &p->shape;
+	struct bytes set = {};
+
+	if (p->by_end || !s->step_count || !s->steps[0].min)
+		return any;
+	if (s->steps[0].max > 1)
+		add_all(&set, &s->steps[0].set);
+	if (s->steps[0].min > 1)
+		return set;
+	if (s->step_count > 1 && s->steps[1].min)
+		add_all(&set, &s->steps[1].set);
+	else if (s->step_count == 1 && s->has_then)
+		add_all(&set, &s->then);
+	else
+		return any;
+	return set;
 }
 
 static int make_tables(struct recognisers *s)
@@ -536,8 +582,12 @@ static int make_tables(struct recognisers *s)
 					bytes_add(&s->open[prev], (uint8_t)c);
 					any = true;
 				}
-			if (any)
+			if (any) {
+				struct bytes next = following(&s->at[i]);
+
 				s->list[n++] = (uint16_t)i;
+				add_all(&s->goes_on[c], &next);
+			}
 		}
 	}
 	s->list_of[256] = (uint32_t)n;

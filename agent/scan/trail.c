@@ -50,8 +50,13 @@ void trail_end(struct trail *t)
 void trail_restart(struct trail *t)
 {
 	recent_restart(&t->recent);
-	recognising_free(&t->recognising);
-	t->recognising.seen = t->recent.base;
+	recognising_again(&t->recognising, t->recent.base);
+}
+
+void trail_again(struct trail *t)
+{
+	recent_again(&t->recent);
+	recognising_again(&t->recognising, 0);
 }
 
 int trail_recognise(struct trail *t, const struct recognisers *s, bool end, trail_found *found, void *to)

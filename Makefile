@@ -13,7 +13,7 @@ ifeq ($(FLAVOUR),fuzz)
 CC      := clang
 endif
 
-PKGS    := libbpf libprotobuf-c yaml-0.1 libcrypto libsystemd libpcre2-8 libbrotlidec libzstd
+PKGS    := libbpf libprotobuf-c yaml-0.1 libcrypto libsystemd libpcre2-8 libbrotlidec libzstd libcurl
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lelf -lz -lpthread -lm
 
@@ -40,7 +40,7 @@ endif
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
-ROOMS   := base config capture stream scan policy enforce record exchange flow serve
+ROOMS   := base config alert capture stream scan policy enforce record exchange flow serve
 LIB_SRC := $(foreach r,$(ROOMS),$(wildcard agent/$(r)/*.c))
 CLI_SRC := $(wildcard agent/cli/*.c)
 BPF_SRC := $(wildcard bpf/*.bpf.c)
@@ -82,7 +82,7 @@ $(B)/sluiced: $(MAIN_OBJ) $(LIB)
 
 $(B)/sluicectl: $(CLI_OBJ) $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(PKG_LIBS) -llinear
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(PKG_LIBS) -llinear -lcurl
 
 $(LIB): $(LIB_OBJ)
 	$(call say,AR,$@)
@@ -159,7 +159,7 @@ $(B)/bench/%: tests/bench/%.c $(LIB)
 $(B)/verifier: tests/verifier/verifier.go
 	$(call say,GO,$<)
 	$(Q)mkdir -p $(@D) && GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS= GOCACHE=$(CURDIR)/build/gocache go build -o $@ $<
-$(B)/unit/verify_test: | $(B)/verifier
+$(B)/unit/verify_test $(B)/unit/witness_test: | $(B)/verifier
 
 $(B)/unit/scan_test: TEST_LIBS := -lhs
 $(B)/bench/scan_bench: BENCH_LIBS := -lhs
@@ -173,7 +173,7 @@ fuzz-binaries: $(FUZZERS)
 bench-binaries: $(BENCHES)
 
 .PHONY: parsers deps demo check unit kernel e2e fuzz budget bench asan coverage lint format deb install help clean \
-	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick bench-growth
+	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick bench-growth kernel-matrix soak-kill
 
 deps: ## install every Debian package that building, testing and the demo need (as root)
 	$(Q)scripts/deps --all
@@ -193,6 +193,11 @@ unit: ## unit tests under ASan and UBSan; no root needed
 kernel: ## tests that load BPF programs (as root)
 	$(Q)scripts/check kernel
 
+kernel-matrix: ## the kernel tests on the stock kernels of Debian 11, 12 and 13 in QEMU: an hour at most
+	$(Q)scripts/deps --all --matrix
+	$(Q)$(MAKE) --no-print-directory kernel-binaries
+	$(Q)scripts/kernel-matrix
+
 e2e: ## one promise each, on real servers and clients (as root)
 	$(Q)scripts/check e2e
 
@@ -201,6 +206,9 @@ fuzz: ## each fuzzer for FUZZ_SECONDS (60)
 
 budget: all ## instructions of fixed answers, by callgrind, against the committed baseline
 	$(Q)scripts/check budget
+
+soak-kill: all ## kill -9 under load, ROUNDS (1000) times: nothing acknowledged is lost (as root)
+	$(Q)SLUICE_BUILD=release tests/e2e/kill_soak.py $(or $(ROUNDS),1000)
 
 bench: all ## ratios against direct, nginx, haproxy and Vectorscan; writes build/bench.json
 	$(Q)$(MAKE) --no-print-directory bench-binaries

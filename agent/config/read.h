@@ -14,6 +14,7 @@ struct reader {
 	yaml_document_t doc;
 	struct config *config;
 	struct config_service *service; /* the one being read */
+	struct config_witness *witness; /* likewise */
 	const yaml_node_t *retain_at;   /* record.retain */
 	FILE *report;
 	size_t mistakes;
@@ -51,6 +52,12 @@ bool read_one_of(struct reader *r, const yaml_node_t *n, const char *what, const
 
 /* The section `record`, in record.c. */
 void read_record(struct reader *r, yaml_node_t *n);
+
+/* record.witnesses, in witness.c. */
+void read_witnesses(struct reader *r, yaml_node_t *n);
+
+/* The section `alerts`, in alerts.c. */
+void read_alerts(struct reader *r, yaml_node_t *n);
 
 /* Reads a mapping by a table of keys that ends with an empty row. */
 void read_mapping(struct reader *r, yaml_node_t *n, const char *what, const struct key *keys);

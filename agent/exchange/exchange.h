@@ -102,6 +102,9 @@ bool exchange_answered(const struct exchange *x);
 /* Server bytes that came after ORDER_CUT and were thrown away, for the coverage. */
 void exchange_discard(struct exchange *x, uint64_t bytes);
 
+/* Bytes it has allocated, but for small change. */
+size_t exchange_memory(const struct exchange *x);
+
 /* How the connection goes on after exchange_conclude(). */
 enum conclusion {
 	CONCLUDE_KEEP,  /* the refusal is a complete message, the connection may be used again */

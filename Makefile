@@ -174,8 +174,8 @@ kernel-binaries: $(KERNEL)
 fuzz-binaries: $(FUZZERS)
 bench-binaries: $(BENCHES)
 
-.PHONY: parsers deps demo check unit kernel e2e fuzz bench asan coverage lint format deb install help clean \
-	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick kernel-matrix soak-kill
+.PHONY: parsers deps demo check unit kernel e2e fuzz budget bench asan coverage lint format deb install help clean \
+	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick bench-growth kernel-matrix soak-kill
 
 deps: ## install every Debian package that building, testing and the demo need (as root)
 	$(Q)scripts/deps --all
@@ -185,9 +185,9 @@ demo: ## guard a real server and show a forbidden answer cut (as root); SERVER=l
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/demo $(or $(SERVER),uvicorn)
 
-check: ## every test: lint, unit, kernel, e2e, fuzz smoke
+check: ## every test: lint, unit, kernel, e2e, instruction budget, fuzz smoke
 	$(Q)scripts/deps --all
-	$(Q)scripts/check lint unit kernel e2e fuzz
+	$(Q)scripts/check lint unit kernel e2e budget fuzz
 
 unit: ## unit tests under ASan and UBSan; no root needed
 	$(Q)scripts/check unit
@@ -206,6 +206,9 @@ e2e: ## one promise each, on real servers and clients (as root)
 fuzz: ## each fuzzer for FUZZ_SECONDS (60)
 	$(Q)scripts/check fuzz
 
+budget: all ## instructions of fixed answers, by callgrind, against the committed baseline
+	$(Q)scripts/check budget
+
 soak-kill: all ## kill -9 under load, ROUNDS (1000) times: nothing acknowledged is lost (as root)
 	$(Q)SLUICE_BUILD=release tests/e2e/kill_soak.py $(or $(ROUNDS),1000)
 
@@ -216,6 +219,10 @@ bench: all ## ratios against direct, nginx, haproxy and Vectorscan; writes build
 bench-quick: all ## the same in under a minute
 	$(Q)$(MAKE) --no-print-directory bench-binaries
 	$(Q)scripts/bench --quick
+
+bench-growth: all ## what more streams, keywords, bytes and services cost; writes build/growth.json (as root)
+	$(Q)$(MAKE) --no-print-directory bench-binaries
+	$(Q)scripts/growth
 
 asan: ## build/asan/sluiced and build/asan/sluicectl
 	$(Q)$(MAKE) --no-print-directory FLAVOUR=asan build/asan/sluiced build/asan/sluicectl

@@ -354,6 +354,7 @@ void body_begin(struct exchange *x)
 		sse_start(&x->sse);
 	if (x->kind == BODY_LINES) {
 		ndjson_start(&x->lines);
+		x->payload = PAYLOAD_JSON;
 		x->here.line_start = true;
 		x->edge = x->cleared = x->here;
 	}

@@ -379,7 +379,7 @@ void track_read(struct exchange *x, size_t text, struct pending *hits, size_t co
 {
 	static const uint64_t none[READINGS] = {}, all[READINGS] = { UINT64_MAX, UINT64_MAX, UINT64_MAX };
 	struct redact *r = x->redact;
-	struct track *t = &r->tracks[text];
+	struct track nothing = {}, *t = text < r->track_count ? &r->tracks[text] : &nothing;
 	struct eye e = { .x = x, .hits = hits, .hit_count = count, .has_twin = x->texts[text].twin };
 	uint64_t from[READINGS], at[READINGS];
 	uint64_t cleared = redact_cleared(x);

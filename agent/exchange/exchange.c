@@ -24,7 +24,7 @@ void exchange_free(struct exchange **at)
 	for (size_t i = 0; i < READINGS_MAX; i++)
 		lookout_free(&x->spare[i]);
 	lookout_free(&x->one);
-	template_free(&x->template);
+	template_free(x);
 	free(x->texts);
 	free(x->choices);
 	free(x->findings);

@@ -17,6 +17,7 @@ static enum exception line_item(struct exchange *x, const struct ndjson_item *it
 		if (!x->unit_open) {
 			unit_begin(x);
 			json_begin(x);
+			template_begin(x, text);
 		}
 		body_advance(x, text.len, text.len);
 		x->here.line_start = false;
@@ -24,7 +25,11 @@ static enum exception line_item(struct exchange *x, const struct ndjson_item *it
 	default:
 		e = json_end(x);
 		x->report.events++;
-		return e == EXCEPTION_NONE && !stopped(x) ? unit_end(x) : e;
+		if (e == EXCEPTION_NONE && !stopped(x))
+			e = unit_end(x);
+		if (e == EXCEPTION_NONE)
+			template_end(x, text.at);
+		return e;
 	}
 }
 
@@ -45,6 +50,10 @@ enum exception lines_data(struct exchange *x, struct slice data)
 			return held_too_large(x);
 		if (in.len > x->limits.event_max - held)
 			in.len = x->limits.event_max - held;
+		if (in.len && !x->unit_open && ndjson_between(&x->lines) && template_read(x, in, &used, &e)) {
+			data = slice_from(data, used);
+			continue;
+		}
 		step = ndjson_feed(&x->lines, in, &used, &item);
 		if (step == STEP_BAD)
 			return unparsable(x, item.why);
@@ -53,5 +62,6 @@ enum exception lines_data(struct exchange *x, struct slice data)
 		data = slice_from(data, used);
 		more = step == STEP_ITEM;
 	}
+	template_leave(x);
 	return e;
 }

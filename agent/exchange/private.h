@@ -139,10 +139,26 @@ struct label {
 	uint8_t bytes[LABEL_BYTES];
 };
 
+#define TEMPLATES      4
+#define TEMPLATE_HOLES 6
+#define TEMPLATE_SAID  5
+
+/* What may be another in the next event: its words, a number, a name. */
+enum hole_kind { HOLE_WORDS, HOLE_NUMBER, HOLE_LABEL };
+
+struct hole {
+	enum hole_kind kind;
+	uint32_t at;      /* of a draft: in the event; of a template: fixed bytes between it and the one before */
+	struct leaf leaf; /* whose it is */
+};
+
 /* An event on its way to be a template. */
 struct draft {
 	struct slice event; /* the input from its first byte on; empty: it will not be one */
-	struct leaf leaf;   /* its words; string is false until they were met */
+	struct hole holes[TEMPLATE_HOLES];
+	size_t hole_count;
+	bool has_words;
+	bool label_open; /* the last hole is a label whose end is to come */
 	uint64_t scanned, hits;
 };
 
@@ -205,8 +221,9 @@ struct exchange {
 	struct label label; /* the name under way; len over LABEL_BYTES: too long to be kept */
 	bool label_known;   /* so far it is the one of labels[]: it was not read again */
 
-	struct template *template; /* owned; NULL: none was made */
-	bool template_good;        /* it is the last event */
+	struct template *templates[TEMPLATES]; /* owned */
+	uint8_t template_count, template_next;
+	uint32_t said[TEMPLATE_SAID]; /* how often each value that is kept has changed */
 	struct draft draft;
 
 	struct text *texts; /* owned */
@@ -360,7 +377,9 @@ enum exception encoded_end(struct exchange *x);
 
 /* ---- template.c: an event like the one before it ---- */
 
-void template_free(struct template **at);
+void template_free(struct exchange *x);
+/* What was learnt of events is not true any more. */
+void template_forget(struct exchange *x);
 /* An event begins at the first byte of `data`, and goes the long way. */
 void template_begin(struct exchange *x, struct slice data);
 /* What it says. */
@@ -369,7 +388,7 @@ void template_leaf(struct exchange *x, const struct leaf *leaf);
 void template_end(struct exchange *x, const uint8_t *end);
 /* It goes on in another piece of input: it will not be one. */
 void template_leave(struct exchange *x);
-/* Reads an event that begins `data`, if it is all there and like the one before it. False: it is not. */
+/* Reads an event that begins `data`, if it is all there and like one before it. False: it is not. */
 bool template_read(struct exchange *x, struct slice data, size_t *used, enum exception *e);
 
 /* ---- body.c: bodies become texts ---- */

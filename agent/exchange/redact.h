@@ -69,8 +69,9 @@ struct redact {
 	const struct lane *lane; /* borrowed for one call */
 	struct run *runs;        /* owned */
 	size_t run_count, run_room;
-	uint64_t fed; /* bytes of the message */
-	struct track tracks[TEXTS_MAX];
+	uint64_t fed;         /* bytes of the message */
+	struct track *tracks; /* owned: by place of the text, as far as some text was read */
+	size_t track_count;
 	size_t parts;            /* of all tracks */
 	uint64_t alone_base;     /* symbols of the texts read by themselves, before the one under way */
 	uint32_t alone_text;     /* place of the one under way, + 1; 0: none */

@@ -102,7 +102,7 @@ static enum exception model_named(struct exchange *x)
 	if (!ruleset_widens(x->rules, &before, &x->scope))
 		return EXCEPTION_NONE;
 	memset(x->labels, 0, sizeof(x->labels));
-	x->template_good = false;
+	template_forget(x);
 	return x->words_read ? EXCEPTION_MODEL_NAMED_LATE : EXCEPTION_NONE;
 }
 

@@ -253,8 +253,10 @@ enum exception text_choice(struct exchange *x, uint32_t index, bool finish)
 
 void text_restart(struct lookout *l)
 {
-	lookout_free(l);
-	*l = (struct lookout){ .unjudged = l->unjudged };
+	bool unjudged = l->unjudged;
+
+	lookout_again(l);
+	l->unjudged = unjudged;
 }
 
 void text_choices_finish(struct exchange *x)
@@ -369,22 +371,36 @@ static enum exception read_piece(struct exchange *x, const struct leaf *leaf, si
 	return readings_feed(x, readings, count, bytes, leaf->channel, leaf->choice);
 }
 
-/* How much of `bytes` there is until letters came in a row that may be base64: all of it if they did not. */
+/* Nothing in `bytes` ends a run? If something does, *behind is where the last such byte ends. */
+static bool runs_through(struct slice bytes, size_t *behind)
+{
+	for (size_t i = bytes.len; i-- > 0;)
+		if (!unbase_letter(bytes.at[i]) && bytes.at[i] != '\n' && bytes.at[i] != '\r') {
+			*behind = i + 1;
+			return false;
+		}
+	return true;
+}
+
+/* How much of `bytes` there is until letters came in a row that may be base64: all of it if they did not. Where a run
+ * would have to end is looked at first: words are shorter, and most of their letters are never looked at. */
 static size_t until_coded(struct text *t, struct slice bytes)
 {
 	struct unbase *u = &t->letters;
-	uint8_t run = u->run;
-	size_t i = 0;
+	size_t i = 0, behind;
 
-	while (i < bytes.len && run < UNBASE_RUN) {
-		uint8_t c = bytes.at[i++];
+	while (i < bytes.len && u->run < UNBASE_RUN) {
+		size_t wanted = UNBASE_RUN - u->run, left = bytes.len - i, n = wanted < left ? wanted : left;
 
-		if (unbase_letter(c))
-			u->first[run++] = c;
-		else if (c != '\n' && c != '\r')
-			run = 0;
+		if (!runs_through(slice_of(bytes.at + i, n), &behind)) {
+			i += behind;
+			u->run = 0;
+			continue;
+		}
+		for (; n; n--, i++)
+			if (unbase_letter(bytes.at[i]))
+				u->first[u->run++] = bytes.at[i];
 	}
-	u->run = run;
 	return i;
 }
 

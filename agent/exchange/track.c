@@ -28,8 +28,9 @@ void redact_free(struct redact **at)
 
 	if (!r)
 		return;
-	for (size_t i = 0; i < TEXTS_MAX; i++)
+	for (size_t i = 0; i < r->track_count; i++)
 		free(r->tracks[i].parts);
+	free(r->tracks);
 	free(r->runs);
 	free(r->pending);
 	free(r->masks);
@@ -102,6 +103,25 @@ void track_drop(struct redact *r, struct track *t, uint32_t first)
 		t->first = t->end = 0;
 }
 
+/* The text's track, made if it is the first time; NULL: out of memory. */
+static struct track *track_of(struct redact *r, size_t text)
+{
+	size_t room = r->track_count ? r->track_count : 2;
+	struct track *more;
+
+	if (text < r->track_count)
+		return &r->tracks[text];
+	while (room <= text)
+		room *= 2;
+	more = realloc(r->tracks, room * sizeof(*more));
+	if (!more)
+		return NULL;
+	memset(more + r->track_count, 0, (room - r->track_count) * sizeof(*more));
+	r->tracks = more;
+	r->track_count = room;
+	return &more[text];
+}
+
 static bool is_pending(const struct redact *r, size_t text)
 {
 	for (size_t i = 0; i < r->pending_count; i++)
@@ -117,6 +137,8 @@ void redact_forget(struct exchange *x, size_t text)
 
 	if (is_pending(r, text))
 		redact_settle(x);
+	if (text >= r->track_count)
+		return;
 	t = &r->tracks[text];
 	track_drop(r, t, t->end);
 	free(t->parts);
@@ -158,12 +180,13 @@ static bool is_idle(const struct exchange *x, const struct text *t, const uint64
 void track_trim(struct exchange *x, size_t text)
 {
 	struct redact *r = x->redact;
-	struct track *t = &r->tracks[text];
+	struct track *t = text < r->track_count ? &r->tracks[text] : NULL;
 	uint64_t from[READINGS], cleared = redact_cleared(x);
-	uint32_t keep = t->first;
+	uint32_t keep;
 
-	if (t->first == t->end || is_pending(r, text))
+	if (!t || t->first == t->end || is_pending(r, text))
 		return;
+	keep = t->first;
 	track_needs(x, text, from);
 	for (uint32_t i = t->first; i < t->end; i++) {
 		const struct part *p = &t->parts[i];
@@ -244,11 +267,13 @@ bool redact_leaf(struct exchange *x, size_t text, const struct leaf *leaf)
 {
 	struct redact *r = x->redact;
 	const struct text *of = &x->texts[text];
-	struct track *t = &r->tracks[text];
+	struct track *t = track_of(r, text);
 	struct part p = { .json = leaf->raw > 0, .begins = leaf->begin, .cut = !is_whole(x, of) };
 	uint64_t from = leaf->at - leaf->raw;
 	bool fine = true;
 
+	if (!t)
+		return false;
 	if (leaf->channel == CHANNEL_OTHER || leaf->channel == CHANNEL_LOGPROBS)
 		r->alone_text = (uint32_t)text + 1;
 	if (t->end - t->first > PARTS_TRIM && t->end - t->first >= t->trim_at) {

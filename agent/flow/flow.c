@@ -53,23 +53,30 @@ static void side_event(struct side *s, uint32_t events)
 		s->writable = true;
 }
 
-/* Reads once: into the lane's room, and what does not fit there over the scratch into the lane. Returns bytes, 0 when
- * there was nothing or the end (s->eof, s->reset tell), -ENOBUFS when the lane can take no more. */
+/* Where one read goes: into the lane if it has much room, as it has once it is full of a body; else into the scratch,
+ * from which few bytes are copied. readv(2) into both costs more than the copy. */
+static uint8_t *place_to_read(struct worker *w, struct lane *l, size_t space, size_t *most)
+{
+	size_t room = l->buf.data ? l->buf.room - l->buf.end : 0;
+	bool much = room >= SCRATCH_BYTES / 4 && room <= space;
+
+	*most = much ? room : space;
+	if (*most > SCRATCH_BYTES)
+		*most = SCRATCH_BYTES;
+	return much ? l->buf.data + l->buf.end : w->scratch;
+}
+
+/* Reads once. Returns bytes, 0 when there was nothing or the end (s->eof, s->reset tell), -ENOBUFS when the lane can
+ * take no more. */
 ssize_t side_read(struct worker *w, struct side *s, struct lane *l)
 {
-	size_t space = l->buf.cap - buf_len(&l->buf), first = space < 2048 ? space : 2048;
-	uint8_t *to = first ? buf_want(&l->buf, first) : NULL;
-	struct iovec v[2];
+	size_t space = l->buf.cap - buf_len(&l->buf), most;
+	uint8_t *to = place_to_read(w, l, space, &most);
 	ssize_t n;
 
-	if (!to)
+	if (!space)
 		return -ENOBUFS;
-	if (space > SCRATCH_BYTES)
-		space = SCRATCH_BYTES;
-	first = l->buf.room - l->buf.end < space ? l->buf.room - l->buf.end : space;
-	v[0] = (struct iovec){ to, first };
-	v[1] = (struct iovec){ w->scratch, space - first };
-	n = readv(s->watch.fd, v, v[1].iov_len ? 2 : 1);
+	n = recv(s->watch.fd, to, most, 0);
 	if (n < 0) {
 		if (errno == EAGAIN || errno == EINTR) {
 			s->readable = errno == EINTR;
@@ -85,10 +92,11 @@ ssize_t side_read(struct worker *w, struct side *s, struct lane *l)
 		return 0;
 	}
 	/* A short read has emptied the socket, unless its end is still to be read. */
-	if ((size_t)n < first + v[1].iov_len && !s->hup)
+	if ((size_t)n < most && !s->hup)
 		s->readable = false;
-	buf_added(&l->buf, (size_t)n < first ? (size_t)n : first);
-	if ((size_t)n > first && buf_add(&l->buf, slice_of(w->scratch, (size_t)n - first)))
+	if (to != w->scratch)
+		buf_added(&l->buf, (size_t)n);
+	else if (buf_add(&l->buf, slice_of(w->scratch, (size_t)n)))
 		s->reset = s->eof = true; /* out of memory: bytes are lost, the connection is not to go on */
 	return n;
 }

@@ -27,6 +27,8 @@ struct worker {
 	struct source *sources; /* of connections that others pass to us */
 	struct worker_stats stats;
 	struct service_stats *services; /* by index of the guard */
+	uint8_t ids[1024];              /* random bytes for ids of exchanges, the last `ids_left` not used yet */
+	size_t ids_left;
 	uint8_t scratch[SCRATCH_BYTES];
 };
 

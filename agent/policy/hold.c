@@ -43,6 +43,18 @@ void lookout_free(struct lookout *w)
 	judges_free(&w->judges);
 }
 
+void lookout_again(struct lookout *w)
+{
+	struct lookout_more *more = w->more;
+
+	if (more && more->trail)
+		trail_again(more->trail);
+	if (more)
+		more->word_count = more->waiting_count = 0;
+	judges_free(&w->judges);
+	*w = (struct lookout){ .more = more };
+}
+
 static int copy_more(const struct ruleset *r, struct lookout_more *to, const struct lookout_more *from)
 {
 	int error = to->trail ? 0 : trail_new(&to->trail, 0);

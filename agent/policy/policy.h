@@ -384,3 +384,5 @@ bool lookout_idle(const struct ruleset *r, const struct lookout *w);
 /* Makes *to the same as *from, in memory of its own; *to is all zero or was made so before. -ENOMEM. */
 int lookout_copy(const struct ruleset *r, struct lookout *to, const struct lookout *from);
 void lookout_free(struct lookout *w);
+/* As at the start of a text, in the memory that w has. */
+void lookout_again(struct lookout *w);

@@ -146,6 +146,12 @@ void recent_restart(struct recent *r)
 	r->head = r->len = r->clean = r->place_count = 0;
 }
 
+void recent_again(struct recent *r)
+{
+	r->base = r->start = 0;
+	r->head = r->len = r->clean = r->place_count = 0;
+}
+
 void recent_forget(struct recent *r, uint64_t byte, uint64_t symbol)
 {
 	size_t gone = 0;

@@ -37,6 +37,8 @@ int recent_add(struct recent *r, const struct scan_state *before, struct slice b
 void recent_end(struct recent *r);
 /* Another text begins where this one ended. */
 void recent_restart(struct recent *r);
+/* As at the start of the first text, in the same memory. */
+void recent_again(struct recent *r);
 /* Neither bytes before `byte` nor symbols before `symbol` will be asked for. */
 void recent_forget(struct recent *r, uint64_t byte, uint64_t symbol);
 

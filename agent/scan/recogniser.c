@@ -217,17 +217,21 @@ static int begin(struct attempt *a, struct recognising *g, size_t at, trail_foun
 {
 	const struct recognisers *s = a->set;
 	const struct recent *t = a->text;
+	const uint8_t *bytes = t->bytes;
 	bool ascii_only = s->list_of[0x80] == s->list_of[256];
+	size_t clean = t->clean;
 	int error = 0;
 
-	for (unsigned prev = at < t->clean ? before(t, at) : 0; at < t->clean && !error; prev = t->bytes[at++]) {
-		uint8_t c = t->bytes[at];
+	for (unsigned prev = at < clean ? before(t, at) : 0; at < clean && !error; prev = bytes[at++]) {
+		uint8_t c = bytes[at];
 
-		if (ascii_only && c >= 0x80 && t->clean - at > 8 && any_high(t->bytes + at)) {
-			at += 7;
+		if (!bytes_has(&s->open[prev], c)) {
+			if (c >= 0x80 && ascii_only && clean - at > 8 && any_high(bytes + at))
+				at += 7;
 			continue;
 		}
-		if (!bytes_has(&s->open[prev], c))
+		/* Most of what begins like something ends with the next byte: start_at() would say the same. */
+		if (at + 1 < clean && !bytes_has(&s->goes_on[c], bytes[at + 1]))
 			continue;
 		for (uint32_t i = s->list_of[c]; i < s->list_of[c + 1] && !error; i++) {
 			const struct recogniser *p = &s->at[s->list[i]];
@@ -259,7 +263,10 @@ int recognisers_feed(const struct recognisers *s, struct recognising *g, const s
 		g->at = calloc(s->count, sizeof(*g->at));
 		if (!g->at)
 			return -ENOMEM;
+	} else if (g->fresh) {
+		memset(g->at, 0, s->count * sizeof(*g->at));
 	}
+	g->fresh = false;
 	error = go_on(&a, g, found, to);
 	if (!error)
 		error = begin(&a, g, (size_t)(g->seen - r->base), found, to);
@@ -297,6 +304,13 @@ uint64_t recognisers_needed(const struct recognisers *s, const struct recognisin
 	return least > s->behind ? least - s->behind : 0;
 }
 
+void recognising_again(struct recognising *g, uint64_t position)
+{
+	g->seen = position;
+	g->alive = 0;
+	g->fresh = g->at != NULL;
+}
+
 void recognising_free(struct recognising *g)
 {
 	free(g->at);
@@ -307,9 +321,8 @@ int recognising_copy(const struct recognisers *s, struct recognising *to, const 
 {
 	struct under_way *at = to->at;
 
-	if (!from->at) {
-		recognising_free(to);
-		to->seen = from->seen;
+	if (!from->at || from->fresh) {
+		recognising_again(to, from->seen);
 		return 0;
 	}
 	if (!at)
@@ -317,6 +330,6 @@ int recognising_copy(const struct recognisers *s, struct recognising *to, const 
 	if (!at)
 		return -ENOMEM;
 	memcpy(at, from->at, s->count * sizeof(*at));
-	*to = (struct recognising){ at, from->seen, from->alive };
+	*to = (struct recognising){ .at = at, .seen = from->seen, .alive = from->alive };
 	return 0;
 }

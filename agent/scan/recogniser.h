@@ -27,7 +27,11 @@ struct recognising {
 	struct under_way *at; /* owned; one a pattern */
 	uint64_t seen;        /* bytes that were looked at */
 	size_t alive;         /* so many are */
+	bool fresh;           /* what is in `at` is of a text before */
 };
+
+/* As at the start of a text whose first byte is at that position, in the same memory. */
+void recognising_again(struct recognising *g, uint64_t position);
 
 void recognising_free(struct recognising *g);
 int recognising_copy(const struct recognisers *s, struct recognising *to, const struct recognising *from);

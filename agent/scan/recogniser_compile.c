@@ -144,14 +144,16 @@ static int compile_one(struct recognisers *s, const struct pattern *from, size_t
 static void set_first(struct recogniser *p)
 {
 	const struct shape *s = &p->shape;
-	bool whole_runs = s->step_count == 1 && s->has_guard && s->has_then && s->sure &&
+	bool more = s->step_count > 1 && s->steps[1].min;
+	bool whole_runs = s->step_count && (more || (s->step_count == 1 && s->has_then)) && s->has_guard && s->sure &&
 	                  s->steps[0].max > s->steps[0].min && s->steps[0].min == 1;
 
 	p->first = s->step_count ? s->steps[0].set : s->has_then ? s->then : s->first;
 	p->first.bits[2] = 0;
+	p->behind_run = more ? s->steps[1].set : s->then;
 	for (int i = 0; i < 4; i++)
 		whole_runs = whole_runs && !(s->steps[0].set.bits[i] & ~s->guard.bits[i]) &&
-		             !(s->steps[0].set.bits[i] & s->then.bits[i]);
+		             !(s->steps[0].set.bits[i] & p->behind_run.bits[i]);
 	p->by_end = whole_runs;
 }
 
@@ -159,9 +161,37 @@ static void set_first(struct recogniser *p)
 static bool meets(const struct recogniser *p, unsigned prev, uint8_t c)
 {
 	if (p->by_end)
-		return bytes_has(&p->shape.then, c) && prev != TEXT_START &&
+		return bytes_has(&p->behind_run, c) && prev != TEXT_START &&
 		       bytes_has(&p->shape.steps[0].set, (uint8_t)prev);
 	return bytes_has(&p->first, c) && !recogniser_guarded(p, prev);
+}
+
+static void add_all(struct bytes *to, const struct bytes *from)
+{
+	for (int i = 0; i < 4; i++)
+		to->bits[i] |= from->bits[i];
+}
+
+/* What may follow the byte that pattern p is met at. */
+static struct bytes following(const struct recogniser *p)
+{
+	static const struct bytes any = { { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX } };
+	const struct shape *s = &p->shape;
+	struct bytes set = {};
+
+	if (p->by_end || !s->step_count || !s->steps[0].min)
+		return any;
+	if (s->steps[0].max > 1)
+		add_all(&set, &s->steps[0].set);
+	if (s->steps[0].min > 1)
+		return set;
+	if (s->step_count > 1 && s->steps[1].min)
+		add_all(&set, &s->steps[1].set);
+	else if (s->step_count == 1 && s->has_then)
+		add_all(&set, &s->then);
+	else
+		return any;
+	return set;
 }
 
 static int make_tables(struct recognisers *s)
@@ -185,8 +215,12 @@ static int make_tables(struct recognisers *s)
 					bytes_add(&s->open[prev], (uint8_t)c);
 					any = true;
 				}
-			if (any)
+			if (any) {
+				struct bytes next = following(&s->at[i]);
+
 				s->list[n++] = (uint16_t)i;
+				add_all(&s->goes_on[c], &next);
+			}
 		}
 	}
 	s->list_of[256] = (uint32_t)n;

@@ -18,7 +18,9 @@ struct recogniser {
 	uint32_t behind; /* characters in front of it */
 	struct shape shape;
 	struct bytes first; /* bytes a match may begin with */
-	bool by_end; /* a match begins with a whole run of steps[0]: it is looked for where a run ends in `then` */
+	/* A match begins with a whole run of steps[0]: it is looked for where a run ends in `behind_run`. */
+	bool by_end;
+	struct bytes behind_run;
 };
 
 struct recognisers {
@@ -27,7 +29,8 @@ struct recognisers {
 	pcre2_compile_context *compile; /* owned */
 	uint16_t *list;                 /* owned: patterns that may begin with a byte, byte after byte */
 	uint32_t list_of[257];
-	struct bytes open[257]; /* by the byte before: where some pattern may begin */
+	struct bytes open[257];    /* by the byte before: where some pattern may begin */
+	struct bytes goes_on[256]; /* by the byte some may begin with: what may follow that */
 	size_t count;
 	uint16_t *by_end; /* owned: patterns that are */
 	size_t by_end_count;

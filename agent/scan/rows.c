@@ -240,19 +240,12 @@ int rows_build(struct rows *r, const struct automaton *a, const struct fold_tabl
 		r->of[i] = ROWS_COLD | i;
 	add_nodes(r, a, &q);
 	r->worth = 2 * (r->count + r->link_count) >= a->states;
-	if (!r->worth) {
-		r->count = 2;
-		r->link_count = 0;
-		for (uint32_t i = 0; i < a->slots; i++)
-			r->of[i] = ROWS_COLD | i;
-	}
 	trim(&r->links, sizeof(*r->links), r->link_count);
 	trim(&r->link_slot, sizeof(*r->link_slot), r->link_count);
 	r->next = calloc(r->count << r->shift, sizeof(*r->next));
 	if (!r->next)
 		return -ENOMEM;
-	if (r->worth)
-		liken(r, a, &q);
+	liken(r, a, &q);
 	fill(r, a, letter, q.classes);
 	return 0;
 }

@@ -40,8 +40,7 @@ struct rows {
 	uint32_t *link_slot;           /* owned: by link */
 	unsigned shift;                /* a row is 1 << shift moves */
 	size_t count, link_count;
-	bool worth; /* most nodes are here; if not, going to and fro costs more than it saves, and there are only roots
-	             */
+	bool worth; /* most nodes are here; if not, going to and fro pays only where there is much ASCII */
 };
 
 /* Fills *r for an automaton; letter[symbol] as for automaton_build(). 0 or -ENOMEM; the caller frees in each case. */

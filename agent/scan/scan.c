@@ -71,9 +71,13 @@ struct walk {
 	size_t took;
 	const uint8_t *lanes; /* where lanes are tried next */
 	size_t alone;         /* bytes to go without them if they fail */
+	const uint8_t *ascii; /* where long ASCII is looked for next */
 };
 
-enum stop { STOP_END, STOP_CUT, STOP_CAREFUL };
+enum stop { STOP_END, STOP_CUT, STOP_CAREFUL, STOP_ASCII };
+
+/* When ASCII goes by the rows: if most nodes are there, whenever it comes; else only where there is much of it. */
+enum rows_use { ROWS_FOR_LONG, ROWS_FOR_ALL };
 
 /* Looks at the next character for the careful path. */
 static enum stop look(const struct scanner *s, struct walk *w)
@@ -226,10 +230,52 @@ static always_inline bool ascii_ahead(const uint8_t *p, const uint8_t *end)
 	return !((next[0] | next[1]) & 0x8080808080808080u);
 }
 
-/* Takes characters as long as each gives one symbol and ends nothing. STOP_CAREFUL: `entry` is not taken. */
-static always_inline enum stop walk(const struct scanner *s, struct walk *w, struct scan_state *st, const bool edges,
-                                    const bool rows)
+/* The way to the rows and back pays from here on, wherever the needles' nodes are. */
+#define LONG_ASCII 64
+
+/* How many bytes of ASCII there are at p, up to LONG_ASCII of them. */
+static always_inline size_t ascii_length(const uint8_t *p, const uint8_t *end)
 {
+	size_t n = 0;
+
+	for (uint64_t next; n < LONG_ASCII && end - p >= (ptrdiff_t)(n + sizeof(next)); n += sizeof(next)) {
+		memcpy(&next, p + n, sizeof(next));
+		if (next & 0x8080808080808080u)
+			break;
+	}
+	return n;
+}
+
+/* Takes long ASCII by the rows, up to what they cannot take. */
+static __attribute__((noinline)) void walk_rows(const struct scanner *s, struct walk *w, struct scan_state *st)
+{
+	const uint8_t *p = w->p;
+	uint32_t at = rows_at(&s->rows, st->at & ROWS_AT, st->in_word), in_word = st->in_word;
+	bool stop = false;
+
+	while (!stop && p != w->end && s->rows.class[*p] != ROWS_NO_CLASS) {
+		const uint8_t *from = p;
+
+		p = run_ascii(s, w, p, &at, in_word, &stop);
+		if (p != from)
+			in_word = s->table.low[p[-1]] >> 16 & 1;
+	}
+	if (p != w->p) {
+		st->symbols += (size_t)(p - w->p);
+		st->at = ROWS_COLD | rows_node(&s->rows, at);
+		st->last = TEXT_SYMBOL(s->table.low[p[-1]]);
+		st->in_word = (uint8_t)in_word;
+	}
+	w->p = p;
+	w->ascii = p == w->end ? p : p + 1;
+}
+
+/* Takes characters as long as each gives one symbol and ends nothing. STOP_CAREFUL: `entry` is not taken. STOP_ASCII:
+ * what follows is for walk_rows(). */
+static always_inline enum stop walk(const struct scanner *s, struct walk *w, struct scan_state *st, const bool edges,
+                                    const enum rows_use use)
+{
+	const bool rows = use == ROWS_FOR_ALL;
 	const struct automaton *a = &s->automaton;
 	const struct node *nodes = a->nodes;
 	const uint64_t(*root)[2] = (const uint64_t(*)[2])a->root;
@@ -275,6 +321,15 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, str
 			}
 			if (p == end || s->rows.class[*p] != ROWS_NO_CLASS)
 				continue;
+		}
+		if (!rows && *p < 0x80 && p >= w->ascii) {
+			size_t n = ascii_length(p, end);
+
+			if (n >= LONG_ASCII) {
+				why = STOP_ASCII;
+				break;
+			}
+			w->ascii = p + n + 1;
 		}
 		entry = next_entry(&s->table, p, end, &took);
 		if (unlikely(!took)) {
@@ -335,9 +390,11 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, str
 }
 
 static always_inline size_t feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
-                                 struct scan_hit *hits, size_t most, const bool edges, const bool rows)
+                                 struct scan_hit *hits, size_t most, const bool edges, const enum rows_use use)
 {
-	struct walk w = { .p = bytes.at, .end = bytes.at + bytes.len, .lanes = bytes.at, .alone = STRIDE };
+	struct walk w = {
+		.p = bytes.at, .end = bytes.at + bytes.len, .lanes = bytes.at, .alone = STRIDE, .ascii = bytes.at
+	};
 	struct sink k = { hits, most, .done = st->done };
 	const bool all = s->gapped.nodes;
 	uint8_t tail = st->tail_len;
@@ -356,7 +413,11 @@ static always_inline size_t feed(const struct scanner *s, struct scan_state *st,
 		w.have = true;
 		st->tail_len = 0;
 	}
-	while ((why = unlikely(all || st->apart) ? look(s, &w) : walk(s, &w, st, edges, rows)) == STOP_CAREFUL) {
+	while ((why = unlikely(all || st->apart) ? look(s, &w) : walk(s, &w, st, edges, use)) >= STOP_CAREFUL) {
+		if (use == ROWS_FOR_LONG && why == STOP_ASCII) {
+			walk_rows(s, &w, st);
+			continue;
+		}
 		if (!step_character(s, &k, st, w.entry)) {
 			/* Only a character of which nothing was taken can have been begun before. */
 			if (w.have)
@@ -380,10 +441,10 @@ size_t scan_feed(const struct scanner *s, struct scan_state *st, struct slice by
                  struct scan_hit *hits, size_t most)
 {
 	if (s->rows.worth)
-		return s->automaton.edges ? feed(s, st, bytes, used, hits, most, true, true)
-		                          : feed(s, st, bytes, used, hits, most, false, true);
-	return s->automaton.edges ? feed(s, st, bytes, used, hits, most, true, false)
-	                          : feed(s, st, bytes, used, hits, most, false, false);
+		return s->automaton.edges ? feed(s, st, bytes, used, hits, most, true, ROWS_FOR_ALL)
+		                          : feed(s, st, bytes, used, hits, most, false, ROWS_FOR_ALL);
+	return s->automaton.edges ? feed(s, st, bytes, used, hits, most, true, ROWS_FOR_LONG)
+	                          : feed(s, st, bytes, used, hits, most, false, ROWS_FOR_LONG);
 }
 
 size_t scan_end(const struct scanner *s, struct scan_state *st, struct scan_hit *hits, size_t most)

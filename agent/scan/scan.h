@@ -208,6 +208,8 @@ int trail_add(struct trail *t, const struct scan_state *before, struct slice byt
 void trail_end(struct trail *t);
 /* Another text begins where this one ended. */
 void trail_restart(struct trail *t);
+/* As trail_new(0), in the same memory. */
+void trail_again(struct trail *t);
 
 /* Looks for patterns in what was added since the last call; `end`: nothing follows. Each is told as soon as nothing
  * that follows can change it. Errors: what `found` returned; -ENOMEM; -ETIME: a pattern went over its limit of work. */

@@ -54,9 +54,15 @@ void trail_end(struct trail *t)
 void trail_restart(struct trail *t)
 {
 	recent_restart(&t->recent);
-	recognising_free(&t->recognising);
+	recognising_again(&t->recognising, t->recent.base);
 	narrow_free(&t->narrow);
-	t->recognising.seen = t->recent.base;
+}
+
+void trail_again(struct trail *t)
+{
+	recent_again(&t->recent);
+	recognising_again(&t->recognising, 0);
+	narrow_free(&t->narrow);
 }
 
 int trail_recognise(struct trail *t, const struct recognisers *s, bool end, trail_found *found, void *to)

@@ -37,6 +37,11 @@ static size_t inside(struct ndjson *n, struct slice in)
 	return in.len;
 }
 
+bool ndjson_between(const struct ndjson *n)
+{
+	return n->state == BETWEEN;
+}
+
 enum step ndjson_feed(struct ndjson *n, struct slice in, size_t *used, struct ndjson_item *item)
 {
 	*used = 0;

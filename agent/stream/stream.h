@@ -318,6 +318,8 @@ void ndjson_start(struct ndjson *n);
 /* Finds where messages begin and end: by their brackets, not by line breaks, which may stand inside one. Whether they
  * are JSON is for walk_feed() to say. A message that is neither an object nor an array is STEP_BAD. */
 enum step ndjson_feed(struct ndjson *n, struct slice in, size_t *used, struct ndjson_item *item);
+/* What follows is white space, or begins a message. */
+bool ndjson_between(const struct ndjson *n);
 
 /* ---- dialects: which value of a JSON message is which text (agent/stream/dialect.c has the tables) ---- */
 
@@ -433,6 +435,7 @@ struct leaf {
 #define WALK_TOOLS_MAX 32
 #define WALK_RUN       64
 #define WALK_KIND_MAX  64
+#define WALK_NUMBERS   8
 
 struct walk_level {
 	const struct field *rows; /* an object's fields; NULL: unknown territory */
@@ -481,6 +484,13 @@ struct walk {
 	uint8_t name[WALK_KIND_MAX]; /* a kind's name under way */
 	uint32_t name_len;
 
+	/* Numbers of this message that say nothing to anybody, the first few: where they begin and end in it. */
+	struct walk_number {
+		uint64_t from, to;
+	} numbers[WALK_NUMBERS];
+	uint32_t number_count;
+	uint64_t number_from; /* of the one under way */
+
 	uint8_t run[WALK_RUN]; /* numbers that are bytes */
 	uint32_t run_len, run_raw, digits;
 	bool run_open, run_begun, unfit;
@@ -488,7 +498,7 @@ struct walk {
 	bool has_again;
 
 	uint64_t fed;        /* bytes of the message in earlier calls: whoever wants leaf.at counts them here */
-	uint64_t at;         /* of the message, up to the end of the last text */
+	uint64_t at;         /* of the message, up to the end of the last text or number */
 	struct late *late;   /* owned */
 	uint64_t structural; /* bytes of this message that are in no leaf's `raw`; exact when the message has ended */
 	const char *why;

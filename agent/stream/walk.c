@@ -32,10 +32,11 @@ void walk_start(struct walk *w, const struct field *rows)
 	w->run_open = w->has_again = false;
 	w->structural = 0;
 	w->fed = w->at = 0;
+	w->number_count = 0;
 	w->why = NULL;
 	if (w->late) {
 		buf_cut(&w->late->pieces, 0);
-		w->late->draining = false;
+		w->late->draining = w->late->kinds = false;
 	}
 }
 
@@ -136,7 +137,8 @@ static void open_container(struct walk *w, bool array)
 /* Gives the piece in *l, or puts it aside. */
 static inline enum step place(struct walk *w, struct leaf *l, bool by_kind)
 {
-	if (!w->choice.depth)
+	/* The number of the message is no choice's. */
+	if (!w->choice.depth || (l->tap == TAP_SEQUENCE && !l->string))
 		return STEP_ITEM;
 	l->choice = w->choice.index;
 	l->sub = w->sub.depth ? w->sub.index : 0;
@@ -166,7 +168,7 @@ static void name_text(const struct walk *w, struct leaf *l)
 	} else if (role == ROLE_LABEL || role == ROLE_KIND) {
 		l->channel = CHANNEL_LABEL;
 		l->row = row;
-		l->slot = w->depth && w->level[w->depth].rows ? (uint8_t)(row - w->level[w->depth].rows + 2 * w->depth)
+		l->slot = w->depth && w->level[w->depth].rows ? (uint8_t)(row - w->level[w->depth].rows + 5 * w->depth)
 		                                              : 0;
 	} else {
 		l->path = w->row_path;
@@ -251,6 +253,12 @@ static enum step index_end(struct walk *w)
 		w->sub.index = w->number | (uint32_t)w->row->variant << 24;
 		w->sub.known = true;
 		w->sub_of[at] = w->sub.index + 1;
+	}
+	/* What waited has its place now. */
+	if (w->late && buf_len(&w->late->pieces) && w->choice.known && w->depth == w->choice.depth &&
+	    (!w->sub.depth || w->sub.known) && (w->kind_known || !w->late->kinds)) {
+		w->late_choice = w->choice.index;
+		w->late->draining = true;
 	}
 	return STEP_MORE;
 }
@@ -442,6 +450,7 @@ static enum step number(struct walk *w, const struct json_item *item, struct lea
 		enter_value(w);
 		w->begun = w->unfit = false;
 		w->number = w->digits = 0;
+		w->number_from = w->at - item->text.len;
 	}
 	w->in_number = !end;
 	/* Interleaved texts must not be read as one: the number becomes part of what is behind it. */
@@ -451,6 +460,9 @@ static enum step number(struct walk *w, const struct json_item *item, struct lea
 		return end ? index_end(w) : index_digits(w, item->text);
 	if (is_tapped(w))
 		return give(w, leaf, end ? slice_of(w->key, 0) : item->text, 0, false, end);
+	if (end && w->depth && !w->level[w->depth].array && !w->telling && !(w->row && w->row->role == ROLE_IDS) &&
+	    w->number_count < WALK_NUMBERS)
+		w->numbers[w->number_count++] = (struct walk_number){ w->number_from, w->at };
 	in_bytes = w->depth && w->level[w->depth].array && !w->level[w->depth].no_bytes;
 	if (in_bytes && !end)
 		byte_digits(w, item->text);
@@ -541,6 +553,8 @@ enum step walk_feed(struct walk *w, struct slice in, size_t *used, struct leaf *
 			return STEP_MORE;
 		if (item.kind == JSON_STRING || item.kind == JSON_KEY) {
 			w->structural -= item.raw;
+			w->at = w->fed + *used - item.ahead;
+		} else if (item.kind == JSON_NUMBER) {
 			w->at = w->fed + *used - item.ahead;
 		}
 		if (w->run_open && item.kind != JSON_NUMBER && item.kind != JSON_NUMBER_END) {

@@ -10,6 +10,7 @@ struct late {
 	struct buf pieces;
 	struct buf out; /* bytes of the piece that was given last */
 	bool draining;
+	bool kinds; /* some waits for the kind of the message */
 };
 
 static inline enum step walk_bad(struct walk *w, const char *why)

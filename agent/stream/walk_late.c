@@ -47,6 +47,7 @@ enum step walk_defer(struct walk *w, const struct leaf *leaf, bool by_kind)
 	}
 	if (by_kind)
 		piece.variant = w->row->variant;
+	late->kinds |= by_kind;
 	if (!piece.sub_known) {
 		piece.place = walk_sub_place(w);
 		if (piece.place >= WALK_TOOLS_MAX)
@@ -73,7 +74,7 @@ bool walk_drain(struct walk *w, struct leaf *leaf)
 	struct late_piece piece;
 
 	if (!buf_len(&late->pieces)) {
-		late->draining = false;
+		late->draining = late->kinds = false;
 		return false;
 	}
 	memcpy(&piece, buf_slice(&late->pieces).at, sizeof(piece));

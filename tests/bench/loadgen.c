@@ -12,6 +12,11 @@
  *
  *   ttft   request sent -> first event          delay  event written -> read (fastserver only)
  *   gap    event -> next event of the stream    total  request sent -> end of the answer
+ *   hop    delay of the last event of a read    held   delay of those before it
+ *
+ * A gate that reads holds an event whose last letters may still become something forbidden, until the next one says:
+ * of a paced stream such an event comes together with its successor. `hop` is what the way costs, `held` how long text
+ * waited; delay is both.
  *
  * --json prints one line of JSON instead. Exit status 0: something was answered and nothing was wrong; 1 if not;
  * 2 wrong usage. A keep-alive connection that the server closed before it answered is a reconnect, not an error.
@@ -60,6 +65,7 @@ struct stream {
 	bool reused, answered, chunked, has_length, close_after;
 	enum place place;
 	uint64_t sent, last_event, left;
+	uint64_t last_read, last_delay; /* of the last event; 0: none with a time */
 	long events;
 	size_t at;       /* fastserver's place in its text */
 	size_t body_len; /* bytes of the body so far */
@@ -83,7 +89,7 @@ static struct options {
 	  .events = 200,
 	  .size = 12 };
 
-static struct samples ttft, delay, gap, total;
+static struct samples ttft, delay, hop, held, gap, total;
 static long answers, errors, errors_in_a_row, reconnects, all_events, wrong_bytes;
 static uint64_t all_bytes;
 static int poller;
@@ -121,6 +127,14 @@ static double quantile(const struct samples *s, double q)
 
 /* ---- the answer ---- */
 
+/* What the last event's delay was of, now that the next one is there, or will not be. */
+static void settle(struct stream *s, uint64_t t)
+{
+	if (s->last_read)
+		add(s->last_read == t ? &held : &hop, s->last_delay);
+	s->last_read = 0;
+}
+
 /* A complete event, with its empty line. */
 static void event_over(struct stream *s, const char *bytes, size_t len, uint64_t t)
 {
@@ -137,8 +151,12 @@ static void event_over(struct stream *s, const char *bytes, size_t len, uint64_t
 			uint64_t written = bench_event_time(bytes, len);
 
 			n = bench_event(want, (size_t)opt.size, &s->at, written);
-			if (written && t >= written)
+			settle(s, t);
+			if (written && t >= written) {
 				add(&delay, t - written);
+				s->last_read = t;
+				s->last_delay = t - written;
+			}
 		} else if (s->events == opt.events) {
 			n = bench_put(want, EVENT_STOP, sizeof(EVENT_STOP) - 1);
 		} else {
@@ -341,6 +359,7 @@ static void hang_up(struct stream *s)
 
 static void answer_over(struct stream *s, bool good, bool more)
 {
+	settle(s, 0);
 	if (good && whole(s)) {
 		add(&total, bench_now() - s->sent);
 		answers++;
@@ -420,6 +439,8 @@ static void print_results(double took, long unfinished)
 		       (double)all_events / took, (double)all_bytes / took / 1e6);
 	print_samples("ttft", &ttft, ",");
 	print_samples("delay", &delay, ",");
+	print_samples("hop", &hop, ",");
+	print_samples("held", &held, ",");
 	print_samples("gap", &gap, ",");
 	print_samples("total", &total, "}\n");
 }
@@ -565,6 +586,8 @@ int main(int argc, char **argv)
 	free(expected);
 	free(ttft.at);
 	free(delay.at);
+	free(hop.at);
+	free(held.at);
 	free(gap.at);
 	free(total.at);
 	return answers && !errors && !open ? 0 : 1;

@@ -7,7 +7,8 @@
  * lines in between say MB/s. The literals are n-grams of the text with one unit changed, so that the text enters their
  * prefixes as often as in life; text that never does would flatter everybody. "edges": the needles must not touch other
  * letters, as the policy's default is for English; Vectorscan is not asked for that.
- * `--quick` leaves out all but 10,000 keywords; `--compile` prints compile time and memory of scan instead.
+ * `--quick` leaves out all but 10,000 keywords; `--compile` prints compile time and memory of scan instead, `--growth`
+ * a line of JSON with these and the speed, from one keyword to a million.
  */
 #include <hs/hs.h>
 #include <stdio.h>
@@ -438,15 +439,38 @@ static void bench_compile(const struct text *t, size_t count)
 	scanner_free(&b.scanner);
 }
 
+/* Speed beside it: in bulk, and in pieces as tokens come. */
+static void bench_growth(enum script script, const struct text *t, size_t count)
+{
+	struct built b = build(t, count);
+	struct sluice bulk = { .scanner = b.scanner, .turn = { t, 0, 65536, 0 } };
+	struct sluice token = { .scanner = b.scanner, .turn = { t, 0, 15, 0 } };
+	struct scanner_stats stats;
+
+	scanner_stats(b.scanner, &stats);
+	turn_sluice(&bulk, TURN_BYTES);
+	turn_sluice(&token, TURN_BYTES);
+	printf("{\"text\":\"%s\",\"keywords\":%zu,\"compile s\":%.3f,\"MB\":%.1f,\"peak MB\":%.1f,\"states\":%zu,"
+	       "\"MB/s\":%.0f,\"ns a token of 15 B\":%.0f}\n",
+	       script_names[script], count, b.seconds, (double)stats.bytes / 1e6, b.peak / 1e6, stats.states,
+	       turn_sluice(&bulk, 4 * TURN_BYTES), 15e3 / turn_sluice(&token, 4 * TURN_BYTES));
+	fflush(stdout);
+	scanner_free(&b.scanner);
+}
+
 int main(int argc, char **argv)
 {
+	bool growth = argc > 1 && !strcmp(argv[1], "--growth");
 	bool quick = argc > 1 && !strcmp(argv[1], "--quick"), compile_only = argc > 1 && !strcmp(argv[1], "--compile");
 
 	for (int k = ZH; k <= MIXED; k++) {
 		struct text t;
 
 		make_text(&t, (enum script)k);
-		if (compile_only) {
+		if (growth) {
+			for (size_t n = 1; n <= (argc > 2 ? 10000u : 1000000u); n *= 10)
+				bench_growth((enum script)k, &t, n);
+		} else if (compile_only) {
 			for (size_t n = 1000; n <= 1000000; n *= 10)
 				bench_compile(&t, n);
 		} else {

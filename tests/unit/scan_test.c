@@ -124,16 +124,24 @@ TEST(scan, many_hits_at_the_very_end)
 	}
 }
 
-/* Long ASCII is read in several lanes at once: the same hits and holds as in pieces too short for that. */
+/* Long ASCII is read in several lanes at once, or among needles of another script by other tables: the same hits and
+ * holds as in pieces too short for that. */
 TEST(scan, long_ascii)
 {
-	enum { LONG = 12000, COUNT = 40, SHORT = 700 };
+	enum { LONG = 12000, COUNT = 40, HAN = 4000 };
 	static struct scan_hit want[LONG], got[LONG];
-	static char text[LONG], needles[COUNT][200];
+	static char text[LONG], needles[COUNT][200], han[HAN][12];
+	static struct needle n[COUNT + HAN];
 
 	srand(7);
+	for (uint32_t i = 0; i < HAN; i++) {
+		for (size_t k = 0; k < 12; k++)
+			han[i][k] = (char)(k % 3 ? 0x80 | (rand() & 0x3f) : 0xe6);
+		n[COUNT + i] = (struct needle){ slice_of(han[i], 12), COUNT + i, false, false };
+	}
 	for (int round = 0; round < 60; round++) {
-		struct needle n[COUNT];
+		bool mixed = round % 4 == 1 || round % 4 == 2;
+		size_t shorter = mixed ? 40 : 700;
 		owned(scanner_free) struct scanner *s = NULL;
 		const char *letters = round % 3 ? "abcde fgh" : "aab ";
 		size_t kinds = strlen(letters), most = round % 5 ? 12 : 190, hits, used;
@@ -143,6 +151,8 @@ TEST(scan, long_ascii)
 			text[i] = letters[(size_t)rand() % kinds];
 		if (round % 7 == 0)
 			memcpy(text + 5000 + round, "\xe6\xb2\x99", 3);
+		for (size_t i = 0; mixed && i + 300 < LONG; i += (size_t)rand() % 500 + 12)
+			memcpy(text + i, han[rand() % HAN], 12);
 		for (uint32_t i = 0; i < COUNT; i++) {
 			size_t len = most / 2 + (size_t)rand() % (most / 2);
 
@@ -152,20 +162,20 @@ TEST(scan, long_ascii)
 			if (rand() % 8)
 				needles[i][len - 1] = 'z';
 			n[i] = (struct needle){ slice_of(needles[i], len), i, round & 1, round & 1 };
-			if (needles[i][0] & 0x80 || needles[i][1] & 0x80 || memchr(needles[i], 0xe6, len) ||
-			    memchr(needles[i], 0xb2, len) || memchr(needles[i], 0x99, len))
-				n[i].text = SLICE("never");
+			for (size_t k = 0; k < len; k++)
+				if (needles[i][k] & 0x80)
+					n[i].text = SLICE("never");
 		}
-		s = compiled(n, COUNT);
-		hits = hits_in_pieces(s, slice_of(text, LONG), SHORT, LONG, want);
+		s = compiled(n, mixed ? COUNT + HAN : COUNT);
+		hits = hits_in_pieces(s, slice_of(text, LONG), shorter, LONG, want);
 		cr_assert_eq(hits_in_pieces(s, slice_of(text, LONG), SIZE_MAX, LONG, got), hits);
 		cr_assert(same_hits(want, got, hits));
 		for (size_t len = 2048; len < LONG; len += 611) {
 			one = pieces = (struct scan_state){ 0 };
 			scan_feed(s, &one, slice_of(text, len), &used, got, LONG);
-			for (size_t i = 0; i < len; i += SHORT)
-				scan_feed(s, &pieces, slice_of(text + i, len - i < SHORT ? len - i : SHORT), &used, got,
-				          LONG);
+			for (size_t i = 0; i < len; i += shorter)
+				scan_feed(s, &pieces, slice_of(text + i, len - i < shorter ? len - i : shorter), &used,
+				          got, LONG);
 			cr_assert_eq(one.symbols, pieces.symbols);
 			cr_assert_eq(one.in_word, pieces.in_word);
 			cr_assert_eq(scan_hold(s, &one), scan_hold(s, &pieces), "round %d, %zu bytes", round, len);

@@ -13,7 +13,7 @@ ifeq ($(FLAVOUR),fuzz)
 CC      := clang
 endif
 
-PKGS    := libbpf libprotobuf-c yaml-0.1 libcrypto libsystemd libpcre2-8 libbrotlidec libzstd
+PKGS    := libbpf libprotobuf-c yaml-0.1 libcrypto libsystemd libpcre2-8 libbrotlidec libzstd libcurl
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lelf -lz -lpthread -lm
 
@@ -40,7 +40,7 @@ endif
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
-ROOMS   := base config capture stream scan policy enforce record exchange flow serve
+ROOMS   := base config capture stream scan policy enforce record opinion exchange flow serve
 LIB_SRC := $(foreach r,$(ROOMS),$(wildcard agent/$(r)/*.c))
 CLI_SRC := $(wildcard agent/cli/*.c)
 BPF_SRC := $(wildcard bpf/*.bpf.c)

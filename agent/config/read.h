@@ -14,6 +14,7 @@ struct reader {
 	yaml_document_t doc;
 	struct config *config;
 	struct config_service *service; /* the one being read */
+	struct config_opinion *opinion; /* likewise */
 	const yaml_node_t *retain_at;   /* record.retain */
 	FILE *report;
 	size_t mistakes;
@@ -49,8 +50,14 @@ bool read_number(struct reader *r, const yaml_node_t *n, const char *what, const
 bool read_one_of(struct reader *r, const yaml_node_t *n, const char *what, const char *const *words, size_t count,
                  size_t *to);
 
+extern const struct unit ms_units[]; /* milliseconds */
+
 /* The section `record`, in record.c. */
 void read_record(struct reader *r, yaml_node_t *n);
+
+/* The section `opinions`, in opinions.c. */
+void read_opinions(struct reader *r, yaml_node_t *n);
+void opinions_config_free(struct config *c);
 
 /* Reads a mapping by a table of keys that ends with an empty row. */
 void read_mapping(struct reader *r, yaml_node_t *n, const char *what, const struct key *keys);

@@ -33,6 +33,7 @@ struct daemon {
 	char retain_policy[2][64]; /* of each log */
 	struct subjects *subjects;
 	struct tally *tally;
+	struct opinions *opinions; /* NULL: none are configured */
 	struct holds *holds;
 	struct capture *capture; /* the keeper's; in the worker, what dialling needs of it */
 	struct loop *loop;       /* the worker's main one */
@@ -100,6 +101,8 @@ uint64_t note_last(const char *dir);
 
 /* Reads the policy, says on standard error what is wrong with it. 0 or -errno. */
 int daemon_policy(struct daemon *d);
+/* Whether the configuration has every opinion that the rules ask for; says in `why` which one it has not. -ENOENT. */
+int daemon_opinions(const struct config *c, const struct ruleset *rules, char *why, size_t room);
 void daemon_print_report(const struct policy_report *report);
 
 /* ---- owner.c: in the keeper, before there is a worker ---- */

@@ -21,6 +21,7 @@ void exchange_free(struct exchange **at)
 		lookout_free(&x->spare[i]);
 	lookout_free(&x->one);
 	template_free(&x->template);
+	questions_free(x);
 	free(x->texts);
 	free(x->choices);
 	free(x->findings);
@@ -78,7 +79,7 @@ bool exchange_asked(const struct exchange *x)
 
 bool exchange_answered(const struct exchange *x)
 {
-	return x->answering == PHASE_DONE;
+	return x->answering == PHASE_DONE && !x->question_count;
 }
 
 void exchange_discard(struct exchange *x, uint64_t bytes)

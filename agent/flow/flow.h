@@ -14,6 +14,7 @@
 #include "base/loop.h"
 #include "capture/capture.h"
 #include "exchange/exchange.h"
+#include "opinion/opinion.h"
 #include "record/record.h"
 
 struct worker;
@@ -26,10 +27,12 @@ struct worker_options {
 	const bool *upgrade_pass;    /* of each service; NULL: of none */
 	size_t service_count;
 	struct exchange_limits limits;
-	uint32_t head_timeout_ms;   /* from the first byte of a request head to its last; 0: 60,000 */
-	uint32_t stop_timeout_ms;   /* a cut server that has not closed by then is reset; 0: 1,000 */
-	struct subjects *subjects;  /* NULL: nobody is told apart */
-	struct tally *tally;        /* of findings, shared by the workers; NULL: they are not counted */
+	uint32_t head_timeout_ms;  /* from the first byte of a request head to its last; 0: 60,000 */
+	uint32_t stop_timeout_ms;  /* a cut server that has not closed by then is reset; 0: 1,000 */
+	struct subjects *subjects; /* NULL: nobody is told apart */
+	struct tally *tally;       /* of findings, shared by the workers; NULL: they are not counted */
+	struct opinions *opinions; /* whom rules may ask; NULL: nobody */
+	size_t opinion_count;
 	const atomic_bool *stopped; /* while true nobody is served; NULL: never */
 	bool record_closed;         /* nor while the ledger cannot be written */
 	bool record_all;            /* an Exchange for each answer, not only where something was found */
@@ -73,7 +76,7 @@ void worker_service_stats(const struct worker *w, size_t service, struct service
  * running any more, its listeners must still be open. */
 void worker_stop(struct worker *w);
 
-/* Frees a stopped worker. The ledger must have told all notes: close it first. */
+/* Frees a stopped worker. The ledger must have told all notes, and the opinions all inquiries: close them first. */
 void worker_free(struct worker **at);
 
 /* ---- findings by service and rule ---- */

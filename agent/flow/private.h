@@ -17,9 +17,10 @@ struct worker {
 	struct ruleset *rules;
 	size_t held_max; /* of one answer, streamed or not */
 	struct watch doors[2];
-	struct timer retry; /* out of descriptors: accept again later */
-	struct flow *flows; /* all of this worker's */
-	struct flow *dead;  /* freed at the end of the call that ended them */
+	struct timer retry;  /* out of descriptors: accept again later */
+	struct flow *flows;  /* all of this worker's */
+	struct flow *dead;   /* freed at the end of the call that ended them */
+	struct asked *asked; /* inquiries that were not told yet */
 	struct worker_stats stats;
 	struct service_stats *services; /* by index of the guard */
 	uint8_t scratch[SCRATCH_BYTES];
@@ -55,6 +56,22 @@ struct stop {
 	uint64_t latency_us, bytes_after;
 };
 
+/* A question of an exchange on its way to somebody who has an opinion. */
+struct asked {
+	struct inquiry inquiry;
+	struct post post;
+	struct worker *worker;
+	struct asked *next, **link;
+	struct flow *flow; /* NULL: nobody waits for it */
+	uint64_t id;       /* of the question */
+	const struct rule *rule;
+	enum channel channel;
+	uint32_t choice, length;
+	uint64_t offset;
+	bool block; /* without an opinion the hit counts */
+	uint8_t text[];
+};
+
 struct flow {
 	struct worker *worker;
 	struct flow *next, **link;
@@ -83,6 +100,10 @@ struct flow {
 	bool lingering;
 	uint8_t patience;
 	uint64_t passing_since, passed_up, passed_down;
+
+	size_t asked_count;  /* inquiries under way */
+	bool decided;        /* a question was, since the exchange last saw its answer */
+	struct timer gather; /* a question waits for the end of its sentence */
 };
 
 /* flow.c */
@@ -116,7 +137,19 @@ void cut_timer(struct flow *f);
 void pass_begin(struct flow *f);
 void pass_step(struct flow *f);
 
+/* ask.c */
+/* Asks what the exchange wants to have asked now; `hurry`: also what waits for more text. True: a question is decided
+ * already. */
+bool ask_questions(struct flow *f, bool hurry);
+/* The exchange is over, or will be: nobody waits for opinions. */
+void ask_leave(struct flow *f);
+void ask_gather_due(struct timer *t);
+/* Nobody tells anything any more. */
+void ask_free(struct worker *w);
+
 /* note.c */
+int note_opinion(struct flow *f, const struct asked *a, enum opinion_outcome outcome, uint64_t latency_us,
+                 bool counted);
 /* A connection passes unread from here on, or did so until now. */
 int note_upgrade(struct flow *f, bool end);
 int note_exchange(struct flow *f, struct ledger_note *note);

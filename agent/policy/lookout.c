@@ -174,7 +174,7 @@ static bool holds(const struct rule *rule)
 /* Are the bytes of its hits asked for? */
 static bool located(const struct call *c, const struct rule *rule)
 {
-	return c->lookout->locate || rule->action == ACTION_REDACT;
+	return c->lookout->locate || rule->action == ACTION_REDACT || rule->opinion;
 }
 
 static bool contains(const struct word *w, const struct sight *s)
@@ -401,7 +401,7 @@ int lookout_feed(const struct ruleset *r, const struct scope *scope, struct look
 		if (!error)
 			error = decide(&c, under_way(r, w));
 		if (!error)
-			trail_forget(c.more->trail, r->recognisers, under_way(r, w));
+			trail_forget(c.more->trail, r->recognisers, under_way(r, w), r->asks ? LOOKOUT_RECENT : 0);
 	}
 	return error;
 }
@@ -481,6 +481,12 @@ uint64_t lookout_first(const struct ruleset *r, const struct lookout *w)
 		return hold.symbol;
 	symbol = trail_symbols(w->more->trail, r->scanner, hold.byte);
 	return symbol < hold.symbol ? symbol : hold.symbol;
+}
+
+struct slice lookout_recent(const struct lookout *w, uint64_t from, uint64_t *at)
+{
+	*at = w->bytes;
+	return w->more && w->more->trail ? trail_recent(w->more->trail, from, at) : SLICE("");
 }
 
 bool lookout_idle(const struct ruleset *r, const struct lookout *w)

@@ -57,6 +57,7 @@ static const struct key rule_keys[] = {
 	{ "classifier", KEY_LATER },
 	{ "suspect", KEY_LATER },
 	{ "fold", KEY_LATER },
+	{ "opinion", KEY_TAKEN },
 	{ "pinyin", KEY_TAKEN },
 	{ "split", KEY_LATER, "no table of the parts of characters is free to use; write the parts as keywords" },
 };
@@ -228,6 +229,16 @@ static void read_action(const struct reader *r, const struct doc_node *map, cons
 	rule->action = (enum action)reader_choice(r, n, who, "action", action_names, ACTION_COUNT);
 }
 
+/* Whose word decides whether a hit counts: a name of sluice.yaml. */
+static void read_opinion(const struct reader *r, const struct doc_node *map, const char *who, struct rule *rule)
+{
+	if (!reader_value(r, map, "opinion"))
+		return;
+	rule->opinion = reader_id(r, map, who, "opinion");
+	if (rule->action == ACTION_REDACT)
+		MISTAKE(r, map->mark, "%sa rule that redacts cannot ask for an opinion", who);
+}
+
 static enum boundary boundary_of(const struct reader *r, const struct doc_node *map, const char *who)
 {
 	const struct doc_node *n = reader_text(r, map, who, "boundary", false);
@@ -312,6 +323,7 @@ static void read_rule(const struct reader *r, const struct doc_node *map, size_t
 	check_keys(r, map, who, rule_keys, ARRAY_LEN(rule_keys));
 	read_risks(r, map, who, &rule->rule);
 	read_action(r, map, who, &rule->rule);
+	read_opinion(r, map, who, &rule->rule);
 	rule->boundary = boundary_of(r, map, who);
 	reader_conditions(r, map, who, rule);
 	read_keywords(r, map, who);

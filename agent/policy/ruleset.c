@@ -80,7 +80,8 @@ static bool put_rule(EVP_MD_CTX *c, const struct draft *d, const struct draft_ru
 	       put_text(c, r->pattern.text) && put_number(c, r->pattern.max_length) &&
 	       put_text(c, slice_str(r->pattern.check ? check_name(r->pattern.check) : "")) &&
 	       put_number(c, rule->near_within) && put_number(c, rule->all_within);
-	fine = fine && put_number(c, rule->gap) && put_number(c, r->count);
+	fine = fine && put_number(c, rule->gap) &&
+	       put_text(c, slice_str(rule->opinion ? rule->opinion : "")) && put_number(c, r->count);
 	for (size_t i = 0; i < r->count; i++)
 		fine = fine && put_number(c, d->meanings[r->first + i].role) &&
 		       put_number(c, d->meanings[r->first + i].form) && put_text(c, d->keywords[r->first + i].text);
@@ -91,7 +92,7 @@ static bool put_rule(EVP_MD_CTX *c, const struct draft *d, const struct draft_ru
 static int digest(const struct draft *d, uint8_t out[RULESET_DIGEST])
 {
 	owned(digest_free) EVP_MD_CTX *c = EVP_MD_CTX_new();
-	bool fine = c && EVP_DigestInit_ex(c, EVP_sha256(), NULL) && put_text(c, SLICE("sluice policy 3"));
+	bool fine = c && EVP_DigestInit_ex(c, EVP_sha256(), NULL) && put_text(c, SLICE("sluice policy 4"));
 
 	for (size_t i = 0; i < d->rule_count; i++)
 		fine = fine && put_rule(c, d, &d->rules[i]);
@@ -174,7 +175,8 @@ static int number_needles(struct ruleset *r, struct draft *d)
 
 		r->rules[i] = *rule;
 		r->acts[rule->action] = true;
-		r->locates |= rule->action == ACTION_REDACT || rule->has_pattern;
+		r->locates |= rule->action == ACTION_REDACT || rule->has_pattern || rule->opinion;
+		r->asks |= rule->opinion != NULL;
 		r->waits |= rule->has_except || rule->near_within || rule->all_count;
 		for (size_t k = from->first; k < from->first + from->count; k++) {
 			d->meanings[k].rule = (uint32_t)i;
@@ -445,6 +447,11 @@ bool ruleset_word(const struct ruleset *r, size_t needle, struct policy_word *ou
 bool ruleset_acts(const struct ruleset *r, enum action action)
 {
 	return r->acts[action];
+}
+
+bool ruleset_asks(const struct ruleset *r)
+{
+	return r->asks;
 }
 
 const uint8_t *ruleset_digest(const struct ruleset *r)

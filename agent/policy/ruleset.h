@@ -18,6 +18,7 @@ struct ruleset {
 	size_t rule_count, packs, needles;
 	bool locates; /* some rule needs the bytes of its hits */
 	bool waits;   /* some rule has conditions */
+	bool asks;    /* some rule asks for an opinion */
 	bool acts[ACTION_COUNT];
 	struct arena strings;
 	/* Only if words are kept: */

@@ -57,16 +57,8 @@ static int open_segment(struct ledger *l, const struct recovered *r)
 	struct segment_head head;
 
 	commit_head(l, &head);
-	if (!r->resume) {
-		int err = segment_create(&l->segment, l->ops, l->dir, &head, l->o.segment_bytes);
-
-		if (err != -EEXIST)
-			return err;
-		/* A file that says it has ended before its first record has the name: its number is skipped. */
-		l->next_seq = l->stats.next_seq = r->next_seq + 1;
-		commit_head(l, &head);
+	if (!r->resume)
 		return segment_create(&l->segment, l->ops, l->dir, &head, l->o.segment_bytes);
-	}
 	head.first_seq = r->segment.first_seq;
 	if (r->size)
 		head.created_unix_nano = r->head.created_unix_nano;

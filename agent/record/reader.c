@@ -271,6 +271,22 @@ static int give_up(struct ledger_reader *r, int err, const char *what)
 	return err;
 }
 
+/* A record that is framed and sealed, and yet none. What is behind it in the segment is not looked at, as with other
+ * damage, whichever way it was read. */
+static int give_up_record(struct ledger_reader *r)
+{
+	char text[NAME_ROOM];
+	uint64_t seq = 0;
+
+	frame_seq(r->raw, &seq);
+	segment_name_text(text, &r->now);
+	snprintf(r->why, sizeof(r->why), "%s: seq %llu: the bytes are not a Record", text, (unsigned long long)seq);
+	r->given_up = true;
+	r->quick = false;
+	r->pile.n = 0;
+	return -EBADMSG;
+}
+
 /* At the end of the open segment, or at damage in it: 1 to try again, 0 at the end for now, -errno. */
 static int go_on(struct ledger_reader *r, int step)
 {
@@ -502,7 +518,7 @@ int ledger_next(struct ledger_reader *r, const Record **out)
 		return got;
 	r->record = record__unpack(NULL, r->raw.len, r->raw.at);
 	if (!r->record)
-		return give_up(r, -EBADMSG, "the bytes are not a Record");
+		return give_up_record(r);
 	*out = r->record;
 	return 1;
 }

@@ -52,6 +52,14 @@ static int cut(const struct file_ops *ops, int dir, const char *name, uint64_t s
 	return err ? err : ops->sync(fd);
 }
 
+static int cut_newest(const struct recovery *v, uint64_t size)
+{
+	char name[NAME_ROOM];
+
+	segment_name_text(name, &v->r.segment);
+	return cut(v->ops, v->dir, name, size);
+}
+
 static int set_aside(const struct file_ops *ops, int dir, const struct segment_name *n)
 {
 	struct segment_name aside = *n;
@@ -82,12 +90,26 @@ static uint64_t most(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+/*
+ * No segment ends like this: a trailer is written with the sealed form alone, and what has no record is not sealed. To
+ * go on behind such a file would be to write records that nobody reads.
+ */
+static bool end_is_foreign(const struct recovered *r, const struct segment_walk *w)
+{
+	return w->sealed != r->segment.sealed || (r->segment.sealed && w->expected == r->segment.first_seq);
+}
+
+/* Where writing goes on: a header that proves nothing and has no record behind it is written anew. */
+static uint64_t resume_at(const struct recovered *r, const struct segment_walk *w)
+{
+	return w->head.proven || w->expected != r->segment.first_seq ? w->offset : 0;
+}
+
 /* The newest file is not sound from the walk's offset on, or ends before what was promised. */
 static int judge_end(struct recovery *v, const struct segment_walk *w)
 {
 	struct recovered *r = &v->r;
 	struct slice rest = {};
-	char name[NAME_ROOM];
 	void *map = NULL;
 	size_t map_len = 0;
 	bool whole_behind, damaged;
@@ -97,7 +119,8 @@ static int judge_end(struct recovery *v, const struct segment_walk *w)
 	if (err)
 		return err;
 	whole_behind = frame_damaged(rest, w->expected, &beyond);
-	damaged = r->segment.corrupt || r->segment.sealed || (v->known ? v->index < v->known->size : whole_behind);
+	damaged = r->segment.corrupt || r->segment.sealed || w->sealed ||
+	          (v->known ? v->index < v->known->size : whole_behind);
 	r->next_seq = most(w->expected + unreadable(rest), whole_behind || damaged ? beyond : 0);
 	if (map)
 		munmap(map, map_len);
@@ -112,10 +135,9 @@ static int judge_end(struct recovery *v, const struct segment_walk *w)
 		return r->segment.corrupt ? 0 : set_aside(v->ops, v->dir, &r->segment);
 	}
 	r->kind = RECOVERY__KIND__TORN;
-	r->resume = r->next_seq == w->expected && (w->head.proven || !w->offset);
-	r->size = w->offset;
-	segment_name_text(name, &r->segment);
-	return cut(v->ops, v->dir, name, w->offset);
+	r->size = r->next_seq == w->expected ? resume_at(r, w) : w->offset;
+	r->resume = r->next_seq == w->expected && (w->head.proven || !r->size);
+	return cut_newest(v, r->size);
 }
 
 /* ---- the tree ---- */
@@ -201,12 +223,13 @@ static int walk_segment(struct recovery *v, size_t i)
 		v->index = w.head.tree_size;
 	r->head = w.head;
 	r->segment = v->list[i];
-	if (step != WALK_END || !w.begun || r->segment.corrupt || (v->known && v->index < v->known->size))
+	if (step != WALK_END || !w.begun || r->segment.corrupt || end_is_foreign(r, &w) ||
+	    (v->known && v->index < v->known->size))
 		return judge_end(v, &w);
 	r->next_seq = w.expected;
-	r->resume = !w.sealed && !r->segment.sealed && w.head.proven;
-	r->size = w.offset;
-	return 0;
+	r->size = resume_at(r, &w);
+	r->resume = !r->segment.sealed && (w.head.proven || !r->size);
+	return r->size == w.offset ? 0 : cut_newest(v, r->size);
 }
 
 /* The last segment that begins at or before the tree's end. */

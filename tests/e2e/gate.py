@@ -482,6 +482,17 @@ def request_bytes(method, path, body=None, fields=(), host=HOST):
     return '\r\n'.join(lines).encode() + b'\r\n\r\n' + (body or b'')
 
 
+def read_exactly(s, n):
+    """n bytes, or what came before the end."""
+    data = b''
+    while len(data) < n:
+        piece = s.recv(n - len(data))
+        if not piece:
+            break
+        data += piece
+    return data
+
+
 def dial(ground, source=None, timeout=10):
     family = socket.AF_INET6 if ':' in ground.host else socket.AF_INET
     s = socket.socket(family, socket.SOCK_STREAM)

@@ -13,7 +13,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from gate import (ALPHA, CHAT, HOST, Answer, Ground, ask, chat, dial, finish, get_json, in_threads, isolate, leaks, ok,
-                  receive, refused, request_bytes, wait_for, without_date)
+                  read_exactly, receive, refused, request_bytes, wait_for, without_date)
 
 MEGABYTE = 1 << 20
 IN_FIELD, IN_BODY, IN_QUERY = 'field-secret-71aa03', 'body-secret-55c1de', 'query-secret-0b7e42'
@@ -439,16 +439,6 @@ def script(odd, s):
         s.sendall(whole(b'{}'))
     if path in ('/head', '/500', '/ok'):
         script(odd, s)
-
-
-def read_exactly(s, n):
-    data = b''
-    while len(data) < n:
-        piece = s.recv(n - len(data))
-        if not piece:
-            break
-        data += piece
-    return data
 
 
 def talk(to, request, timeout=5):

@@ -11,7 +11,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from gate import ALPHA, HOST, Ground, ask, dial, finish, isolate, ok, request_bytes, wait_for
+from gate import ALPHA, HOST, Ground, ask, dial, finish, isolate, ok, read_exactly, request_bytes, wait_for
 
 isolate(120)
 ASK = b'GET /v1/realtime HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: eA==\r\n\r\n'
@@ -66,32 +66,22 @@ class Server:
                 self.ended.append(type(problem).__name__)
 
 
-def read(s, n):
-    data = b''
-    while len(data) < n:
-        piece = s.recv(n - len(data))
-        if not piece:
-            break
-        data += piece
-    return data
-
-
 def passes(server, gate):
     words = b'\x81\x16' + ALPHA.encode()
     blob = os.urandom(1 << 20)
     with dial(server) as s:
         s.sendall(ASK)
-        head = read(s, len(SWITCH) + 4)
+        head = read_exactly(s, len(SWITCH) + 4)
         ok('the switch and what came with it pass', head == SWITCH + b'\x81\x02hi', head)
         s.sendall(words)
-        ok('frames pass, unread', read(s, len(words)) == words)
+        ok('frames pass, unread', read_exactly(s, len(words)) == words)
         threading.Thread(target=s.sendall, args=(blob,), daemon=True).start()
-        ok('a megabyte there and back', read(s, len(blob)) == blob)
+        ok('a megabyte there and back', read_exactly(s, len(blob)) == blob)
         started = wait_for(lambda: [e['bypass'] for e in gate.events() if 'bypass' in e], 3)
         ok('its beginning is on record', started and started[0]['kind'] == 'START' and started[0]['reason'] == 'upgrade' and
            started[0]['service'] == 'socket', started)
         s.shutdown(socket.SHUT_WR)
-        ok('half-closed: the server sees it and has the last word', read(s, 100) == b'bye' and server.ended == ['fin'], server.ended)
+        ok('half-closed: the server sees it and has the last word', read_exactly(s, 100) == b'bye' and server.ended == ['fin'], server.ended)
     ended = wait_for(lambda: [e['bypass'] for e in gate.events() if e.get('bypass', {}).get('kind') == 'END'], 3)
     up, down = len(words) + len(blob), len(words) + len(blob) + 4 + 3
     ok('its end, too, with bytes both ways', ended and (int(ended[0]['bytes_up']), int(ended[0]['bytes_down'])) == (up, down) and
@@ -100,7 +90,7 @@ def passes(server, gate):
     ok('and they are counted', counters.get('upgrades') == 1 and counters.get('upgrade_bytes') == up + down, counters)
     s = dial(server)
     s.sendall(ASK)
-    read(s, len(SWITCH) + 4)
+    read_exactly(s, len(SWITCH) + 4)
     left = time.time()
     s.close()
     gone = wait_for(lambda: len([e for e in gate.events() if e.get('bypass', {}).get('kind') == 'END']) == 2, 3)

@@ -12,18 +12,10 @@
  */
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "tests/lib/encode.h"
+#include "tests/lib/fuzz.h"
 #include "tests/lib/talk.h"
-
-#define MUST(what)                                                                                                     \
-	do {                                                                                                           \
-		if (!(what)) {                                                                                         \
-			fprintf(stderr, "%s\n", #what);                                                                \
-			abort();                                                                                       \
-		}                                                                                                      \
-	} while (0)
 
 #define ANSWER_MAX (1u << 16)
 

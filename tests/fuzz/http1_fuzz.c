@@ -6,15 +6,9 @@
  * one and the whole are always compared.
  */
 #include <stdint.h>
-#include <stdlib.h>
 
 #include "stream/stream.h"
-
-#define MUST(what)                                                                                                     \
-	do {                                                                                                           \
-		if (!(what))                                                                                           \
-			abort();                                                                                       \
-	} while (0)
+#include "tests/lib/fuzz.h"
 
 static void mix(uint64_t *hash, uint64_t value)
 {

@@ -6,20 +6,12 @@
  * in pieces of odd sizes as PCRE2 does start by start, hold exactly what may still match, and stay within its time.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "base/own.h"
 #include "scan/recogniser.h"
+#include "tests/lib/fuzz.h"
 #include "tests/lib/lookout_reference.h"
-
-#define MUST(what)                                                                                                     \
-	do {                                                                                                           \
-		if (!(what)) {                                                                                         \
-			fprintf(stderr, "%s\n", #what);                                                                \
-			abort();                                                                                       \
-		}                                                                                                      \
-	} while (0)
 
 struct found {
 	uint64_t at[REFERENCE_MAX][2];

@@ -5,15 +5,9 @@
  * The first byte of the input says how long the pieces are; bytes one by one and the whole are always compared.
  */
 #include <stdint.h>
-#include <stdlib.h>
 
 #include "stream/stream.h"
-
-#define MUST(what)                                                                                                     \
-	do {                                                                                                           \
-		if (!(what))                                                                                           \
-			abort();                                                                                       \
-	} while (0)
+#include "tests/lib/fuzz.h"
 
 struct seen {
 	struct sse sse;

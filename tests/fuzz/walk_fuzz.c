@@ -6,15 +6,9 @@
  * The first byte of the input says which table and how long the pieces are.
  */
 #include <stdint.h>
-#include <stdlib.h>
 
 #include "stream/stream.h"
-
-#define MUST(what)                                                                                                     \
-	do {                                                                                                           \
-		if (!(what))                                                                                           \
-			abort();                                                                                       \
-	} while (0)
+#include "tests/lib/fuzz.h"
 
 struct seen {
 	uint64_t hash; /* of all leaves; text byte by byte, so where pieces part does not matter */

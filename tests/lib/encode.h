@@ -175,10 +175,13 @@ static inline size_t decode_prefix(enum coding coding, bool bare, struct slice i
 		ZSTD_DStream *zstd = ZSTD_createDStream();
 		ZSTD_inBuffer from = { in.at, in.len, 0 };
 		ZSTD_outBuffer to = { out, room, 0 };
+		size_t before;
 
-		while (from.pos < from.size && !ZSTD_isError(ZSTD_decompressStream(zstd, &to, &from)))
-			;
-		ZSTD_decompressStream(zstd, &to, &from);
+		/* The library may keep text back that is decoded, until it is called once more. */
+		do
+			before = to.pos;
+		while (!ZSTD_isError(ZSTD_decompressStream(zstd, &to, &from)) &&
+		       (from.pos < from.size || to.pos > before));
 		len = to.pos;
 		ZSTD_freeDStream(zstd);
 	}

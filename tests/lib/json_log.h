@@ -8,13 +8,12 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/mman.h>
 
 #include "stream/stream.h"
+#include "tests/lib/edge.h"
 #include "tests/lib/test.h"
 
-#define LOG_MAX  (1 << 16)
-#define EDGE_MAX (1 << 16)
+#define LOG_MAX (1 << 16)
 
 struct log {
 	size_t len;
@@ -70,21 +69,6 @@ static void put_mark(struct log *l, size_t at, const char *what)
 {
 	close_text(l);
 	put(l, "%zu %s\n", at, what);
-}
-
-/* Bytes whose end is the end of a page with nothing behind it. */
-static struct slice at_edge(struct slice s)
-{
-	static uint8_t *page;
-
-	if (!page) {
-		page = mmap(NULL, EDGE_MAX + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		cr_assert_neq(page, MAP_FAILED);
-		cr_assert_eq(mprotect(page + EDGE_MAX, 4096, PROT_NONE), 0);
-	}
-	if (s.len)
-		memcpy(page + EDGE_MAX - s.len, s.at, s.len);
-	return slice_of(page + EDGE_MAX - s.len, s.len);
 }
 
 struct reader {

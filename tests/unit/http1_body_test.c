@@ -4,16 +4,14 @@
  *
  * Every body is read whole, byte by byte, and cut in two at every place, from the end of a guard page each time.
  */
-#include "tests/lib/test.h"
-
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/mman.h>
 
 #include "stream/stream.h"
+#include "tests/lib/edge.h"
+#include "tests/lib/test.h"
 
-#define LOG_MAX  (1 << 14)
-#define EDGE_MAX (1 << 18)
+#define LOG_MAX (1 << 14)
 
 struct log {
 	size_t len;
@@ -72,20 +70,6 @@ static void put_item(const struct http1_body_item *item)
 	if (text)
 		r.l.open = item->kind;
 	r.over = item->kind == HTTP1_END;
-}
-
-static struct slice at_edge(struct slice s)
-{
-	static uint8_t *page;
-
-	if (!page) {
-		page = mmap(NULL, EDGE_MAX + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		cr_assert_neq(page, MAP_FAILED);
-		cr_assert_eq(mprotect(page + EDGE_MAX, 4096, PROT_NONE), 0);
-	}
-	if (s.len)
-		memcpy(page + EDGE_MAX - s.len, s.at, s.len);
-	return slice_of(page + EDGE_MAX - s.len, s.len);
 }
 
 static void read_piece(struct slice s)

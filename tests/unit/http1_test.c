@@ -2,31 +2,14 @@
 /*
  * http1_test.c - heads by table, bodies as transcripts, all of them however they are cut.
  */
-#include "tests/lib/test.h"
-
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/mman.h>
 
 #include "stream/stream.h"
+#include "tests/lib/edge.h"
+#include "tests/lib/test.h"
 
-#define LOG_MAX  (1 << 14)
-#define EDGE_MAX (1 << 18)
-
-/* Bytes whose end is the end of a page with nothing behind it. */
-static struct slice at_edge(struct slice s)
-{
-	static uint8_t *page;
-
-	if (!page) {
-		page = mmap(NULL, EDGE_MAX + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		cr_assert_neq(page, MAP_FAILED);
-		cr_assert_eq(mprotect(page + EDGE_MAX, 4096, PROT_NONE), 0);
-	}
-	if (s.len)
-		memcpy(page + EDGE_MAX - s.len, s.at, s.len);
-	return slice_of(page + EDGE_MAX - s.len, s.len);
-}
+#define LOG_MAX (1 << 14)
 
 /* ---- heads ---- */
 

@@ -295,6 +295,55 @@ TEST(ledger, each_flipped_byte_recovers)
 	remove_dir(dir);
 }
 
+/* A segment of a header that proves nothing, and a trailer if asked for: neither is what this daemon leaves behind. */
+static void write_empty_segment(const char *path, bool ended)
+{
+	SegmentHeader h = SEGMENT_HEADER__INIT;
+	SegmentTrailer t = SEGMENT_TRAILER__INIT;
+	uint8_t file[256], sum[32] = { 0 };
+	size_t len, body;
+
+	h.format = 1;
+	h.origin = "test";
+	body = segment_header__get_packed_size(&h);
+	len = frame_start(file, TAG_HEADER, body + CRC_LEN);
+	segment_header__pack(&h, file + len);
+	frame_seal(file + len, body);
+	len += body + CRC_LEN;
+	t.length = len;
+	t.root = t.sha256 = (ProtobufCBinaryData){ sizeof(sum), sum };
+	if (ended) {
+		body = segment_trailer__get_packed_size(&t);
+		len += frame_start(file + len, TAG_TRAILER, body);
+		len += segment_trailer__pack(&t, file + len);
+	}
+	write_file(path, file, len);
+}
+
+/* What is written behind such a file must be found by who reads the log. */
+TEST(ledger, goes_on_where_nothing_was_written)
+{
+	for (int ended = 0; ended < 2; ended++) {
+		char dir[64], path[128];
+		struct ledger_options o = { .dir = new_dir(dir), .origin = "test" };
+		struct ledger *l = NULL;
+
+		write_empty_segment(path_of(path, dir, 0), ended);
+		read_all(dir, &found);
+		cr_assert(!found.errors && !found.n);
+		cr_assert_eq(ledger_open(&l, &o), 0);
+		cr_assert_eq(append_wait(l, "after", NULL), 0);
+		ledger_close(&l);
+		read_all(dir, &found);
+		cr_assert(found.n && found.in_order && !found.errors);
+		cr_assert_str_eq(found.seen[found.n - 1].name, "after");
+		cr_assert_eq(!access(strcat(path, ".corrupt"), F_OK), ended,
+		             "an end before the first record is damage");
+		cr_assert(!ended || found.recoveries);
+		remove_dir(dir);
+	}
+}
+
 TEST(ledger, a_damaged_segment_is_set_aside)
 {
 	char dir[64], path[128];

@@ -5,16 +5,14 @@
  * Text is given with the offset of its first byte, everything else with the offset behind what was used for it. Every
  * input is read whole, byte by byte, and cut in two at every place, from the end of a guard page each time.
  */
-#include "tests/lib/test.h"
-
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/mman.h>
 
 #include "stream/stream.h"
+#include "tests/lib/edge.h"
+#include "tests/lib/test.h"
 
-#define LOG_MAX  (1 << 14)
-#define EDGE_MAX (1 << 16)
+#define LOG_MAX (1 << 14)
 
 struct log {
 	size_t len;
@@ -58,20 +56,6 @@ static void put_item(struct log *l, size_t at, const struct sse_item *item)
 	}
 	for (size_t i = 0; i < item->text.len; i++)
 		put(l, item->text.at[i] == '\n' ? "\\n" : "%c", item->text.at[i]);
-}
-
-static struct slice at_edge(struct slice s)
-{
-	static uint8_t *page;
-
-	if (!page) {
-		page = mmap(NULL, EDGE_MAX + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		cr_assert_neq(page, MAP_FAILED);
-		cr_assert_eq(mprotect(page + EDGE_MAX, 4096, PROT_NONE), 0);
-	}
-	if (s.len)
-		memcpy(page + EDGE_MAX - s.len, s.at, s.len);
-	return slice_of(page + EDGE_MAX - s.len, s.len);
 }
 
 static void read_piece(struct sse *sse, struct log *l, size_t *at, struct slice s)

@@ -182,7 +182,7 @@ struct exchange_report {
 	bool complete; /* the server had sent all of its answer */
 	bool passed;   /* it was a change of protocol that may pass: what follows is not of this exchange */
 	uint32_t events;
-	uint32_t max_hold; /* most symbols of one text held at the end of a unit */
+	uint32_t max_hold; /* most symbols of one text held at the end of a unit, but for opinions */
 	struct coverage coverage;
 	const struct finding *findings;
 	size_t finding_count;

@@ -304,8 +304,6 @@ void question_gather(struct exchange *x, const struct reading *r, bool end);
 void question_leave(struct exchange *x, uint32_t place);
 /* All before `p` may go out, as far as no question is in the way. */
 void question_clear(struct exchange *x, const struct point *p);
-/* A unit is over: how much is held for questions. */
-void question_held(struct exchange *x);
 void questions_free(struct exchange *x);
 
 /* ---- tap.c: what a refusal repeats, and which choices there are ---- */

@@ -179,25 +179,10 @@ void question_clear(struct exchange *x, const struct point *p)
 
 	x->free = *p;
 	for (size_t i = 0; i < x->question_count; i++)
-		if (x->questions[i].sight.rule->action == ACTION_BLOCK &&
-		    x->questions[i].point.wire < least->wire)
+		if (x->questions[i].sight.rule->action == ACTION_BLOCK && x->questions[i].point.wire < least->wire)
 			least = &x->questions[i].point;
 	x->cleared = *least;
 	x->head_cleared |= x->head_sent && x->cleared.wire >= x->head_end;
-}
-
-void question_held(struct exchange *x)
-{
-	for (size_t i = 0; i < x->question_count; i++) {
-		const struct asking *q = &x->questions[i];
-		uint64_t held;
-
-		if (q->sight.rule->action != ACTION_BLOCK || !q->place || q->place > x->text_count)
-			continue;
-		held = x->texts[q->place - 1].state.scan.symbols - q->sight.start;
-		if (held <= UINT32_MAX && held > x->report.max_hold)
-			x->report.max_hold = (uint32_t)held;
-	}
 }
 
 /* ---- the door ---- */

@@ -554,8 +554,6 @@ enum exception unit_end(struct exchange *x)
 		redact_settle(x);
 	if (!x->blocked)
 		question_clear(x, &next);
-	if (x->question_count)
-		question_held(x);
 	return EXCEPTION_NONE;
 }
 

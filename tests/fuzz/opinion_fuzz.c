@@ -7,19 +7,10 @@
  */
 #include <errno.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "opinion/words.h"
 #include "stream/stream.h"
-
-#define MUST(what)                                                                                                     \
-	do {                                                                                                           \
-		if (!(what)) {                                                                                         \
-			fprintf(stderr, "%s\n", #what);                                                                \
-			abort();                                                                                       \
-		}                                                                                                      \
-	} while (0)
+#include "tests/lib/fuzz.h"
 
 static char *safe[] = { (char *)"safe", (char *)"Safe" }, *unsafe[] = { (char *)"unsafe", (char *)"Controversial" },
 	    *names[] = { (char *)"S1", (char *)"S10", (char *)"Violent", (char *)"hate/threatening" };

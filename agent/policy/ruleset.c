@@ -80,8 +80,8 @@ static bool put_rule(EVP_MD_CTX *c, const struct draft *d, const struct draft_ru
 	       put_text(c, r->pattern.text) && put_number(c, r->pattern.max_length) &&
 	       put_text(c, slice_str(r->pattern.check ? check_name(r->pattern.check) : "")) &&
 	       put_number(c, rule->near_within) && put_number(c, rule->all_within);
-	fine = fine && put_number(c, rule->gap) &&
-	       put_text(c, slice_str(rule->opinion ? rule->opinion : "")) && put_number(c, r->count);
+	fine = fine && put_number(c, rule->gap) && put_text(c, slice_str(rule->opinion ? rule->opinion : "")) &&
+	       put_number(c, r->count);
 	for (size_t i = 0; i < r->count; i++)
 		fine = fine && put_number(c, d->meanings[r->first + i].role) &&
 		       put_number(c, d->meanings[r->first + i].form) && put_text(c, d->keywords[r->first + i].text);

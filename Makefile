@@ -40,7 +40,7 @@ endif
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
-ROOMS   := base config capture stream scan policy enforce record opinion exchange flow serve
+ROOMS   := base config alert capture stream scan policy enforce record opinion exchange flow serve
 LIB_SRC := $(foreach r,$(ROOMS),$(wildcard agent/$(r)/*.c))
 CLI_SRC := $(wildcard agent/cli/*.c)
 BPF_SRC := $(wildcard bpf/*.bpf.c)
@@ -159,7 +159,7 @@ $(B)/bench/%: tests/bench/%.c $(LIB)
 $(B)/verifier: tests/verifier/verifier.go
 	$(call say,GO,$<)
 	$(Q)mkdir -p $(@D) && GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS= GOCACHE=$(CURDIR)/build/gocache go build -o $@ $<
-$(B)/unit/verify_test: | $(B)/verifier
+$(B)/unit/verify_test $(B)/unit/witness_test: | $(B)/verifier
 
 $(B)/unit/scan_test: TEST_LIBS := -lhs
 $(B)/bench/scan_bench: BENCH_LIBS := -lhs
@@ -173,7 +173,7 @@ fuzz-binaries: $(FUZZERS)
 bench-binaries: $(BENCHES)
 
 .PHONY: parsers deps demo check unit kernel e2e fuzz bench asan coverage lint format deb install help clean \
-	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick
+	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick kernel-matrix soak-kill
 
 deps: ## install every Debian package that building, testing and the demo need (as root)
 	$(Q)scripts/deps --all
@@ -193,11 +193,19 @@ unit: ## unit tests under ASan and UBSan; no root needed
 kernel: ## tests that load BPF programs (as root)
 	$(Q)scripts/check kernel
 
+kernel-matrix: ## the kernel tests on the stock kernels of Debian 11, 12 and 13 in QEMU: an hour at most
+	$(Q)scripts/deps --all --matrix
+	$(Q)$(MAKE) --no-print-directory kernel-binaries
+	$(Q)scripts/kernel-matrix
+
 e2e: ## one promise each, on real servers and clients (as root)
 	$(Q)scripts/check e2e
 
 fuzz: ## each fuzzer for FUZZ_SECONDS (60)
 	$(Q)scripts/check fuzz
+
+soak-kill: all ## kill -9 under load, ROUNDS (1000) times: nothing acknowledged is lost (as root)
+	$(Q)SLUICE_BUILD=release tests/e2e/kill_soak.py $(or $(ROUNDS),1000)
 
 bench: all ## ratios against direct, nginx, haproxy and Vectorscan; writes build/bench.json
 	$(Q)$(MAKE) --no-print-directory bench-binaries
@@ -231,6 +239,6 @@ clean:
 	$(Q)rm -rf build
 
 help: ## this list
-	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	$(Q)awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 -include $(shell find build/release build/asan build/cover build/fuzz -name '*.d' 2> /dev/null)

@@ -5,11 +5,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "alert/alert.h"
+#include "base/journal.h"
 #include "base/loop.h"
 #include "capture/capture.h"
 #include "config/config.h"
 #include "flow/flow.h"
-#include "journal.h"
 #include "policy/policy.h"
 #include "record/record.h"
 #include "serve/serve.h"
@@ -27,6 +28,7 @@ struct thread {
 struct daemon {
 	const char *config_file;
 	struct config *config;
+	struct pack_key *policy_key; /* owned; NULL: packs need not be signed */
 	struct ruleset *rules;
 	struct ledger *ledger, *control; /* the two logs */
 	struct journal_told told[2];
@@ -34,6 +36,7 @@ struct daemon {
 	struct subjects *subjects;
 	struct tally *tally;
 	struct opinions *opinions; /* NULL: none are configured */
+	struct memory memory;
 	struct holds *holds;
 	struct capture *capture; /* the keeper's; in the worker, what dialling needs of it */
 	struct loop *loop;       /* the worker's main one */
@@ -64,6 +67,11 @@ struct daemon {
 	uint64_t policy_loaded_unix;
 	uint64_t open_ns; /* how long fail: open services passed unread before this run */
 	unsigned stuck;   /* loops that stand still */
+	pid_t herald;     /* 0: there is none to be; -1: it is gone */
+	int herald_pair[2];
+	uint64_t herald_born;              /* monotonic seconds */
+	struct alert_counts *alert_counts; /* shared with it; NULL: there is none */
+	uint32_t uncovered;                /* as last asked */
 	bool ready;
 	atomic_bool stopped; /* nobody is served: the disk of the record */
 	unsigned disk_state; /* see disk.c */

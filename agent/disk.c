@@ -49,9 +49,9 @@ void disk_look(struct daemon *d)
 		return;
 	now = table[state].action;
 	if (now != DISK_IGNORE || state == FULL || state == BROKEN)
-		log_write(state >= VERY_LOW ? LOG_ERROR
-		          : state == LOW    ? LOG_WARN
-		                            : LOG_INFO,
+		log_event(state > VERY_LOW ? EVENT_RECORD_FAILED
+		          : state == FINE  ? EVENT_RECORD_BACK
+		                           : EVENT_RECORD_SPACE,
 		          "record: %s: space_left=%llu action=%s", table[state].what, (unsigned long long)space,
 		          disk_action_names[now]);
 	d->disk_state = state;

@@ -75,7 +75,7 @@ void hold_answer(struct daemon *d, const HoldRequest *in, const Caller *caller, 
 	if (!err && in->release)
 		err = holds_apply(d->holds, &h);
 	if (!err) {
-		log_info("hold: %s id=%s uid=%u", in->release ? "released" : "set", in->id, caller->uid);
+		log_event(EVENT_HOLD, "hold: %s id=%s uid=%u", in->release ? "released" : "set", in->id, caller->uid);
 		return;
 	}
 	snprintf(error, room, "%s",

@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "herald.h"
 #include "report.h"
 
 #define TICK_NS      1000000000u
@@ -215,7 +216,8 @@ static void worker_ended(struct keeper *k, int status)
 	k->d->restarts++;
 	if (was_up && lived_s >= SHORT_LIFE_S)
 		k->pause_s = 0;
-	log_error("worker: it is gone, nothing passes until the next one is up: cause=\"%s\" lived_s=%llu pause_s=%u",
+	log_event(EVENT_WORKER_GONE,
+	          "worker: it is gone, nothing passes until the next one is up: cause=\"%s\" lived_s=%llu pause_s=%u",
 	          k->d->last_end, (unsigned long long)lived_s, k->pause_s);
 	sd_notifyf(0, "STATUS=%s, restarting; nothing passes", k->d->last_end);
 	if (loop_timer(k->loop, &k->again, k->pause_s * (uint64_t)TICK_NS))
@@ -241,7 +243,7 @@ static void tell_worker(struct keeper *k, int signal)
 
 static void stop(struct keeper *k, uint32_t signal)
 {
-	log_info("stopping: signal=%s", sigabbrev_np((int)signal));
+	log_event(EVENT_STOPPING, "stopping: signal=%s", sigabbrev_np((int)signal));
 	sd_notify(0, "STOPPING=1");
 	if (k->stopping)
 		return;
@@ -277,10 +279,12 @@ static void tick_due(struct timer *t)
 	if (k->doors)
 		capture_audit(k->d->capture);
 	sd_notify(0, "WATCHDOG=1");
+	if (!k->stopping)
+		herald_look(k->d);
 	if (k->stopping && ++k->stopping_s == STOP_S)
 		tell_worker(k, SIGKILL);
 	if (k->worker && !k->stopping && ++k->beatless_s > k->patience_s) {
-		log_error("worker: its loops stand still, it is ended: seconds=%u", k->patience_s);
+		log_event(EVENT_LOOP_STUCK, "worker: its loops stand still, it is ended: seconds=%u", k->patience_s);
 		k->beatless_s = 0;
 		tell_worker(k, SIGKILL);
 	}
@@ -370,6 +374,7 @@ int keeper_run(struct daemon *d)
 	err = err ? err : watch_signals(&k);
 	err = err ? err : daemon_user(d);
 	err = err ? err : daemon_folders(d);
+	err = err ? err : herald_start(d);
 	err = err ? err : listen_for_control(d);
 	err = err ? err : open_capture(d);
 	err = err ? err : spawn(&k);

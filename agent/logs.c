@@ -24,6 +24,7 @@ static int open_one(struct daemon *d, struct ledger **out, struct journal_told *
 	uint32_t retain;
 	int err = 0;
 
+	told->id = log_event_table[EVENT_CHECKPOINT].id;
 	(void)gethostname(host, sizeof(host) - 1);
 	snprintf(origin, sizeof(origin), "sluice/%s%s", host, suffix);
 	if ((size_t)snprintf(dir, sizeof(dir), "%s/%s", d->config->record_dir, name) >= sizeof(dir) ||

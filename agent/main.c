@@ -79,9 +79,19 @@ int daemon_opinions(const struct config *c, const struct ruleset *rules, char *w
 int daemon_policy(struct daemon *d)
 {
 	owned(policy_report_free) struct policy_report report = {};
-	int err = ruleset_load(&d->rules, d->config->policy, &report);
 	char why[512];
+	int err = 0;
 
+	/* Once: a worker that reloads may not read it, and the key of a running guard does not change under it. */
+	if (d->config->policy_key && !d->policy_key) {
+		err = pack_key_load(&d->policy_key, d->config->policy_key);
+		if (err) {
+			fprintf(stderr, "%s: %s\n", d->config->policy_key,
+			        err == -EINVAL ? "not the public key of Ed25519 in PEM" : strerror(-err));
+			return err;
+		}
+	}
+	err = ruleset_load_signed(&d->rules, d->config->policy, d->policy_key, &report);
 	daemon_print_report(&report);
 	if (err && !report.text)
 		fprintf(stderr, "%s: %s\n", d->config->policy, strerror(-err));
@@ -161,6 +171,7 @@ int main(int argc, char **argv)
 	if (!err)
 		err = what(&d);
 	ruleset_put(&d.rules);
+	pack_key_free(&d.policy_key);
 	config_free(&d.config);
 	free(d.guards);
 	return err ? 1 : 0;

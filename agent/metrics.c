@@ -79,6 +79,8 @@ static void counters(struct buf *out, const struct daemon *d, const struct worke
 		{ "sluice_coverage_mismatch_total", "Answers whose bytes did not add up: anything but 0 is a fault.",
 		  s->coverage_mismatches },
 		{ "sluice_events_lost_total", "Records that could not be queued.", s->records_lost },
+		{ "sluice_clock_steps_total", "Steps of the host's clock, a second or more, since this run began.",
+		  l->clock_steps },
 		{ "sluice_fail_open_connections_total", "Connections that passed unread before this run.",
 		  d->open_passed },
 	};
@@ -102,6 +104,10 @@ static void gauges(struct buf *out, const struct daemon *d, const struct worker_
 	getrlimit(RLIMIT_NOFILE, &files);
 	metric(out, "sluice_up", "gauge", "The daemon is ready.", d->ready);
 	metric(out, "sluice_connections_open", "gauge", "Connections open now.", s->open);
+	metric(out, "sluice_memory_bytes", "gauge", "What all connections hold.",
+	       atomic_load_explicit(&d->memory.used, memory_order_relaxed));
+	metric(out, "sluice_memory_limit_bytes", "gauge", "What all connections may hold: limits.memory.",
+	       d->memory.most);
 	metric(out, "sluice_loops_stuck", "gauge", "Loops that have not turned for ten seconds.", d->stuck);
 	metric(out, "sluice_audit_disk_free_bytes", "gauge", "Space left where the record is.", l->space_left);
 	metric(out, "sluice_audit_writable", "gauge", "The ledger takes records and makes them durable.",
@@ -231,6 +237,21 @@ static void guard(struct buf *out, struct daemon *d)
 	}
 }
 
+/* Of the herald, which is a process of its own. */
+static void alerts(struct buf *out, const struct daemon *d)
+{
+	const struct alert_counts *c = d->alert_counts;
+
+	if (!c)
+		return;
+	metric(out, "sluice_alert_messages_total", "counter", "Messages about alerts that arrived.",
+	       atomic_load(&c->delivered));
+	metric(out, "sluice_alert_failures_total", "counter", "Attempts to deliver one that failed.",
+	       atomic_load(&c->failed));
+	metric(out, "sluice_alerts_dropped_total", "counter", "Changes of alerts that no queue had room for.",
+	       atomic_load(&c->dropped));
+}
+
 void report_metrics(void *arg, struct buf *out)
 {
 	struct daemon *d = arg;
@@ -256,6 +277,7 @@ void report_metrics(void *arg, struct buf *out)
 	          &s.record_wait, histogram_times, 1e9);
 	if (d->opinions)
 		opinions(out, d);
+	alerts(out, d);
 	guard(out, d);
 }
 

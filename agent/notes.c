@@ -23,7 +23,8 @@ static void note(struct daemon *d, Record *r)
 	int control_err = where & LOG_CONTROL ? ledger_append(d->control, r, NULL) : 0;
 
 	if (err || control_err)
-		log_error("record: not written: error=%s", strerrorname_np(err ? -err : -control_err));
+		log_event(EVENT_RECORD_FAILED, "record: not written: error=%s",
+		          strerrorname_np(err ? -err : -control_err));
 }
 
 /* The writer's, and of who waits for it; the last of them frees it. */
@@ -169,8 +170,8 @@ void note_bypass(struct daemon *d, Bypass__Kind kind, uint64_t from)
 		b.to_unix_nano = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 		d->open_ns = b.to_unix_nano > from ? b.to_unix_nano - from : 0;
 		b.connections = d->open_passed;
-		log_warn("fail open: unread while the daemon was gone: services=%s connections=%llu", names,
-		         (unsigned long long)b.connections);
+		log_event(EVENT_FAIL_OPEN, "fail open: unread while the daemon was gone: services=%s connections=%llu",
+		          names, (unsigned long long)b.connections);
 	}
 	r.body_case = RECORD__BODY_BYPASS;
 	r.bypass = &b;

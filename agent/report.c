@@ -209,6 +209,8 @@ void report_status(struct daemon *d, StatusReply *s)
 	s->record_failed = l.failed;
 	s->record_next_seq = l.next_seq;
 	add_counter(&s->counters, &s->n_counters, "worker_restarts", d->restarts);
+	add_counter(&s->counters, &s->n_counters, "memory",
+	            atomic_load_explicit(&d->memory.used, memory_order_relaxed));
 	add_counter(&s->counters, &s->n_counters, "records", l.records);
 	add_counter(&s->counters, &s->n_counters, "record_syncs", l.syncs);
 	add_counter(&s->counters, &s->n_counters, "record_sync_failures", l.sync_failures);

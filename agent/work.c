@@ -21,6 +21,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "herald.h"
 #include "keeper.h"
 #include "report.h"
 #include "sandbox.h"
@@ -36,6 +37,8 @@
 #define FORGET_S    3600
 #define MISSED_MAX  10 /* ticks without a turn of a worker's loop, then no beat is sent */
 #define ASK_MS      5000
+#define SILENCE_S   15  /* after which the herald says that nothing is read */
+#define RELOAD_S    120 /* the same, while a policy is read */
 
 /* ---- the keeper ---- */
 
@@ -77,7 +80,8 @@ static void reload(struct daemon *d)
 	int err;
 
 	keeper_tell(d->keeper, TELL_RELOADING, 0);
-	err = ruleset_load(&fresh, d->config->policy, &report);
+	herald_tell(d, RELOAD_S);
+	err = ruleset_load_signed(&fresh, d->config->policy, d->policy_key, &report);
 	if (!err && daemon_opinions(d->config, fresh, why, sizeof(why))) {
 		ruleset_put(&fresh);
 		memcpy(d->policy_error, why, sizeof(why));
@@ -88,7 +92,7 @@ static void reload(struct daemon *d)
 
 		snprintf(d->policy_error, sizeof(d->policy_error), "%.*s", (int)strcspn(said, "\n"), said);
 		daemon_print_report(&report);
-		log_error("policy: refused, the old one stays: mistakes=%zu", report.errors);
+		log_event(EVENT_POLICY_REFUSED, "policy: refused, the old one stays: mistakes=%zu", report.errors);
 		note_policy(d, true);
 	} else {
 		d->rules = fresh;
@@ -99,7 +103,8 @@ static void reload(struct daemon *d)
 				log_error("policy: out of memory: a worker keeps the old one");
 		ruleset_put(&old);
 		note_policy(d, false);
-		log_info("policy: loaded rules=%zu keywords=%u", ruleset_rules(fresh), report_keywords(fresh));
+		log_event(EVENT_POLICY_LOADED, "policy: loaded rules=%zu keywords=%u", ruleset_rules(fresh),
+		          report_keywords(fresh));
 	}
 	policy_report_free(&report);
 	keeper_tell(d->keeper, TELL_RELOADED, 0);
@@ -171,7 +176,8 @@ static bool all_turn(struct daemon *d)
 		} else if (++t->missed >= MISSED_MAX) {
 			stuck++;
 			if (t->missed == MISSED_MAX)
-				log_error("worker: its loop stands still: loop=%u seconds=%d", i, MISSED_MAX);
+				log_event(EVENT_LOOP_STUCK, "worker: its loop stands still: loop=%u seconds=%d", i,
+				          MISSED_MAX);
 		}
 	}
 	d->stuck = stuck;
@@ -216,6 +222,7 @@ static void tick_due(struct timer *t)
 		keeper_tell(d->keeper, TELL_BEAT, 0);
 	give_back(d);
 	disk_look(d);
+	herald_tell(d, SILENCE_S);
 	if (d->ticks % FORGET_S == 0)
 		forget_keys(d);
 	if (++d->ticks % HEARTBEAT_S == 0)
@@ -259,6 +266,7 @@ static int start_workers(struct daemon *d)
 		.tally = d->tally,
 		.opinions = d->opinions,
 		.opinion_count = d->config->opinion_count,
+		.memory = &d->memory,
 		.head_timeout_ms = d->config->head_timeout_ms,
 		.stop_timeout_ms = d->config->stop_timeout_ms,
 		.record_all = d->config->record_all,
@@ -266,6 +274,7 @@ static int start_workers(struct daemon *d)
 		.record_closed = d->config->disk.closed,
 	};
 
+	d->memory.most = d->config->memory_max;
 	for (unsigned i = 0; i < d->thread_count; i++) {
 		struct thread *t = &d->threads[i];
 		int err = loop_new(&t->loop);
@@ -382,9 +391,10 @@ static int start(struct daemon *d, const sigset_t *signals)
 		return err;
 	}
 	d->ready = true;
-	log_info("ready: services=%zu rules=%zu keywords=%u loops=%u", d->config->service_count,
-	         ruleset_rules(d->rules), report_keywords(d->rules), d->thread_count);
+	log_event(EVENT_READY, "ready: services=%zu rules=%zu keywords=%u loops=%u", d->config->service_count,
+	          ruleset_rules(d->rules), report_keywords(d->rules), d->thread_count);
 	keeper_tell(d->keeper, TELL_UP, ruleset_rules(d->rules));
+	herald_tell(d, SILENCE_S);
 	return 0;
 }
 

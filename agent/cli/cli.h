@@ -29,12 +29,16 @@ int services_main(int argc, char **argv);
 int stats_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 int verify_main(int argc, char **argv);
+int witness_main(int argc, char **argv);
 
 /* The subcommands of this version, in the order of the table; false behind the last one. Strings are constant. */
 bool cli_command(size_t index, const char **name, const char **about);
 
 /* Loads the policy in `dir` (NULL: what the configuration names), prints what is wrong with it. 0 or -errno. */
 int cli_policy(struct ruleset **out, const char *dir);
+
+/* The key of a file; NULL: none. What is wrong is printed. 0 or -errno. */
+int cli_pack_key(struct pack_key **out, const char *path);
 
 /* Asks the daemon; says on standard error what went wrong. The reply is the caller's. 0 or -errno. */
 int cli_ask(ControlReply **out, const ControlRequest *request);

@@ -18,6 +18,7 @@ static const struct part {
 	{ "check", policy_check_main, "every mistake, and what the policy holds and lacks" },
 	{ "show", policy_show_main, "rules, and why a text hits" },
 	{ "test", policy_test_main, "each rule's examples, and banks of texts" },
+	{ "import", policy_import_main, "word lists of others become a pack" },
 	{ "reload", reload_main, "ask the daemon to take the policy in; a broken one is refused whole" },
 };
 
@@ -64,10 +65,6 @@ int policy_main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		if (!strcmp(parts[i].name, argv[1]))
 			return parts[i].run(argc - 1, argv + 1);
-	if (!strcmp(argv[1], "import")) {
-		fputs("sluicectl: 'policy import' is not supported by this version\n", stderr);
-		return 2;
-	}
 	fprintf(stderr, "sluicectl: unknown command 'policy %s'\n", argv[1]);
 	return usage(stderr, 2);
 }

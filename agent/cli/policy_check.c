@@ -30,7 +30,7 @@ static const char *const remark_about[REMARK_COUNT] = {
 struct check {
 	struct ruleset *rules;
 	struct config *config; /* NULL: services are not known */
-	const char *dir, *hold;
+	const char *dir, *hold, *key;
 	int64_t now, days;
 	bool json, all, strict;
 	double taken;
@@ -54,7 +54,8 @@ static void check_free(struct check *x)
 
 static int usage(FILE *to, int status)
 {
-	fputs("usage: sluicectl policy check [-p DIR] [--hold FILE] [--max-age DAYS] [--strict] [--all] [--json]\n"
+	fputs("usage: sluicectl policy check [-p DIR] [--key FILE] [--hold FILE] [--max-age DAYS] [--strict] [--all] "
+	      "[--json]\n"
 	      "\n"
 	      "Names every mistake with file, line and column; then what the policy holds, per risk against the "
 	      "fewest\n"
@@ -62,6 +63,8 @@ static int usage(FILE *to, int status)
 	      "that cannot find anything. Exit status: 0 good, 1 mistakes, 2 error.\n"
 	      "\n"
 	      "  -p, --policy DIR    folder of packs (as the configuration says)\n"
+	      "      --key FILE      packs and lists must be signed with this key (of the configuration's policy: "
+	      "policy_key)\n"
 	      "      --hold FILE     how much of this text is held, after each of its characters\n"
 	      "      --max-age DAYS  of a pack, by the day in its version (7)\n"
 	      "      --strict        shortfalls and remarks are mistakes: exit status 1\n"
@@ -341,7 +344,7 @@ static int run(struct check *x)
 {
 	struct scanner_stats stats;
 	bool wrong = false;
-	int err = cli_policy_words(&x->rules, x->dir, &x->config, &x->taken);
+	int err = cli_policy_words(&x->rules, x->dir, x->key, &x->config, &x->taken);
 
 	if (err)
 		return err == -EINVAL ? 1 : 2;
@@ -371,12 +374,17 @@ static int run(struct check *x)
 
 int policy_check_main(int argc, char **argv)
 {
-	enum { HOLD = 256, AGE, STRICT, ALL, JSON };
+	enum { HOLD = 256, KEY, AGE, STRICT, ALL, JSON };
 	static const struct option options[] = {
-		{ "policy", required_argument, NULL, 'p' },  { "hold", required_argument, NULL, HOLD },
-		{ "max-age", required_argument, NULL, AGE }, { "strict", no_argument, NULL, STRICT },
-		{ "all", no_argument, NULL, ALL },           { "json", no_argument, NULL, JSON },
-		{ "help", no_argument, NULL, 'h' },          {},
+		{ "policy", required_argument, NULL, 'p' },
+		{ "hold", required_argument, NULL, HOLD },
+		{ "max-age", required_argument, NULL, AGE },
+		{ "strict", no_argument, NULL, STRICT },
+		{ "all", no_argument, NULL, ALL },
+		{ "json", no_argument, NULL, JSON },
+		{ "key", required_argument, NULL, KEY },
+		{ "help", no_argument, NULL, 'h' },
+		{},
 	};
 	owned(check_free) struct check x = { .now = time(NULL), .days = 7 };
 	char *end = "";
@@ -389,6 +397,9 @@ int policy_check_main(int argc, char **argv)
 			break;
 		case HOLD:
 			x.hold = optarg;
+			break;
+		case KEY:
+			x.key = optarg;
 			break;
 		case AGE:
 			x.days = strtoll(optarg, &end, 10);

@@ -376,7 +376,7 @@ int policy_show_main(int argc, char **argv)
 	}
 	if (optind != argc)
 		return usage(stderr, 2);
-	if (cli_policy_words(&rules, dir, NULL, NULL))
+	if (cli_policy_words(&rules, dir, NULL, NULL, NULL))
 		return 2;
 	if (!text)
 		return show(rules);

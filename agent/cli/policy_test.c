@@ -213,7 +213,7 @@ static int try_bank(struct try *x, size_t which, bool *good)
 static int run(struct try *x)
 {
 	bool good = true;
-	int err = cli_policy_words(&x->rules, x->dir, NULL, NULL);
+	int err = cli_policy_words(&x->rules, x->dir, NULL, NULL, NULL);
 
 	if (err)
 		return 2;

@@ -438,7 +438,7 @@ static void print(const struct selftest *x)
 
 static int run(struct selftest *x)
 {
-	int err = cli_policy_words(&x->rules, x->dir, NULL, NULL);
+	int err = cli_policy_words(&x->rules, x->dir, NULL, NULL, NULL);
 
 	if (err)
 		return 2;

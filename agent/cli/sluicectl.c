@@ -29,6 +29,7 @@ static const struct command commands[] = {
 	{ "stats", stats_main, "counts and rates of the record  [--by LIST] [--json]" },
 	{ "reindex", reindex_main, "writes the record's indexes anew  [-D DIR]" },
 	{ "verify", verify_main, "is the record what was signed?  [-D DIR] [--key VKEY|FILE]" },
+	{ "witness", witness_main, "cosign the checkpoints of other hosts: serve | key | submit | list" },
 	{ "hold", hold_main, "keep records from pruning: add | release | list" },
 	{ "policy", policy_main, "check | test | show | reload" },
 	{ "scan", scan_main, "find what the policy forbids in files or standard input" },
@@ -42,7 +43,6 @@ static const struct command commands[] = {
 	{ "version", version_main, "this program's version" },
 	{ "top", NULL, "live view" },
 	{ "review", NULL, "mark findings right or wrong" },
-	{ "witness", NULL, "cosign the checkpoints of other hosts" },
 	{ "export", NULL, "hand records out" },
 	{ "reveal", NULL, "decrypt evidence" },
 	{ "erase", NULL, "shred evidence" },
@@ -73,6 +73,7 @@ int cli_policy(struct ruleset **out, const char *dir)
 {
 	owned(policy_report_free) struct policy_report report = {};
 	owned(config_free) struct config *config = NULL;
+	owned(pack_key_free) struct pack_key *key = NULL;
 	owned(own_free) char *mistakes = NULL;
 	int err;
 
@@ -84,8 +85,11 @@ int cli_policy(struct ruleset **out, const char *dir)
 			return err;
 		}
 		dir = config->policy;
+		err = cli_pack_key(&key, config->policy_key);
+		if (err)
+			return err;
 	}
-	err = ruleset_load(out, dir, &report);
+	err = ruleset_load_signed(out, dir, key, &report);
 	if (report.text)
 		fwrite(report.text, 1, report.len, stderr);
 	return err;

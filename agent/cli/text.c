@@ -40,8 +40,19 @@ void cli_hex(FILE *to, const uint8_t *bytes, size_t n)
 		fprintf(to, "%02x", bytes[i]);
 }
 
-int cli_policy_words(struct ruleset **out, const char *dir, struct config **config, double *taken)
+int cli_pack_key(struct pack_key **out, const char *path)
 {
+	int err = path ? pack_key_load(out, path) : 0;
+
+	if (err)
+		fprintf(stderr, "sluicectl: %s: %s\n", path,
+		        err == -EINVAL ? "not the public key of Ed25519 in PEM" : strerror(-err));
+	return err;
+}
+
+int cli_policy_words(struct ruleset **out, const char *dir, const char *key, struct config **config, double *taken)
+{
+	owned(pack_key_free) struct pack_key *signer = NULL;
 	owned(policy_report_free) struct policy_report report = {};
 	owned(config_free) struct config *c = NULL;
 	owned(own_free) char *mistakes = NULL;
@@ -56,8 +67,11 @@ int cli_policy_words(struct ruleset **out, const char *dir, struct config **conf
 			fputs("sluicectl: -p DIR names a policy without a configuration\n", stderr);
 		return -ENOENT;
 	}
+	err = cli_pack_key(&signer, key || dir ? key : c->policy_key);
+	if (err)
+		return err;
 	clock_gettime(CLOCK_MONOTONIC, &begin);
-	err = ruleset_load_words(out, dir ? dir : c->policy, &report);
+	err = ruleset_load_words(out, dir ? dir : c->policy, signer, &report);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	if (report.text)
 		fwrite(report.text, 1, report.len, stderr);

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/own.h"
 #include "cli/cli.h"
@@ -19,6 +20,8 @@ struct verify_run {
 	const char *vkeys[KEYS_MOST], *kept[KEYS_MOST];
 	char *read[KEYS_MOST]; /* key files' text */
 	size_t vkey_count, kept_count, read_count;
+	const char *witnesses[KEYS_MOST];
+	size_t witness_count;
 	const char *inclusion, *consistency;
 	bool control, quiet;
 };
@@ -32,7 +35,8 @@ static void run_free(struct verify_run *r)
 
 static int usage(FILE *to, int status)
 {
-	fputs("usage: sluicectl verify [-D DIR] [--key VKEY|FILE]... [--checkpoint FILE]... [-q]\n"
+	fputs("usage: sluicectl verify [-D DIR] [--key VKEY|FILE]... [--checkpoint FILE]... [--witness VKEY]...\n"
+	      "                        [-q]\n"
 	      "       sluicectl verify [-D DIR] --inclusion SEQ [--control]\n"
 	      "       sluicectl verify [-D DIR] --consistency OLD_CHECKPOINT [--control]\n"
 	      "\n"
@@ -40,6 +44,7 @@ static int usage(FILE *to, int status)
 	      "  -k, --key VKEY|FILE    a key of the log, kept elsewhere; without one the log's own is taken,\n"
 	      "                         which does not show that somebody wrote all of it anew\n"
 	      "      --checkpoint FILE  a checkpoint that was kept elsewhere: the log must go on from it\n"
+	      "      --witness VKEY     a witness that must have cosigned this history\n"
 	      "      --inclusion SEQ    prints a proof that the record is in the log\n"
 	      "      --consistency OLD  checks that the log goes on from OLD, prints the proof\n"
 	      "      --control          of the control log\n"
@@ -86,6 +91,18 @@ static int take_key(struct verify_run *r, const char *arg)
 	return 0;
 }
 
+static void say_witnessed(const char *dir, const struct verify_result *result)
+{
+	time_t t = (time_t)result->witnessed_unix;
+	char when[32] = "-";
+	struct tm tm;
+
+	if (gmtime_r(&t, &tm))
+		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	printf("%s: witnessed=%" PRIu64 " at=%s: so many records were seen by every witness given\n", dir,
+	       result->witnessed, when);
+}
+
 static int verify_one(const struct verify_run *r, const char *dir)
 {
 	struct verify_options o = { .dir = dir,
@@ -93,6 +110,8 @@ static int verify_one(const struct verify_run *r, const char *dir)
 		                    .vkey_count = r->vkey_count,
 		                    .kept = r->kept,
 		                    .kept_count = r->kept_count,
+		                    .witnesses = r->witnesses,
+		                    .witness_count = r->witness_count,
 		                    .fault = say_fault,
 		                    .arg = (void *)dir };
 	struct verify_result result;
@@ -118,6 +137,8 @@ static int verify_one(const struct verify_run *r, const char *dir)
 	if (result.pruned)
 		printf("%s: pruned=%" PRIu64 ": of these records only the hashes are left, as a Prune record says\n",
 		       dir, result.pruned);
+	if (r->witness_count)
+		say_witnessed(dir, &result);
 	if (!r->vkey_count)
 		printf("%s: the key is the log's own; --key with one kept elsewhere proves more\n", dir);
 	return VERIFY_SOUND;
@@ -186,11 +207,12 @@ static int verify_dirs(const struct verify_run *r)
 
 int verify_main(int argc, char **argv)
 {
-	enum { CHECKPOINT = 256, INCLUSION, CONSISTENCY, CONTROL };
+	enum { CHECKPOINT = 256, WITNESS, INCLUSION, CONSISTENCY, CONTROL };
 	static const struct option options[] = {
 		{ "directory", required_argument, NULL, 'D' },
 		{ "key", required_argument, NULL, 'k' },
 		{ "checkpoint", required_argument, NULL, CHECKPOINT },
+		{ "witness", required_argument, NULL, WITNESS },
 		{ "inclusion", required_argument, NULL, INCLUSION },
 		{ "consistency", required_argument, NULL, CONSISTENCY },
 		{ "control", no_argument, NULL, CONTROL },
@@ -217,6 +239,11 @@ int verify_main(int argc, char **argv)
 			if (r.kept_count == KEYS_MOST)
 				return usage(stderr, VERIFY_ERROR);
 			r.kept[r.kept_count++] = optarg;
+			break;
+		case WITNESS:
+			if (r.witness_count == KEYS_MOST)
+				return usage(stderr, VERIFY_ERROR);
+			r.witnesses[r.witness_count++] = optarg;
 			break;
 		case INCLUSION:
 			r.inclusion = optarg;

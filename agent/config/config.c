@@ -140,6 +140,11 @@ static void policy(struct reader *r, yaml_node_t *n)
 	read_text(r, n, "policy", &r->config->policy);
 }
 
+static void policy_key(struct reader *r, yaml_node_t *n)
+{
+	read_text(r, n, "policy_key", &r->config->policy_key);
+}
+
 static void identity_headers(struct reader *r, yaml_node_t *n)
 {
 	size_t count;
@@ -269,6 +274,11 @@ static void limit_event(struct reader *r, yaml_node_t *n)
 	read_number(r, n, "limits.event", size_units, 4096, 1u << 28, &r->config->event_max);
 }
 
+static void limit_memory(struct reader *r, yaml_node_t *n)
+{
+	read_number(r, n, "limits.memory", size_units, 16u << 20, 1ull << 40, &r->config->memory_max);
+}
+
 static void limit_head(struct reader *r, yaml_node_t *n)
 {
 	uint64_t ms;
@@ -286,11 +296,8 @@ static void limit_stop(struct reader *r, yaml_node_t *n)
 }
 
 static const struct key limit_keys[] = {
-	{ "body", limit_body, NULL },
-	{ "event", limit_event, NULL },
-	{ "head_timeout", limit_head, NULL },
-	{ "stop_timeout", limit_stop, NULL },
-	{},
+	{ "body", limit_body, NULL },         { "event", limit_event, NULL },       { "memory", limit_memory, NULL },
+	{ "head_timeout", limit_head, NULL }, { "stop_timeout", limit_stop, NULL }, {},
 };
 
 static void limits(struct reader *r, yaml_node_t *n)
@@ -301,10 +308,12 @@ static void limits(struct reader *r, yaml_node_t *n)
 static const struct key top_keys[] = {
 	{ "services", services, NULL },
 	{ "policy", policy, NULL },
+	{ "policy_key", policy_key, NULL },
 	{ "record", read_record, NULL },
 	{ "identity", identity, NULL },
 	{ "metrics", metrics, NULL },
 	{ "log", log_section, NULL },
+	{ "alerts", read_alerts, NULL },
 	{ "user", user, NULL },
 	{ "control", control, NULL },
 	{ "capture", capture, NULL },
@@ -330,13 +339,21 @@ void config_free(struct config **at)
 		free(c->services[i].cgroup);
 		free(c->services[i].ports);
 	}
+	for (size_t i = 0; i < c->witness_count; i++) {
+		free(c->witnesses[i].url);
+		free(c->witnesses[i].key);
+	}
+	free(c->witnesses);
 	for (size_t i = 0; i < c->identity_count; i++)
 		free(c->identity_headers[i]);
 	free(c->identity_headers);
 	free(c->services);
 	free(c->policy);
+	free(c->policy_key);
 	free(c->record_dir);
 	free(c->metrics_listen);
+	free(c->alerts.alertmanager);
+	free(c->alerts.webhook);
 	free(c->user);
 	free(c->control);
 	free(c->pins);
@@ -449,9 +466,11 @@ int config_load(struct config **out, const char *file, char **report)
 			                        .admin_space_left_action = DISK_SYSLOG,
 			                        .disk_full_action = DISK_SYSLOG,
 			                        .disk_error_action = DISK_SYSLOG };
+		c->alerts = (struct config_alerts){ .blocks = 10, .window_s = 300, .policy_age_s = 30 * 86400 };
 		c->log_level = LOG_INFO;
 		c->body_max = 16u << 20;
 		c->event_max = 1u << 20;
+		c->memory_max = 1u << 30;
 		c->head_timeout_ms = 60000;
 		c->stop_timeout_ms = 1000;
 		read_file(&r, in);

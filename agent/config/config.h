@@ -26,6 +26,12 @@ struct config_disk {
 	bool closed; /* on_record_failure: guarded services are refused while the record cannot be written */
 };
 
+/* Who is told, and of how much. NULL: nobody. */
+struct config_alerts {
+	char *alertmanager, *webhook;
+	uint32_t blocks, window_s, policy_age_s;
+};
+
 #define CONFIG_SERVICES_MAX 256 /* what capture can tell apart */
 
 struct config_service {
@@ -70,18 +76,30 @@ struct config_opinion {
 	struct config_words safe, unsafe, categories;
 };
 
+/* Who cosigns the record's checkpoints. */
+#define CONFIG_WITNESSES_MAX 16
+
+struct config_witness {
+	char *url; /* before /add-checkpoint */
+	char *key; /* name+id+key */
+};
+
 struct config {
 	struct config_service *services;
 	size_t service_count;
-	char *policy; /* folder of packs */
+	char *policy;     /* folder of packs */
+	char *policy_key; /* public key that packs and lists must be signed with, PEM; NULL: they need not be */
 	char *record_dir;
 	uint32_t retain_days;
 	bool retain_unsafe; /* below the floor, as the operator wants it */
 	struct config_disk disk;
 	uint64_t segment_bytes; /* of a file of the record; 0: the usual */
 	bool record_all;        /* exchanges: all | flagged */
+	struct config_witness *witnesses;
+	size_t witness_count;
 	char **identity_headers;
 	size_t identity_count;
+	struct config_alerts alerts;
 	char *metrics_listen; /* "127.0.0.1:9477", or NULL */
 	enum log_level log_level;
 	char *user;       /* of the worker; NULL: not given */
@@ -90,6 +108,7 @@ struct config {
 	char *own_cgroup; /* below the cgroup2 mount */
 	uint32_t loops;   /* 0: one a core */
 	uint64_t body_max, event_max;
+	uint64_t memory_max; /* of all connections together */
 	uint32_t head_timeout_ms, stop_timeout_ms;
 	struct config_opinion *opinions;
 	size_t opinion_count;

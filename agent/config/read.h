@@ -15,6 +15,7 @@ struct reader {
 	struct config *config;
 	struct config_service *service; /* the one being read */
 	struct config_opinion *opinion; /* likewise */
+	struct config_witness *witness; /* likewise */
 	const yaml_node_t *retain_at;   /* record.retain */
 	FILE *report;
 	size_t mistakes;
@@ -58,6 +59,11 @@ void read_record(struct reader *r, yaml_node_t *n);
 /* The section `opinions`, in opinions.c. */
 void read_opinions(struct reader *r, yaml_node_t *n);
 void opinions_config_free(struct config *c);
+/* record.witnesses, in witness.c. */
+void read_witnesses(struct reader *r, yaml_node_t *n);
+
+/* The section `alerts`, in alerts.c. */
+void read_alerts(struct reader *r, yaml_node_t *n);
 
 /* Reads a mapping by a table of keys that ends with an empty row. */
 void read_mapping(struct reader *r, yaml_node_t *n, const char *what, const struct key *keys);

@@ -119,6 +119,7 @@ static const struct key record_keys[] = {
 	{ "admin_space_left_action", record_admin_space_left_action, NULL },
 	{ "disk_full_action", record_disk_full_action, NULL },
 	{ "disk_error_action", record_disk_error_action, NULL },
+	{ "witnesses", read_witnesses, NULL },
 	{ "recipients", NULL, "evidence is not kept" },
 	{},
 };

@@ -87,6 +87,16 @@ void exchange_discard(struct exchange *x, uint64_t bytes)
 	x->report.coverage.in += bytes;
 }
 
+size_t exchange_memory(const struct exchange *x)
+{
+	size_t sum = sizeof(*x) + x->again_bytes + x->text_room * sizeof(*x->texts);
+
+	for (size_t i = 0; i < x->text_count; i++)
+		sum += x->texts[i].mark_room * sizeof(*x->texts[i].marks);
+	sum += x->decoder ? decoder_memory(x->decoder) : 0;
+	return sum + (x->request_decoder ? decoder_memory(x->request_decoder) : 0);
+}
+
 const uint8_t *exchange_digest(const struct exchange *x)
 {
 	return ruleset_digest(x->rules);

@@ -128,6 +128,8 @@ bool exchange_gathers(const struct exchange *x);
 bool exchange_waits(const struct exchange *x);
 /* The question is decided: whether its hit counts. To be followed by exchange_answer(), with or without new bytes. */
 void exchange_decide(struct exchange *x, uint64_t id, bool counts);
+/* Bytes it has allocated, but for small change. */
+size_t exchange_memory(const struct exchange *x);
 
 /* How the connection goes on after exchange_conclude(). */
 enum conclusion {

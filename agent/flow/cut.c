@@ -123,8 +123,8 @@ static void conclude(struct flow *f)
 	f->state = FLOW_ENDING;
 	f->end_kind = how == CONCLUDE_RESET ? END_RST : END_FIN;
 	if (f->note_err)
-		log_error("record: a refusal is cut without words: service=%s error=%s", w->o.services[f->service],
-		          strerrorname_np(-f->note_err));
+		log_event(EVENT_RECORD_FAILED, "record: a refusal is cut without words: service=%s error=%s",
+		          w->o.services[f->service], strerrorname_np(-f->note_err));
 	if (how == CONCLUDE_KEEP && f->server.watch.fd >= 0 && !f->server.eof) {
 		/* The server's answer was complete, the client has one, too: both may go on. */
 		f->state = FLOW_OPEN;

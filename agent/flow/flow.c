@@ -150,6 +150,7 @@ void flow_kill(struct flow *f)
 	if (f->state == FLOW_DEAD)
 		return;
 	f->state = FLOW_DEAD;
+	memory_charge(f);
 	side_close(f, &f->client, f->end_kind);
 	side_close(f, &f->server, f->end_kind);
 	loop_timer_stop(w->loop, &f->timer);
@@ -193,7 +194,8 @@ void flow_exchange_over(struct flow *f)
 	}
 	if (r->exception == EXCEPTION_COVERAGE) {
 		count(&w->stats.coverage_mismatches, 1);
-		log_error("coverage: bytes of an answer do not add up: service=%s in=%llu scanned=%llu structural=%llu "
+		log_event(EVENT_COVERAGE,
+		          "coverage: bytes of an answer do not add up: service=%s in=%llu scanned=%llu structural=%llu "
 		          "withheld=%llu",
 		          w->o.services[f->service], (unsigned long long)r->coverage.in,
 		          (unsigned long long)r->coverage.scanned, (unsigned long long)r->coverage.structural,
@@ -271,7 +273,13 @@ static bool pump_up(struct flow *f)
 			return false;
 		}
 		f->started_unix = unix_now();
+		f->moved_at = loop_now(f->worker->loop);
 		note_new_id(f);
+		if (memory_is_short(f->worker)) {
+			exchange_except(f->x, EXCEPTION_MEMORY, "of all connections together");
+			cut_begin(f);
+			return false;
+		}
 		if (!f->lingering)
 			loop_timer(f->worker->loop, &f->timer, f->worker->o.head_timeout_ms * 1000000ull);
 	}
@@ -372,8 +380,10 @@ static bool pump_down(struct flow *f)
 		flow_end(f, END_RST);
 		return false;
 	}
-	if (f->down.base != sent)
-		histogram_add(&f->worker->stats.added, histogram_times, exact_now() - loop_now(f->worker->loop));
+	if (f->down.base == sent)
+		return moved;
+	f->moved_at = loop_now(f->worker->loop);
+	histogram_add(&f->worker->stats.added, histogram_times, exact_now() - loop_now(f->worker->loop));
 	return moved;
 }
 
@@ -431,6 +441,17 @@ static void pump(struct flow *f)
 		loop_again(f->worker->loop, &f->server.watch);
 }
 
+/* It has grown where there is no more memory for it. */
+static void give_up(struct flow *f)
+{
+	if (!f->x) {
+		flow_end(f, END_RST);
+		return;
+	}
+	exchange_except(f->x, EXCEPTION_MEMORY, "of all connections together");
+	cut_begin(f);
+}
+
 void flow_step(struct flow *f)
 {
 	switch (f->state) {
@@ -448,6 +469,10 @@ void flow_step(struct flow *f)
 	case FLOW_DEAD:
 		break;
 	}
+	if (!memory_charge(f) && f->state == FLOW_OPEN)
+		give_up(f);
+	if (memory_is_short(f->worker))
+		memory_sweep(f->worker);
 }
 
 /* ---- events ---- */

@@ -20,6 +20,12 @@
 struct worker;
 struct tally;
 
+/* What all connections of all workers hold, and may hold. */
+struct memory {
+	uint64_t most; /* bytes */
+	_Atomic uint64_t used;
+};
+
 struct worker_options {
 	struct capture *capture; /* borrowed, as all here, for the worker's life */
 	struct ledger *ledger;
@@ -31,6 +37,7 @@ struct worker_options {
 	uint32_t stop_timeout_ms;  /* a cut server that has not closed by then is reset; 0: 1,000 */
 	struct subjects *subjects; /* NULL: nobody is told apart */
 	struct tally *tally;       /* of findings, shared by the workers; NULL: they are not counted */
+	struct memory *memory;     /* shared by the workers; NULL: each connection is bounded, not all */
 	struct opinions *opinions; /* whom rules may ask; NULL: nobody */
 	size_t opinion_count;
 	const atomic_bool *stopped; /* while true nobody is served; NULL: never */

@@ -70,6 +70,6 @@ void pass_begin(struct flow *f)
 	f->passed_up = buf_len(&f->up.buf) - f->up.cleared;
 	f->passed_down = buf_len(&f->down.buf) - f->down.cleared;
 	count(&w->stats.upgrade_bytes, f->passed_up + f->passed_down);
-	log_info("upgrade: a connection passes unread: service=%s", w->o.services[f->service]);
+	log_event(EVENT_UPGRADE, "upgrade: a connection passes unread: service=%s", w->o.services[f->service]);
 	pass_step(f);
 }

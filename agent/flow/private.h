@@ -19,6 +19,7 @@ struct worker {
 	struct watch doors[2];
 	struct timer retry;  /* out of descriptors: accept again later */
 	struct flow *flows;  /* all of this worker's */
+	uint64_t swept_at;   /* when memory was last looked for */
 	struct flow *dead;   /* freed at the end of the call that ended them */
 	struct asked *asked; /* inquiries that were not told yet */
 	struct worker_stats stats;
@@ -85,6 +86,8 @@ struct flow {
 	enum end_kind end_kind;
 	struct timer timer;
 	struct stop stop;
+	size_t charged;        /* bytes of memory on the common account */
+	uint64_t moved_at;     /* when the client last took something */
 	uint64_t started_unix; /* of the exchange */
 	uint64_t held_since, max_hold_ns;
 	uint8_t exchange_id[16];
@@ -131,6 +134,14 @@ void side_close(struct flow *f, struct side *s, enum end_kind how);
 void cut_begin(struct flow *f);
 void cut_step(struct flow *f);
 void cut_timer(struct flow *f);
+
+/* memory.c */
+/* Puts what the connection holds now on the common account. False: there is too much, and it has grown. */
+bool memory_charge(struct flow *f);
+/* No new request is to be taken. */
+bool memory_is_short(const struct worker *w);
+/* Resets who does not read what waits for it; at most once a second. */
+void memory_sweep(struct worker *w);
 
 /* pass.c */
 /* The exchange is over, and what follows is no HTTP. */

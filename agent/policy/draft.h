@@ -59,10 +59,11 @@ struct category {
 
 struct draft {
 	struct policy_report *report;
-	const char *dir;          /* borrowed; NULL: packs may name no files */
-	struct arena kept;        /* strings of rules: go over to the ruleset */
-	struct arena texts;       /* keywords */
-	struct draft_rule *rules; /* owned */
+	const char *dir;            /* borrowed; NULL: packs may name no files */
+	const struct pack_key *key; /* borrowed; NULL: nothing has to be signed */
+	struct arena kept;          /* strings of rules: go over to the ruleset */
+	struct arena texts;         /* keywords */
+	struct draft_rule *rules;   /* owned */
 	size_t rule_count, rule_room;
 	struct needle *keywords;  /* owned; id: index of the rule */
 	struct meaning *meanings; /* owned; of each keyword */
@@ -100,6 +101,10 @@ void draft_list(struct draft *d, const char *who, const char *file, struct mark 
 
 /* Reads a regular file of at most `most` bytes into the arena. 0, -EFBIG, -EINVAL (no regular file) or -errno. */
 int draft_read(struct arena *to, const char *path, size_t most, struct slice *out);
+
+/* Whether the file at `path`, which has these bytes, is signed with the draft's key, if there is one. Says why not, as
+ * a mistake of `file`. Every file that a policy is made of goes through here. (signature.c) */
+bool draft_signed(const struct draft *d, const char *file, struct mark at, const char *path, struct slice bytes);
 
 /* In words, for a mistake. */
 const char *draft_why(int error);

@@ -170,6 +170,18 @@ static void read_csv(struct draft *d, const char *who, const char *name, struct 
 	}
 }
 
+static bool list_signed(const struct draft *d, const char *file, struct mark at, struct slice path, struct slice bytes)
+{
+	owned(own_free) char *full = NULL;
+
+	if (d->key && asprintf(&full, "%s/%.*s", d->dir, SLICE_ARG(path)) < 0) {
+		full = NULL;
+		report_mistake(d->report, file, at, "%s", strerror(ENOMEM));
+		return false;
+	}
+	return draft_signed(d, file, at, full, bytes);
+}
+
 void draft_list(struct draft *d, const char *who, const char *file, struct mark at, struct slice path)
 {
 	char quoted[REPORT_QUOTE_MAX];
@@ -184,6 +196,10 @@ void draft_list(struct draft *d, const char *who, const char *file, struct mark 
 	if (real) {
 		error = draft_read(&d->texts, real, LIST_BYTES_MAX, &bytes);
 		if (!error) {
+			/* By the name that the pack gives it: what a link leads to has its signature beside the link.
+			 */
+			if (!list_signed(d, file, at, path, bytes))
+				return;
 			name = arena_copy(&d->texts, path);
 			if (path.len > 4 && slice_is_nocase(slice_from(path, path.len - 4), SLICE(".csv")))
 				read_csv(d, who, name ? name : file, bytes);

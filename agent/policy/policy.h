@@ -104,8 +104,17 @@ void policy_report_free(struct policy_report *r);
  * report. A folder without packs is an error: an empty policy guards nothing. */
 int ruleset_load(struct ruleset **out, const char *dir, struct policy_report *report);
 
+/* The same where each pack and each list must be signed with the key; NULL: none has to be. */
+struct pack_key;
+int ruleset_load_signed(struct ruleset **out, const char *dir, const struct pack_key *key,
+                        struct policy_report *report);
+
 /* The same, and keeps what its words say, for tools. */
-int ruleset_load_words(struct ruleset **out, const char *dir, struct policy_report *report);
+int ruleset_load_words(struct ruleset **out, const char *dir, const struct pack_key *key, struct policy_report *report);
+
+/* The same of one pack of a folder, which need not be a policy. */
+int ruleset_load_pack(struct ruleset **out, const char *dir, const char *file, const struct pack_key *key,
+                      struct policy_report *report);
 
 /* Shares; release with ruleset_put. */
 struct ruleset *ruleset_get(struct ruleset *r);
@@ -175,12 +184,82 @@ void bank_free(struct bank **at);
 size_t bank_count(const struct bank *b);
 struct slice bank_text(const struct bank *b, size_t i);
 
+/* ---- word lists of others (import.c, import_text.c, sift.c) ---- */
+
+/* How the words stand in a file. Rows have fields: a word and, in another column, its category. */
+enum import_form {
+	IMPORT_AUTO,  /* by the name's end: .json, .csv, .tsv; else by the first line: a tab, a '|', or lines */
+	IMPORT_LINES, /* one a line, '#' begins a comment line */
+	IMPORT_CSV,   /* RFC 4180 */
+	IMPORT_TSV,   /* between tabs, no quotes */
+	IMPORT_PAIRS, /* between '|': word|category */
+	IMPORT_JSON,  /* ["word"], [{"word": ..., "category": ...}] or {"category": ["word"]} */
+	IMPORT_FORM_COUNT
+};
+
+extern const char *const import_form_names[IMPORT_FORM_COUNT];
+
+struct import_how {
+	enum import_form form;
+	const char *encoding; /* a name of import_encoding(); NULL: as the byte order mark says, else UTF-8 */
+	bool base64;          /* words are base64, and the encoding is theirs; of the file it is UTF-8 */
+	const char *word_column, *category_column; /* a name in the first row, or a number from 1; NULL: by their usual
+	                                            * names, else the first and the second */
+	const struct pack_key *key;                /* the file must be signed with; NULL: need not be */
+};
+
+/* The encodings that are read, from 0; NULL behind the last. */
+const char *import_encoding(size_t i);
+
+/* What becomes of a word. */
+enum import_fate {
+	IMPORT_TAKEN,
+	IMPORT_SAME,    /* folds to what `other` folds to, for the same risk */
+	IMPORT_INSIDE,  /* the word `other` is found in it, for the same risk, and such words are not wanted */
+	IMPORT_NOTHING, /* folds to nothing */
+	IMPORT_SHORT,   /* fewer characters than are wanted */
+	IMPORT_LONG,    /* more than a keyword may have */
+	IMPORT_BROKEN,  /* no text: not UTF-8, or not base64 */
+	IMPORT_LEFT,    /* its category is not wanted */
+	IMPORT_FATE_COUNT
+};
+
+struct import_word {
+	struct slice text, category; /* category: empty if there is none */
+	const char *file;
+	uint32_t line;
+	struct slice risk; /* as the taxonomy has it; empty: not known yet */
+	uint32_t other;    /* 1 + the word that is the same, or is found in this one; 0: none */
+	enum import_fate fate;
+};
+
+/* A category's risk, "-" for one that is not wanted; the category "*" is any that no other entry names. */
+struct import_risk {
+	struct slice category, risk;
+};
+
+struct import;
+
+int import_new(struct import **out); /* -ENOMEM */
+void import_free(struct import **at);
+/* Adds the words of a file. *form is what it was read as. -EINVAL: mistakes are in the report; -errno, reported too. */
+int import_add(struct import *x, const char *path, const struct import_how *how, enum import_form *form,
+               struct policy_report *report);
+/* Says which words have which risk: by the table, else by a category that is itself a clause or a name of the taxonomy;
+ * `none` (may be empty) is that of words without a category. -EINVAL: categories or words without a risk are in the
+ * report, and x may only be freed. */
+int import_risks(struct import *x, const struct import_risk *map, size_t count, struct slice none,
+                 struct policy_report *report);
+/* Gives each word its fate. `least`: characters; `prune`: words in which another is found are left out. -ENOMEM. */
+int import_sift(struct import *x, size_t least, bool prune);
+size_t import_count(const struct import *x);
+const struct import_word *import_word_at(const struct import *x, size_t i);
+
 /* ---- signed packs (signature.c) ---- */
 
 #define PACK_SIGNATURE 64 /* bytes */
 
-/* The public key of whoever signs packs: PEM, Ed25519, as "openssl pkey -pubout" writes it. */
-struct pack_key;
+/* A pack_key is the public key of whoever signs packs: PEM, Ed25519, as "openssl pkey -pubout" writes it. */
 
 /* Errors: -EINVAL (no such key), -errno of the file system, -ENOMEM. */
 int pack_key_load(struct pack_key **out, const char *path);

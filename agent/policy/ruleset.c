@@ -321,13 +321,33 @@ static int read_pack_file(struct draft *d, const char *name)
 		report_mistake(d->report, name, (struct mark){ 1, 1 }, "%s", draft_why(error));
 		return error;
 	}
-	draft_pack(d, name, text);
+	if (draft_signed(d, name, (struct mark){ 1, 1 }, path, text))
+		draft_pack(d, name, text);
 	return 0;
 }
 
-static int load(struct ruleset **out, const char *dir, struct policy_report *report, bool keep)
+/* What all packs together have wrong, or a ruleset. */
+static int finish(struct ruleset **out, struct draft *d, bool keep, int error)
 {
-	owned(draft_free) struct draft d = { .report = report, .dir = dir };
+	check_doubles(d);
+	find_categories(d);
+	if (error)
+		return error;
+	return d->report->errors ? -EINVAL : compile(out, d, keep);
+}
+
+int ruleset_load_pack(struct ruleset **out, const char *dir, const char *file, const struct pack_key *key,
+                      struct policy_report *report)
+{
+	owned(draft_free) struct draft d = { .report = report, .dir = dir, .key = key };
+
+	return finish(out, &d, true, read_pack_file(&d, file));
+}
+
+static int load(struct ruleset **out, const char *dir, const struct pack_key *key, struct policy_report *report,
+                bool keep)
+{
+	owned(draft_free) struct draft d = { .report = report, .dir = dir, .key = key };
 	owned(listing_free) struct listing l = { 0 };
 	int error = 0;
 
@@ -346,21 +366,22 @@ static int load(struct ruleset **out, const char *dir, struct policy_report *rep
 		if (!error)
 			error = e;
 	}
-	check_doubles(&d);
-	find_categories(&d);
-	if (error)
-		return error;
-	return report->errors ? -EINVAL : compile(out, &d, keep);
+	return finish(out, &d, keep, error);
 }
 
 int ruleset_load(struct ruleset **out, const char *dir, struct policy_report *report)
 {
-	return load(out, dir, report, false);
+	return load(out, dir, NULL, report, false);
 }
 
-int ruleset_load_words(struct ruleset **out, const char *dir, struct policy_report *report)
+int ruleset_load_signed(struct ruleset **out, const char *dir, const struct pack_key *key, struct policy_report *report)
 {
-	return load(out, dir, report, true);
+	return load(out, dir, key, report, false);
+}
+
+int ruleset_load_words(struct ruleset **out, const char *dir, const struct pack_key *key, struct policy_report *report)
+{
+	return load(out, dir, key, report, true);
 }
 
 /* ---- reading ---- */

@@ -82,6 +82,34 @@ int pack_key_load(struct pack_key **out, const char *path)
 	return error ? error : pack_key_parse(out, pem);
 }
 
+bool draft_signed(const struct draft *d, const char *file, struct mark at, const char *path, struct slice bytes)
+{
+	owned(arena_free) struct arena kept = { 0 };
+	owned(own_free) char *beside = NULL;
+	struct slice signature = { 0 };
+	const char *why = NULL;
+	int error;
+
+	if (!d->key)
+		return true;
+	if (asprintf(&beside, "%s.sig", path) < 0) {
+		beside = NULL;
+		report_mistake(d->report, file, at, "%s", strerror(ENOMEM));
+		return false;
+	}
+	error = draft_read(&kept, beside, PACK_SIGNATURE, &signature);
+	if (error == -ENOENT)
+		why = "not signed: the configuration has a 'policy_key', and there is no signature beside it";
+	else if (!error)
+		error = pack_verify(d->key, bytes, signature);
+	if (error == -EBADMSG || error == -EFBIG)
+		why = "the signature beside it is not that of the 'policy_key' over what the file holds";
+	if (error)
+		report_mistake(d->report, file, at, "%s.sig: %s", strrchr(path, '/') ? strrchr(path, '/') + 1 : path,
+		               why ? why : draft_why(error));
+	return !error;
+}
+
 int pack_verify_file(const struct pack_key *k, const char *path)
 {
 	owned(arena_free) struct arena bytes = { 0 };

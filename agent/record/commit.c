@@ -271,7 +271,11 @@ static void look_at_clock(struct ledger *l)
 	body.step_nano = step;
 	r.body_case = RECORD__BODY_CLOCK;
 	r.clock = &body;
-	(void)commit_record(l, &r);
+	if (!commit_record(l, &r)) {
+		pthread_mutex_lock(&l->lock);
+		l->stats.clock_steps++;
+		pthread_mutex_unlock(&l->lock);
+	}
 }
 
 /* The old key vouches for the new one and for all that was before it. */

@@ -39,7 +39,7 @@ int history_read(int dir, const char *name, size_t most, uint8_t **out, size_t *
 
 bool history_next(struct slice *rest, struct slice *note)
 {
-	const uint8_t *mark = memmem(rest->at, rest->len, "\n" CHECKPOINT_MARK, 3);
+	const uint8_t *mark = rest->len ? memmem(rest->at, rest->len, "\n" CHECKPOINT_MARK, 3) : NULL;
 
 	if (!mark)
 		return false;

@@ -80,6 +80,16 @@ int base64_read(uint8_t *to, size_t room, struct slice text)
 	return (int)n;
 }
 
+void hash_lines(FILE *to, const struct hash *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char line[64];
+		size_t len = base64_write(line, list[i].at, HASH_LEN);
+
+		fprintf(to, "%.*s\n", (int)len, line);
+	}
+}
+
 /* ---- keys ---- */
 
 bool note_name_is_good(const char *name)
@@ -317,9 +327,9 @@ int checkpoint_text(const struct checkpoint *c, char *to, size_t room)
 	return len < 0 || (size_t)len >= room ? -ENOBUFS : len;
 }
 
-static bool take_line(struct slice *rest, struct slice *line)
+bool note_line(struct slice *rest, struct slice *line)
 {
-	const uint8_t *end = memchr(rest->at, '\n', rest->len);
+	const uint8_t *end = rest->len ? memchr(rest->at, '\n', rest->len) : NULL;
 
 	if (!end)
 		return false;
@@ -328,7 +338,7 @@ static bool take_line(struct slice *rest, struct slice *line)
 	return true;
 }
 
-static bool read_size(struct slice text, uint64_t *out)
+bool checkpoint_size_read(struct slice text, uint64_t *out)
 {
 	uint64_t v = 0;
 
@@ -338,8 +348,10 @@ static bool read_size(struct slice text, uint64_t *out)
 		if (text.at[i] < '0' || text.at[i] > '9' || __builtin_mul_overflow(v, 10, &v) ||
 		    __builtin_add_overflow(v, (uint64_t)(text.at[i] - '0'), &v))
 			return false;
+	if (v > INT64_MAX)
+		return false;
 	*out = v;
-	return v <= INT64_MAX;
+	return true;
 }
 
 int checkpoint_read(struct checkpoint *out, struct slice text)
@@ -347,9 +359,9 @@ int checkpoint_read(struct checkpoint *out, struct slice text)
 	struct slice origin, size, root;
 	struct checkpoint c = { .size = 0 };
 
-	if (!take_line(&text, &origin) || !take_line(&text, &size) || !take_line(&text, &root))
+	if (!note_line(&text, &origin) || !note_line(&text, &size) || !note_line(&text, &root))
 		return -EBADMSG;
-	if (!origin.len || origin.len >= NOTE_NAME || !read_size(size, &c.size) ||
+	if (!origin.len || origin.len >= NOTE_NAME || !checkpoint_size_read(size, &c.size) ||
 	    base64_read(c.root.at, HASH_LEN, root) != HASH_LEN)
 		return -EBADMSG;
 	memcpy(c.origin, origin.at, origin.len);

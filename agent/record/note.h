@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <stdio.h>
+
 #include "record/tree.h"
 
 #define NOTE_NAME 256
@@ -58,6 +60,9 @@ bool note_signed_by(struct slice text, struct slice signatures, const struct not
 /* Whether a line claims to be of a key of this name and id. */
 bool note_names(struct slice signatures, const struct note_key *k);
 
+/* The next line of a text, without its newline; false: none is left whole. */
+bool note_line(struct slice *rest, struct slice *line);
+
 struct checkpoint {
 	char origin[NOTE_NAME];
 	uint64_t size;
@@ -68,6 +73,8 @@ struct checkpoint {
 int checkpoint_text(const struct checkpoint *c, char *to, size_t room);
 /* Reads the text of a checkpoint; lines behind the third are allowed and ignored. -EBADMSG. */
 int checkpoint_read(struct checkpoint *out, struct slice text);
+/* A size as a checkpoint writes it: decimal, no leading zero, at most INT64_MAX. */
+bool checkpoint_size_read(struct slice text, uint64_t *out);
 
 /* What the old key signs of the new one. Returns its length, or -ENOBUFS. */
 int rotation_text(char *to, size_t room, const char *origin, uint64_t size, const struct hash *root, const char *vkey);
@@ -76,3 +83,5 @@ int rotation_text(char *to, size_t room, const char *origin, uint64_t size, cons
 size_t base64_write(char *to, const uint8_t *at, size_t len);
 /* Strict. Returns the bytes, or -EBADMSG, -ENOBUFS. */
 int base64_read(uint8_t *to, size_t room, struct slice text);
+/* Each hash on a line of base64, as proofs have them. */
+void hash_lines(FILE *to, const struct hash *list, size_t n);

@@ -11,16 +11,6 @@
 #include "record/segment.h"
 #include "record/tiles.h"
 
-static void put_hashes(FILE *to, const struct hash *proof, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		char line[64];
-		size_t len = base64_write(line, proof[i].at, HASH_LEN);
-
-		fprintf(to, "%.*s\n", (int)len, line);
-	}
-}
-
 static int read_note(int dir, const char *name, uint8_t **bytes, size_t *len, struct checkpoint *c)
 {
 	struct slice text, signatures;
@@ -87,7 +77,7 @@ int ledger_prove(const char *dir, uint64_t seq, char **text)
 	if (!to)
 		return -ENOMEM;
 	fprintf(to, "c2sp.org/tlog-proof@v1\nindex %" PRIu64 "\n", index);
-	put_hashes(to, proof, n);
+	hash_lines(to, proof, n);
 	fprintf(to, "\n%.*s", (int)len, (char *)note);
 	return fclose(to) ? -ENOMEM : 0;
 }
@@ -118,6 +108,6 @@ int ledger_prove_consistent(const char *dir, const char *old, char **text)
 	to = open_memstream(text, &text_len);
 	if (!to)
 		return -ENOMEM;
-	put_hashes(to, proof, n);
+	hash_lines(to, proof, n);
 	return fclose(to) ? -ENOMEM : 0;
 }

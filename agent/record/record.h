@@ -77,6 +77,7 @@ struct ledger_stats {
 	uint64_t pruned, prune_failures, held; /* segments; held: would go if there were no hold */
 	uint64_t oldest_unix;                  /* seconds: birth of the oldest segment; 0: not looked yet */
 	uint64_t space_left;                   /* bytes of the file system, when last looked */
+	uint64_t clock_steps;                  /* recorded since it was opened */
 	bool failed;
 	bool full; /* there is no space: records wait in memory, and are tried again every second */
 };
@@ -173,6 +174,8 @@ struct verify_options {
 	size_t vkey_count;
 	const char *const *kept; /* files with checkpoints that were kept elsewhere */
 	size_t kept_count;
+	const char *const *witnesses; /* each must have cosigned a checkpoint; name+id+key of cosignature/v1 */
+	size_t witness_count;
 	void (*fault)(void *arg, enum fault what, const char *text);
 	void *arg;
 };
@@ -183,6 +186,8 @@ struct verify_result {
 	uint64_t beyond; /* records behind it, which nothing proves yet */
 	uint64_t segments, checkpoints, tiles, keys, faults;
 	uint64_t pruned; /* records that went, as a Prune record says */
+	/* What each of the witnesses has cosigned, the one that saw least: records, and when it said so. */
+	uint64_t witnessed, witnessed_unix;
 };
 
 /* Reads a log, live or copied, and names each thing that is wrong. 0 (result->faults says whether it is sound), or
@@ -195,6 +200,54 @@ int ledger_prove(const char *dir, uint64_t seq, char **text);
 /* The hashes of a consistency proof from the checkpoint in file `old` to the newest, one a line of base64, checked.
  * -EBADMSG: they are not of one history. */
 int ledger_prove_consistent(const char *dir, const char *old, char **text);
+
+/* ---- witnesses: others who sign that a log was only added to (C2SP tlog-witness, tlog-cosignature) ---- */
+
+struct witness;
+
+struct witness_options {
+	const char *dir;         /* key and state, made if missing; one process at a time */
+	const char *name;        /* of the witness, as in its key: no space, no '+' */
+	const char *const *logs; /* keys of the logs that it cosigns; a log may have several of one name */
+	size_t log_count;
+};
+
+/* -EINVAL: a name or key is none; -EBUSY; -EBADMSG: what is kept of a log cannot be read; -errno. */
+int witness_open(struct witness **out, const struct witness_options *o);
+void witness_close(struct witness **at);
+/* The public key, of cosignature/v1. */
+void witness_vkey(const struct witness *w, char to[LEDGER_VKEY]);
+
+#define WITNESS_BODY   32768 /* bytes of a request: 64 lines and a note */
+#define WITNESS_ANSWER 512
+
+struct witness_answer {
+	unsigned status;  /* of HTTP: 200, 400, 403, 404, 409, 422, 500 */
+	const char *type; /* constant */
+	char body[WITNESS_ANSWER];
+	size_t len;
+};
+
+/* Answers the body of a POST to add-checkpoint. With 200 the checkpoint is on the disk. Not for two threads. */
+void witness_add(struct witness *w, const uint8_t *body, size_t len, struct witness_answer *out);
+
+/* The newest checkpoint of a log, on its way to witnesses. */
+struct cosigning;
+
+/* Reads the checkpoint in folder `dir` and what was cosigned before, which lies in RECORD.cosigned/NAME for
+ * RECORD/NAME. -ENOENT, -EBADMSG, -errno. */
+int cosigning_open(struct cosigning **out, const char *dir);
+void cosigning_close(struct cosigning **at);
+const char *cosigning_origin(const struct cosigning *c);
+uint64_t cosigning_size(const struct cosigning *c);
+/* The largest size that this witness has cosigned, and when; 0 and 0: none is kept. -EINVAL: the key is none. */
+int cosigning_known(const struct cosigning *c, const char *vkey, uint64_t *size, uint64_t *unix_s);
+/* The body of a request, with the proof from `old` on. The text is the caller's. -ERANGE: old is above the size. */
+int cosigning_request(const struct cosigning *c, uint64_t old, char **text, size_t *len);
+/* Takes the witness's cosignature out of an answer. -EBADMSG: there is none that is right. */
+int cosigning_take(struct cosigning *c, const char *vkey, const uint8_t *answer, size_t len);
+/* Keeps the checkpoint with what was taken, durable; nothing if nothing was. -errno. */
+int cosigning_keep(struct cosigning *c);
 
 /* One record as a line of JSON (design, section 10): field names in snake_case, enums by name, bytes as hex, times RFC
  * 3339. Appends to a malloc'd string through *text and *len. */

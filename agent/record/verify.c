@@ -473,6 +473,12 @@ int ledger_verify(struct verify_result *out, const struct verify_options *o)
 	owned(verify_free) struct verify v = { .o = o, .dir = -1 };
 	int err;
 
+	for (size_t i = 0; i < o->witness_count; i++) {
+		struct note_key k;
+
+		if (note_key_read(&k, slice_str(o->witnesses[i])) || k.type != KEY_COSIGN)
+			return -EINVAL;
+	}
 	v.dir = open(o->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (v.dir < 0)
 		return -errno;

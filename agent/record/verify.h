@@ -46,6 +46,10 @@ void verify_fault(struct verify *v, enum fault what, const char *format, ...) __
 
 /* ---- verify_notes.c ---- */
 
+/* Reads a file whose bytes live as long as v. */
+int verify_keep_file(struct verify *v, int dir, const char *name, size_t most, struct slice *out);
+/* A note more; `file` says where it stands, `kept` that it is not of the log's own files. *out until the next call. */
+int verify_add_note(struct verify *v, struct slice bytes, const char *file, bool kept, struct signed_note **out);
 /* Loads keys and notes. 0 or -errno. */
 int verify_load(struct verify *v);
 void verify_free(struct verify *v);
@@ -57,3 +61,12 @@ void verify_rotation(struct verify *v, const KeyRotation *k, uint64_t index, con
                      uint64_t earlier_size, const struct hash *earlier);
 /* Who signed what, when all keys are known. */
 void verify_signatures(struct verify *v);
+
+/* ---- verify_witness.c ---- */
+
+#define COSIGNED_FILE "cosigned"
+
+/* Loads what witnesses have cosigned, if there is anything. 0 or -errno. */
+int verify_load_cosigned(struct verify *v);
+/* Whether each witness that was given has cosigned this history. */
+void verify_witnesses(struct verify *v);

@@ -23,7 +23,7 @@ void verify_free(struct verify *v)
 
 /* ---- notes ---- */
 
-static int add_note(struct verify *v, struct slice bytes, const char *file, bool kept, struct signed_note **out)
+int verify_add_note(struct verify *v, struct slice bytes, const char *file, bool kept, struct signed_note **out)
 {
 	struct signed_note n = { .note = bytes, .file = file, .kept = kept };
 
@@ -42,8 +42,7 @@ static int add_note(struct verify *v, struct slice bytes, const char *file, bool
 	return 0;
 }
 
-/* Reads a file whose bytes live as long as v. */
-static int keep_file(struct verify *v, int dir, const char *name, size_t most, struct slice *out)
+int verify_keep_file(struct verify *v, int dir, const char *name, size_t most, struct slice *out)
 {
 	uint8_t *data = NULL;
 	size_t len = 0;
@@ -95,9 +94,9 @@ static bool agree(const struct newest_files *f)
 static void look(struct verify *v, struct newest_files *f)
 {
 	*f = (struct newest_files){ 0 };
-	f->now_err = keep_file(v, v->dir, CHECKPOINT_FILE, NOTE_MAX, &f->now);
-	f->all_err = keep_file(v, v->dir, CHECKPOINTS_FILE, HISTORY_BYTES_MOST, &f->all);
-	(void)keep_file(v, v->dir, CHECKPOINT_NEW, NOTE_MAX, &f->next);
+	f->now_err = verify_keep_file(v, v->dir, CHECKPOINT_FILE, NOTE_MAX, &f->now);
+	f->all_err = verify_keep_file(v, v->dir, CHECKPOINTS_FILE, HISTORY_BYTES_MOST, &f->all);
+	(void)verify_keep_file(v, v->dir, CHECKPOINT_NEW, NOTE_MAX, &f->next);
 }
 
 static bool same(const struct newest_files *a, const struct newest_files *b)
@@ -167,12 +166,12 @@ static int load_log_notes(struct verify *v)
 	if (!agree(&f))
 		tell_disagreement(v, &f);
 	if (!f.now_err)
-		err = add_note(v, f.now, CHECKPOINT_FILE, false, &n);
+		err = verify_add_note(v, f.now, CHECKPOINT_FILE, false, &n);
 	for (rest = f.all; !err && !f.all_err && history_next(&rest, &note);)
-		err = add_note(v, note, CHECKPOINTS_FILE, false, &n);
-	if (!err && !keep_file(v, v->dir, CHECKPOINTS_OLD, HISTORY_BYTES_MOST, &old))
+		err = verify_add_note(v, note, CHECKPOINTS_FILE, false, &n);
+	if (!err && !verify_keep_file(v, v->dir, CHECKPOINTS_OLD, HISTORY_BYTES_MOST, &old))
 		for (rest = old; !err && history_next(&rest, &note);)
-			err = add_note(v, note, CHECKPOINTS_OLD, false, &n);
+			err = verify_add_note(v, note, CHECKPOINTS_OLD, false, &n);
 	return err;
 }
 
@@ -181,9 +180,9 @@ static int load_kept(struct verify *v)
 	for (size_t i = 0; i < v->o->kept_count; i++) {
 		struct signed_note *n;
 		struct slice bytes;
-		int err = keep_file(v, AT_FDCWD, v->o->kept[i], NOTE_MAX, &bytes);
+		int err = verify_keep_file(v, AT_FDCWD, v->o->kept[i], NOTE_MAX, &bytes);
 
-		err = err ? err : add_note(v, bytes, v->o->kept[i], true, &n);
+		err = err ? err : verify_add_note(v, bytes, v->o->kept[i], true, &n);
 		if (!err && !n->read)
 			err = -EBADMSG;
 		if (err)
@@ -227,7 +226,7 @@ static int load_keys(struct verify *v)
 		if (err)
 			return err;
 	}
-	err = keep_file(v, v->dir, VKEY_FILE, NOTE_MAX, &text);
+	err = verify_keep_file(v, v->dir, VKEY_FILE, NOTE_MAX, &text);
 	if (err == -ENOMEM)
 		return err;
 	if (err)
@@ -314,6 +313,8 @@ int verify_load(struct verify *v)
 {
 	int err = load_keys(v);
 
+	/* A live log issues a checkpoint first, then it is cosigned. */
+	err = err ? err : verify_load_cosigned(v);
 	err = err ? err : load_log_notes(v);
 	err = err ? err : load_kept(v);
 	if (err)
@@ -408,4 +409,5 @@ void verify_signatures(struct verify *v)
 	for (size_t i = 0; i < v->note_count; i++)
 		judge_note(v, &v->notes[i]);
 	v->r.keys = v->key_count;
+	verify_witnesses(v);
 }

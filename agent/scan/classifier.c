@@ -305,14 +305,7 @@ enum judged_step judged_feed(struct judged *j, struct slice bytes, size_t *used)
 
 enum judged_step judged_end(struct judged *j)
 {
-	if (j->walk.tail_len) {
-		size_t used;
-
-		j->walk.tail_len = 0;
-		judged_feed(j, SLICE("\xef\xbf\xbd"), &used);
-		j->sentence_over = true;
-		return JUDGED_SENTENCE;
-	}
+	j->walk.tail_len = 0; /* a cut character is U+FFFD, and that is nothing */
 	if (j->sentence_over || !j->walk.sentence) {
 		begin(j);
 		return JUDGED_MORE;
@@ -388,10 +381,8 @@ uint64_t classifier_grams(struct classifier_shape shape, struct slice text,
 
 	while (more) {
 		more = walk_decode(&w, text, &at, &cp);
-		if (!more && !w.tail_len)
-			break;
 		if (!more)
-			cp = UTF8_REPLACEMENT;
+			break; /* a cut character is U+FFFD, and that is nothing */
 		if (over) {
 			walk_sentence(&w);
 			for (size_t i = 0; i < ARRAY_LEN(g.history); i++)

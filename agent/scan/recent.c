@@ -69,10 +69,10 @@ int recent_copy(struct recent *to, const struct recent *from)
 	return 0;
 }
 
-/* A character of n bytes that is one symbol, no letter, and in no rule. */
+/* A character of n bytes that folds to nothing, as U+FFFD does, which stands for it in the text. */
 static void put_odd(uint8_t *at, size_t n)
 {
-	static const char *const odd[] = { "\x1a", "\xcd\xb8", "\xef\xbf\xbd" };
+	static const char *const odd[] = { "\x1a", "\xc2\xad", "\xef\xbf\xbd" };
 
 	memcpy(at, odd[n - 1], n);
 }

@@ -3,11 +3,11 @@
  * scan.h - the door of scan: text meets needles.
  *
  * Pure: knows ids, not meanings. Text is UTF-8 cut anywhere; each code point is folded to symbols (case, width,
- * compatibility forms, ignorable characters to nothing) and walks one automaton. What is kept for a text is one small
- * struct, and the automaton's depth in it is the least hold: the longest end of the text that could still become a
- * needle. A second reading takes letters as those they look like (UTS #39): it hits only where letters of both kinds
- * are mixed, so that no word of another script is mistaken for one of this. Symbols are counted from 0 over the whole
- * text; scan_locate() turns a count back into bytes.
+ * compatibility forms, ignorable characters, controls and U+FFFD to nothing) and walks one automaton. What is kept for
+ * a text is one small struct, and the automaton's depth in it is the least hold: the longest end of the text that could
+ * still become a needle. A second reading takes letters as those they look like (UTS #39): it hits only where letters
+ * of both kinds are mixed, so that no word of another script is mistaken for one of this. Symbols are counted from 0
+ * over the whole text; scan_locate() turns a count back into bytes.
  *
  * Word edges (design, section 6) are symbols of no width between a letter or digit of a script that separates words and
  * anything else, in needles and text alike: "must not touch" costs no look-behind and its wait is part of the hold.

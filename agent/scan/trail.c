@@ -2,11 +2,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "scan/recogniser.h"
+#include "scan/narrow.h"
 
 struct trail {
 	struct recent recent;
 	struct recognising recognising;
+	struct narrow narrow;
 };
 
 int trail_new(struct trail **out, uint64_t position)
@@ -26,6 +27,7 @@ void trail_free(struct trail **at)
 		return;
 	recent_free(&(*at)->recent);
 	recognising_free(&(*at)->recognising);
+	narrow_free(&(*at)->narrow);
 	free(*at);
 	*at = NULL;
 }
@@ -34,7 +36,9 @@ int trail_copy(const struct recognisers *s, struct trail *to, const struct trail
 {
 	int error = recent_copy(&to->recent, &from->recent);
 
-	return error || !s ? error : recognising_copy(s, &to->recognising, &from->recognising);
+	if (!error && s)
+		error = recognising_copy(s, &to->recognising, &from->recognising);
+	return error || !s ? error : narrow_copy(s, &to->narrow, &from->narrow);
 }
 
 int trail_add(struct trail *t, const struct scan_state *before, struct slice bytes)
@@ -51,20 +55,30 @@ void trail_restart(struct trail *t)
 {
 	recent_restart(&t->recent);
 	recognising_free(&t->recognising);
+	narrow_free(&t->narrow);
 	t->recognising.seen = t->recent.base;
 }
 
 int trail_recognise(struct trail *t, const struct recognisers *s, bool end, trail_found *found, void *to)
 {
-	return recognisers_feed(s, &t->recognising, &t->recent, end, found, to);
+	int error = narrow_take(&t->narrow, s, &t->recent, &t->recognising);
+
+	if (!error)
+		error = recognisers_feed(s, &t->recognising, &t->recent, end, found, to);
+	return error ? error : narrow_recognise(&t->narrow, s, end, found, to);
 }
 
 void trail_forget(struct trail *t, const struct recognisers *s, uint64_t symbol, size_t keep)
 {
 	uint64_t all = t->recent.base + t->recent.clean, byte = all;
 
-	if (s)
+	if (s) {
+		uint64_t first = narrow_needed(&t->narrow, s);
+
 		byte = recognisers_needed(s, &t->recognising, &t->recent);
+		byte = first < byte ? first : byte;
+		narrow_forget(&t->narrow, s, t->recognising.alive);
+	}
 	if (keep && (all < keep || byte > all - keep))
 		byte = all < keep ? 0 : all - keep;
 	recent_forget(&t->recent, byte, symbol);
@@ -72,7 +86,9 @@ void trail_forget(struct trail *t, const struct recognisers *s, uint64_t symbol,
 
 uint64_t trail_hold(const struct trail *t, const struct recognisers *s)
 {
-	return recognisers_hold(s, &t->recognising);
+	uint64_t first = recognisers_hold(s, &t->recognising), second = narrow_hold(&t->narrow, s);
+
+	return second < first ? second : first;
 }
 
 void trail_locate(const struct trail *t, const struct scanner *s, uint64_t start, uint64_t end, uint64_t *from,

@@ -17,7 +17,8 @@
 
 #include "base/own.h"
 
-#define OUT_BYTES 16384
+#define OUT_BYTES     16384
+#define INFLATE_BYTES 44000 /* zlib.h: "about 44 KB" */
 /* A decoder's memory: windows of 8 MiB, as RFC 9659 has it for zstd. */
 #define WINDOW_LOG 23
 #define MEMORY_MAX ((1u << WINDOW_LOG) + (1u << 20))
@@ -301,6 +302,17 @@ void decoder_free(struct decoder **at)
 		codecs[d->coding].stop(d);
 	free(d);
 	*at = NULL;
+}
+
+size_t decoder_memory(const struct decoder *d)
+{
+	size_t library = 0;
+
+	if (d->started)
+		library = d->coding == CODING_BROTLI ? d->memory
+		          : d->coding == CODING_ZSTD ? ZSTD_sizeof_DStream(d->zstd)
+		                                     : INFLATE_BYTES;
+	return sizeof(*d) + library;
 }
 
 void decoder_give(struct decoder *d, uint8_t byte)

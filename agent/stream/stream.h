@@ -169,6 +169,8 @@ struct decoder;
 /* -ENOMEM. The decoder is the caller's: decoder_free(). `coding` is not CODING_NONE. */
 int decoder_new(struct decoder **out, enum coding coding);
 void decoder_free(struct decoder **at);
+/* Bytes it takes. */
+size_t decoder_memory(const struct decoder *d);
 
 /* Gives one encoded byte, after decoder_take() said STEP_MORE. */
 void decoder_give(struct decoder *d, uint8_t byte);

@@ -144,8 +144,14 @@ if shutil.which('systemd-analyze'):
     done = subprocess.run(['systemd-analyze', 'security', '--offline=true', '--threshold=25', '--no-pager', unit],
                           capture_output=True, text=True)
     ok('systemd-analyze security: at most 2.5', done.returncode == 0, done.stdout[-300:])
-    done = subprocess.run(['systemd-analyze', 'verify', '--man=no', unit], capture_output=True, text=True)
-    said = [line for line in done.stderr.splitlines() if 'sluice.service' in line and 'not executable' not in line]
+    for name in ('sluice-witness', 'sluice-cosign'):
+        done = subprocess.run(['systemd-analyze', 'security', '--offline=true', '--threshold=15', '--no-pager',
+                               os.path.join(os.path.dirname(unit), name + '.service')], capture_output=True, text=True)
+        ok('systemd-analyze security of %s: at most 1.5' % name, done.returncode == 0, done.stdout[-300:] + done.stderr[-300:])
+    done = subprocess.run(['systemd-analyze', 'verify', '--man=no', unit, os.path.join(os.path.dirname(unit), 'sluice-witness.service'),
+                           os.path.join(os.path.dirname(unit), 'sluice-cosign.timer')], capture_output=True, text=True)
+    said = [line for line in done.stderr.splitlines() if re.search(r'sluice[-a-z]*\.(service|timer)', line) and
+            'not executable' not in line]
     ok('systemd-analyze verify has nothing to say', not said, said)
 else:
     skip('systemd-analyze', 'it is not there')

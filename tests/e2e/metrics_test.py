@@ -35,7 +35,9 @@ def promtool(*args, **how):
 
 with Ground('chat') as ground, ground.gate(metrics={'listen': '"127.0.0.1:9477"'}) as gate:
     chat(ground, 'say GOOD'), chat(ground, 'say GOOD'), chat(ground, 'say BAD'), chat(ground, 'say BAD', stream=False)
-    wait_for(lambda: values(fetch('/metrics')[1]).get('sluice_exchanges_total{service="ground",verdict="blocked"}') == 2)
+    wanted = {'sluice_exchanges_total{service="ground",verdict="blocked"}': 2, 'sluice_hold_characters_count': 3,
+              'sluice_record_wait_seconds_count': 2}
+    wait_for(lambda: wanted.items() <= values(fetch('/metrics')[1]).items())
     status, text = fetch('/metrics')
     got = values(text)
     finding = [key for key in got if key.startswith('sluice_findings_total{service="ground"') and 'action="block"' in key]

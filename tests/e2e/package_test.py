@@ -14,7 +14,7 @@ BASE = os.path.join(CONTAINER, 'base.tar')
 SUITE = 'bookworm'
 INCLUDE = ('systemd,systemd-sysv,dbus,iproute2,curl,jq,python3,python3-uvicorn,python3-fastapi,libbpf1,libyaml-0-2,'
            'libprotobuf-c1,libpcre2-8-0,libbrotli1,libzstd1,libsystemd0,libssl3,'
-           'libcap-ng0,libseccomp2,liblinear4')
+           'libcap-ng0,libseccomp2,liblinear4,libcurl4')
 NEXT = '0.1.0+next'
 KEEPER = sum(1 << bit for bit in (2, 6, 7, 8, 12, 19, 38, 39))   # DAC_READ_SEARCH, SETGID, SETUID, SETPCAP, NET_ADMIN,
 #                                                                 SYS_PTRACE, PERFMON, BPF

@@ -161,6 +161,89 @@ for name, text, status, parts in (
 got = explained('only', '--service', 'cellar'), explained('only', '--service', 'kitchen')
 ok('show --explain: a rule for another service', got[0][0] == 1 and 'not for this service' in got[0][1] and got[1][0] == 0, got)
 
+# ---- import, and signed packs ----
+
+lists = {
+    '/run/lists/plain.txt': '# ours\n毒物\n毒物\nalpha\nthe alpha male\nx\n\u200b\n',
+    '/run/lists/chinese.csv': '敏感词,分类\n毒气,武器\n"a, b",A.1.d\n闲话,闲\n'.encode('gb18030'),
+    '/run/lists/pairs': 'beta|武器\ngamma|other\n'.encode('utf-16'),
+    '/run/lists/list.json': json.dumps({'武器': ['\U0001f4a3 delta', 'epsilon']}),
+    '/run/lists/secret.txt': 'eGkgdGhldGE=\n',
+}
+for path, text in lists.items():
+    write(path, text)
+maps = ['--map', '武器=A.1.d', '--map', '闲=-', '--map', '*=local.other', '--risk', 'A.2.a']
+result = ctl('policy', 'import', '--json', *maps, '--prune', '-o', '/run/imported', '/run/lists/plain.txt')
+ok('import: what becomes of each word', result.returncode == 0 and json.loads(result.stdout) ==
+   {'words': 6, 'taken': 2, 'same': 1, 'pruned': 1, 'nothing': 1, 'short': 1, 'long': 0, 'broken': 0, 'left': 0, 'inside': 0,
+    'risks': {'A.2.a': 2}}, result)
+result = ctl('policy', 'import', *maps, '/run/lists/plain.txt')
+ok('import: each with its line', result.returncode == 0 and "plain.txt:3: '毒物' is the same as /run/lists/plain.txt:2: '毒物'" in
+   result.stdout.decode() and "plain.txt:5: 'the alpha male' holds /run/lists/plain.txt:4: 'alpha'" in result.stdout.decode(), result)
+for args in (['--encoding', 'gbk', '/run/lists/chinese.csv'], ['/run/lists/pairs', '/run/lists/list.json', '--action', 'block'],
+             ['--base64', '/run/lists/secret.txt']):
+    result = ctl('policy', 'import', *maps, '-o', '/run/imported', *args)
+    ok('import: %s' % args[-1], result.returncode == 0 and not result.stderr, result)
+result = ctl('policy', 'check', '-p', '/run/imported')
+ok('import: check takes what it wrote', result.returncode == 0 and b'packs 4, rules 5, keywords 9, patterns 0' in result.stdout, result)
+for text, rules in (('毒气', ['chinese.A.1.d']), ('a, b', ['chinese.A.1.d']), ('\U0001f4a3 delta', ['pairs.A.1.d']), ('gamma', ['pairs.local.other']),
+                    ('xi theta', ['secret.A.2.a']), ('闲话', [])):
+    result = ctl('scan', '-p', '/run/imported', '--json', stdin=text)
+    ok('import: finds %s' % text, [json.loads(line)['rule'] for line in result.stdout.splitlines()] == rules, result)
+ok('import: a pack that is there stays', ctl('policy', 'import', '--risk', 'A.1.d', '-o', '/run/imported', '/run/lists/plain.txt').returncode == 2 and
+   ctl('policy', 'import', '--risk', 'A.1.d', '--force', '-o', '/run/imported', '/run/lists/plain.txt').returncode == 0)
+for name, args, said in (('a category without a risk', ['/run/lists/pairs', '--risk', 'A.1.d'], "the category '武器' has no risk"),
+                         ('a word without one', ['/run/lists/plain.txt'], 'a word without a category'),
+                         ('the wrong encoding', ['/run/lists/chinese.csv'], 'chinese.csv:1:1: not UTF-8'),
+                         ('no words', [write('/run/lists/none.txt', '#\n'), '--risk', 'A.1.d'], 'no words are left')):
+    result = ctl('policy', 'import', *args)
+    ok('import: %s is 1' % name, result.returncode == 1 and said in result.stderr.decode(), result)
+ok('import: what options do not take is 2', all(ctl('policy', 'import', *args, '/run/lists/plain.txt').returncode == 2 for args in
+   (['--risk', 'Z'], ['--map', 'x'], ['--form', 'x'], ['--pack', '../x'], ['--action', 'x'], [])[:5]) and
+   ctl('policy', 'import').returncode == 2 and ctl('policy', 'import', '--risk', 'A.1.d', '/nonexistent').returncode == 2)
+
+
+def openssl(*args):
+    subprocess.run(['openssl', *args], check=True, capture_output=True)
+
+
+def sign(path, key='/run/sign.pem'):
+    openssl('pkeyutl', '-sign', '-rawin', '-inkey', key, '-in', path, '-out', path + '.sig')
+
+
+for name in ('sign', 'other'):
+    openssl('genpkey', '-algorithm', 'ed25519', '-out', '/run/%s.pem' % name)
+openssl('pkey', '-in', '/run/sign.pem', '-pubout', '-out', '/run/sign.pub')
+conf = write('/run/signed.yaml', 'services: [{name: vllm, unit: vllm.service}]\npolicy: /run/vendor\npolicy_key: /run/sign.pub\n')
+write('/run/vendor/v.yaml', 'pack: v\nversion: "%s"\nrules:\n  - {id: v.a, risk: A.1.d, action: block, keywords_file: v.txt}\n' % TODAY)
+write('/run/vendor/v.txt', 'vendor\n')
+plain = ['policy', 'import', '--risk', 'A.1.d', '/run/lists/plain.txt']
+result = ctl('-c', conf, *plain)
+ok('signed: a list without a signature is refused', result.returncode == 1 and b'plain.txt.sig: not signed' in result.stderr, result)
+sign('/run/lists/plain.txt', '/run/other.pem')
+result = ctl(*plain, '--key', '/run/sign.pub')
+ok('signed: with another key, too', result.returncode == 1 and b'is not that of the' in result.stderr, result)
+sign('/run/lists/plain.txt')
+ok('signed: with the key it is read', ctl('-c', conf, *plain).returncode == 0)
+result = ctl('-c', conf, 'policy', 'check')
+ok('signed: check of the configured policy', result.returncode == 1 and b'v.yaml:1:1: v.yaml.sig: not signed' in result.stderr, result)
+result = subprocess.run([binary('sluiced'), '--check', '-c', conf], capture_output=True)
+ok('signed: the guard does not take it', result.returncode and b'v.yaml.sig: not signed' in result.stderr, result)
+sign('/run/vendor/v.yaml')
+result = ctl('policy', 'import', '-o', '/run/signed', '--key', '/run/sign.pub', '/run/vendor/v.yaml')
+ok('signed: a pack whose list is not', result.returncode == 1 and b'v.txt.sig: not signed' in result.stderr and not os.path.exists('/run/signed'), result)
+sign('/run/vendor/v.txt')
+ok('signed: all of it is', ctl('-c', conf, 'policy', 'check').returncode == 0 and ctl('-c', conf, 'scan', stdin='vendor').returncode == 0 and
+   subprocess.run([binary('sluiced'), '--check', '-c', conf], capture_output=True).returncode == 0)
+result = ctl('policy', 'import', '-o', '/run/signed', '--key', '/run/sign.pub', '/run/vendor/v.yaml')
+ok('signed: a pack comes with its list and signatures', result.returncode == 0 and
+   ctl('policy', 'check', '-p', '/run/signed', '--key', '/run/sign.pub').returncode == 0 and len(os.listdir('/run/signed')) == 4, result)
+result = ctl('policy', 'check', '-p', '/run/signed', '--key', '/run/vendor/v.txt')
+ok('signed: a key that is none is 2', result.returncode == 1 and b'not the public key of Ed25519' in result.stderr or result.returncode == 2, result)
+write('/run/vendor/v.txt', 'vendor\nadded\n')
+result = ctl('-c', conf, 'scan', stdin='vendor')
+ok('signed: one word more and it is refused', result.returncode == 2 and b'v.txt.sig: the signature beside it is not that of' in result.stderr, result)
+
 # ---- replay --against ----
 
 before = policy('before', ('id: a, risk: A.1.d, action: block, keywords: [alpha]', 'id: b, risk: A.1.d, action: flag, keywords: [beta]'))

@@ -61,14 +61,16 @@ static bool run(const struct recognisers *s, const struct reference_rule *rule, 
 	return fine && !trail_recognise(t, s, true, add, f);
 }
 
-/* Only whole characters: the reference reads no others. */
+/* Only whole characters, and none that show as nothing: the reference reads no others. */
 static size_t make_utf8(uint8_t *to, struct slice in)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < in.len; i++) {
+		bool unseen = (in.at[i] < ' ' && (in.at[i] < '\t' || in.at[i] > '\r')) || in.at[i] == 0x7f;
+
 		if (in.at[i] < 0x80) {
-			to[n++] = in.at[i];
+			to[n++] = unseen ? in.at[i] ^ 0x40 : in.at[i];
 		} else {
 			to[n++] = 0xe4 + (in.at[i] >> 6 & 1);
 			to[n++] = 0xb8 + (in.at[i] >> 4 & 3);

@@ -5,7 +5,7 @@
 #include <net/if.h>
 #include <pthread.h>
 
-TEST(capture, ends_are_true, .timeout = 60)
+TEST(capture, ends_are_true, .timeout = HANG_S)
 {
 	static const struct {
 		const char *from, *to;
@@ -47,7 +47,7 @@ TEST(capture, ends_are_true, .timeout = 60)
 	agent_kill(&a);
 }
 
-TEST(capture, link_local_keeps_its_scope, .timeout = 60)
+TEST(capture, link_local_keeps_its_scope, .timeout = HANG_S)
 {
 	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons(8001) };
 	struct timeval wait = { .tv_sec = 2 };
@@ -71,7 +71,7 @@ TEST(capture, link_local_keeps_its_scope, .timeout = 60)
 	agent_kill(&a);
 }
 
-TEST(capture, no_daemon_is_refused, .timeout = 60)
+TEST(capture, no_daemon_is_refused, .timeout = HANG_S)
 {
 	GROUND(g);
 	AGENT_OR_SKIP(a, &g, UNIT(g));
@@ -85,7 +85,7 @@ TEST(capture, no_daemon_is_refused, .timeout = 60)
 	cr_assert_geq(tally(&g, TALLY_UNATTENDED), 3);
 }
 
-TEST(capture, killed_under_load_leaves_no_tuple, .timeout = 60)
+TEST(capture, killed_under_load_leaves_no_tuple, .timeout = HANG_S)
 {
 	int fd[20];
 	char line[200];
@@ -107,7 +107,7 @@ TEST(capture, killed_under_load_leaves_no_tuple, .timeout = 60)
 	}
 }
 
-TEST(capture, stranger_with_the_same_port_is_steered, .timeout = 60)
+TEST(capture, stranger_with_the_same_port_is_steered, .timeout = HANG_S)
 {
 	union {
 		struct dial dial;
@@ -134,7 +134,7 @@ TEST(capture, stranger_with_the_same_port_is_steered, .timeout = 60)
 	agent_kill(&a);
 }
 
-TEST(capture, unit_talks_to_itself, .timeout = 60)
+TEST(capture, unit_talks_to_itself, .timeout = HANG_S)
 {
 	const char *unit;
 
@@ -156,7 +156,7 @@ TEST(capture, unit_talks_to_itself, .timeout = 60)
 	agent_kill(&a);
 }
 
-TEST(capture, door_dialled_directly_is_refused, .timeout = 60)
+TEST(capture, door_dialled_directly_is_refused, .timeout = HANG_S)
 {
 	struct capture *c = NULL;
 	char why[400] = "", own[200];
@@ -251,7 +251,7 @@ static void *racer_run(void *at)
 	return NULL;
 }
 
-TEST(capture, letters_do_not_mix, .timeout = 60)
+TEST(capture, letters_do_not_mix, .timeout = HANG_S)
 {
 	struct racer r[2] = { { .to = "10.9.0.1" }, { .to = "10.9.0.2" } };
 	struct capture *c = NULL;
@@ -299,7 +299,7 @@ TEST(capture, letters_do_not_mix, .timeout = 60)
 	join(g.mount);
 }
 
-TEST(capture, maps_are_back_after_500_connections, .timeout = 60)
+TEST(capture, maps_are_back_after_500_connections, .timeout = HANG_S)
 {
 	int guarded, members;
 
@@ -318,7 +318,7 @@ TEST(capture, maps_are_back_after_500_connections, .timeout = 60)
 }
 
 /* No room for a tuple: the dial comes back to our own door, which must end it and not dial again. */
-TEST(capture, full_dials_do_not_loop, .timeout = 60)
+TEST(capture, full_dials_do_not_loop, .timeout = HANG_S)
 {
 	struct dial key = { .netns = 1 };
 	struct end end = { 0 };

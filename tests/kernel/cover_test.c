@@ -6,7 +6,7 @@
 #include <netinet/tcp.h>
 #include <sys/un.h>
 
-TEST(cover, fail_open, .timeout = 60)
+TEST(cover, fail_open, .timeout = HANG_S)
 {
 	char line[200];
 	int fd;
@@ -33,7 +33,7 @@ TEST(cover, fail_open, .timeout = 60)
 	agent_kill(&a);
 }
 
-TEST(cover, port_list_of_a_unit, .timeout = 60)
+TEST(cover, port_list_of_a_unit, .timeout = HANG_S)
 {
 	static const uint16_t ports[] = { 8000, 8002 };
 
@@ -46,7 +46,7 @@ TEST(cover, port_list_of_a_unit, .timeout = 60)
 	agent_kill(&a);
 }
 
-TEST(cover, ports_alone, .timeout = 60)
+TEST(cover, ports_alone, .timeout = HANG_S)
 {
 	static const uint16_t ports[] = { 8000 };
 	char line[200];
@@ -67,7 +67,7 @@ TEST(cover, ports_alone, .timeout = 60)
 	cr_assert_str_eq(ask(NULL, 0, "10.9.0.1", 8000), "!ECONNREFUSED");
 }
 
-TEST(cover, older_listener_and_connection, .timeout = 60)
+TEST(cover, older_listener_and_connection, .timeout = HANG_S)
 {
 	char line[200];
 	int v4, v6;
@@ -90,7 +90,7 @@ TEST(cover, older_listener_and_connection, .timeout = 60)
 }
 
 /* Talk inside the unit that is older than the guard goes on, and leaves no tuple behind. */
-TEST(cover, older_talk_inside_goes_on, .timeout = 60)
+TEST(cover, older_talk_inside_goes_on, .timeout = HANG_S)
 {
 	int go[2], status;
 	const char *unit;
@@ -124,7 +124,7 @@ TEST(cover, older_talk_inside_goes_on, .timeout = 60)
 }
 
 /* The daemon that wrote such a tuple is killed, and the talk ends while there is none: the next one takes it away. */
-TEST(cover, older_talk_of_a_killed_daemon, .timeout = 60)
+TEST(cover, older_talk_of_a_killed_daemon, .timeout = HANG_S)
 {
 	char line[200];
 	const char *unit;
@@ -152,7 +152,7 @@ TEST(cover, older_talk_of_a_killed_daemon, .timeout = 60)
 }
 
 /* Without doors nothing is destroyed: the fence alone must hold. */
-TEST(cover, fence_holds_older_connections, .timeout = 60)
+TEST(cover, fence_holds_older_connections, .timeout = HANG_S)
 {
 	struct capture *c = NULL;
 	char why[400] = "", own[200], line[200];
@@ -190,7 +190,7 @@ TEST(cover, fence_holds_older_connections, .timeout = 60)
 }
 
 /* A server whose client has gone must learn it by a RST, though its tuple is gone, too. */
-TEST(cover, closed_dial_reaches_the_server, .timeout = 60)
+TEST(cover, closed_dial_reaches_the_server, .timeout = HANG_S)
 {
 	int ready[2], status, fd;
 	char byte, line[200];
@@ -227,7 +227,7 @@ TEST(cover, closed_dial_reaches_the_server, .timeout = 60)
 	close(ready[1]);
 }
 
-TEST(cover, host_without_ipv6, .timeout = 60)
+TEST(cover, host_without_ipv6, .timeout = HANG_S)
 {
 	GROUND(g);
 	sys("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6");
@@ -239,7 +239,7 @@ TEST(cover, host_without_ipv6, .timeout = 60)
 	agent_kill(&a);
 }
 
-TEST(cover, nested_cgroups, .timeout = 60)
+TEST(cover, nested_cgroups, .timeout = HANG_S)
 {
 	GROUND(g);
 	group(&g, "server", true);
@@ -264,7 +264,7 @@ static int connected(void)
 	return fd;
 }
 
-TEST(cover, ktls_is_refused_in_the_unit, .timeout = 60)
+TEST(cover, ktls_is_refused_in_the_unit, .timeout = HANG_S)
 {
 	const char *unit;
 
@@ -285,7 +285,7 @@ TEST(cover, ktls_is_refused_in_the_unit, .timeout = 60)
 }
 
 /* Socket activation, inherited listeners: no hook sees them. */
-TEST(cover, listener_from_outside_is_guarded_by_address, .timeout = 60)
+TEST(cover, listener_from_outside_is_guarded_by_address, .timeout = HANG_S)
 {
 	const char *status;
 	int doors[1];
@@ -312,7 +312,7 @@ TEST(cover, listener_from_outside_is_guarded_by_address, .timeout = 60)
 	agent_kill(&a);
 }
 
-TEST(cover, other_network_namespace_is_reported, .timeout = 60)
+TEST(cover, other_network_namespace_is_reported, .timeout = HANG_S)
 {
 	const char *status, *unit;
 	struct sockaddr_un path = { .sun_family = AF_UNIX };

@@ -32,6 +32,7 @@
 #include "bpf/abi.h"
 
 #define UNUSED __attribute__((unused))
+#define HANG_S 300 /* of every test: nothing hangs for ever, and an emulated kernel takes its time */
 
 struct ground {
 	char mount[128]; /* of cgroup2 */
@@ -136,6 +137,16 @@ static void leftover_dirs_remove(void)
 		closedir(d);
 }
 
+/* Without it the daemon refuses to start: it could not tell its network from others. */
+static bool has_netns_cookie(void)
+{
+	owned(own_close) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint64_t cookie;
+	socklen_t len = sizeof(cookie);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len);
+}
+
 /* False, with the reason printed, where the tests cannot run. */
 static bool ground_make(struct ground *g)
 {
@@ -146,6 +157,10 @@ static bool ground_make(struct ground *g)
 	}
 	if (!mount_find(g->mount, sizeof(g->mount))) {
 		puts("skip: no cgroup2");
+		return false;
+	}
+	if (!has_netns_cookie()) {
+		puts("skip: no SO_NETNS_COOKIE");
 		return false;
 	}
 	if (unshare(CLONE_NEWNET | CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) {

@@ -2,7 +2,7 @@
 /* restart_test.c - what comes back: units with a new cgroup, daemons over old pins, other configurations; and unpin. */
 #include "agent.h"
 
-TEST(restart, unit_has_no_window, .timeout = 60)
+TEST(restart, unit_has_no_window, .timeout = HANG_S)
 {
 	static const int ports[] = { 8000, 8001 };
 	uint64_t steered;
@@ -32,7 +32,7 @@ TEST(restart, unit_has_no_window, .timeout = 60)
 }
 
 /* The first client of the new server, on a port that was never seen, while nobody else connects. */
-TEST(restart, unit_first_connection_is_steered, .timeout = 60)
+TEST(restart, unit_first_connection_is_steered, .timeout = HANG_S)
 {
 	const char *unit;
 	pid_t server;
@@ -50,7 +50,7 @@ TEST(restart, unit_first_connection_is_steered, .timeout = 60)
 	agent_kill(&a);
 }
 
-TEST(restart, cgroup_that_is_not_there_yet, .timeout = 60)
+TEST(restart, cgroup_that_is_not_there_yet, .timeout = HANG_S)
 {
 	struct guard guard = { .name = "deep" };
 	char path[200];
@@ -81,7 +81,7 @@ TEST(restart, cgroup_that_is_not_there_yet, .timeout = 60)
 	agent_kill(&a);
 }
 
-TEST(restart, unit_by_name_in_any_slice, .timeout = 60)
+TEST(restart, unit_by_name_in_any_slice, .timeout = HANG_S)
 {
 	char slice[300], dir[400], unit[64];
 
@@ -103,7 +103,7 @@ TEST(restart, unit_by_name_in_any_slice, .timeout = 60)
 	agent_kill(&a);
 }
 
-TEST(restart, unit_found_where_it_runs, .timeout = 60)
+TEST(restart, unit_found_where_it_runs, .timeout = HANG_S)
 {
 	char name[64], path[100];
 
@@ -130,7 +130,7 @@ static int pin_count(const struct ground *g)
 	return n;
 }
 
-TEST(restart, daemon_over_its_pins, .timeout = 60)
+TEST(restart, daemon_over_its_pins, .timeout = HANG_S)
 {
 	static const int ports[] = { 8000 };
 	pid_t clients;
@@ -158,7 +158,7 @@ TEST(restart, daemon_over_its_pins, .timeout = 60)
 	agent_kill(&a);
 }
 
-TEST(restart, service_removed_or_changed, .timeout = 60)
+TEST(restart, service_removed_or_changed, .timeout = HANG_S)
 {
 	static const uint16_t only[] = { 8001 };
 
@@ -190,7 +190,7 @@ TEST(restart, service_removed_or_changed, .timeout = 60)
 	agent_kill(&a);
 }
 
-TEST(restart, pins_of_another_version_are_refused, .timeout = 60)
+TEST(restart, pins_of_another_version_are_refused, .timeout = HANG_S)
 {
 	uint32_t zero = 0, other = 99;
 	int fd;
@@ -208,7 +208,7 @@ TEST(restart, pins_of_another_version_are_refused, .timeout = 60)
 	cr_assert_str_eq(ask(NULL, 0, "10.9.0.1", 8000), "!ECONNREFUSED", "the gate stays as it was");
 }
 
-TEST(restart, unpin_takes_all_down, .timeout = 60)
+TEST(restart, unpin_takes_all_down, .timeout = HANG_S)
 {
 	GROUND(g);
 	cr_assert_eq(capture_unpin(g.pins), 0, "nothing there is fine");
@@ -223,7 +223,7 @@ TEST(restart, unpin_takes_all_down, .timeout = 60)
 	cr_assert_neq(capture_unpin("/tmp"), 0, "other people's files are not ours to remove");
 }
 
-TEST(restart, place_of_the_pins, .timeout = 60)
+TEST(restart, place_of_the_pins, .timeout = HANG_S)
 {
 	GROUND(g);
 	/* /sys/fs/bpf is mounted where it is not. */
@@ -241,7 +241,7 @@ TEST(restart, place_of_the_pins, .timeout = 60)
 	agent_kill(&a);
 }
 
-TEST(restart, bad_configurations_are_named, .timeout = 60)
+TEST(restart, bad_configurations_are_named, .timeout = HANG_S)
 {
 	static const struct {
 		struct guard guard;

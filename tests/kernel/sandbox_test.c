@@ -17,6 +17,7 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <linux/landlock.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -166,7 +167,11 @@ static void attempt(uid_t uid)
 	pid_t child;
 
 	if (geteuid()) {
-		fprintf(stderr, "skip: needs root\n");
+		puts("skip: not root");
+		return;
+	}
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) < 1) {
+		puts("skip: no Landlock");
 		return;
 	}
 	make_ground(uid);

@@ -252,7 +252,8 @@ TEST(classifier, sentences)
 		{ "a\nb", 2, 2 },
 		{ "a\xe2\x80\x8b.\xe2\x80\x8b b", 2, 3 },
 		{ "好。 ", 1, 2 },
-		{ "好\xe5\xa5", 1, 2 },
+		{ "好\xe5\xa5", 1, 1 },
+		{ "\xe5\xa5", 0, 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

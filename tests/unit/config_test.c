@@ -66,28 +66,32 @@ TEST(config, defaults)
 	cr_assert_eq(c->loops, 0);
 	cr_assert_eq(c->body_max, 16u << 20);
 	cr_assert_eq(c->event_max, 1u << 20);
+	cr_assert_eq(c->memory_max, 1u << 30);
 	cr_assert_eq(c->head_timeout_ms, 60000);
 	cr_assert_eq(c->stop_timeout_ms, 1000);
 }
 
 TEST(config, every_key)
 {
-	owned(config_free) struct config *c =
-		good("services:\n"
-	             "  - {name: a, unit: a.service, ports: auto, fail: open, upgrade: pass}\n"
-	             "  - {name: b, ports: [1, 65535], fail: closed, token_ids: refuse}\n"
-	             "  - {name: c, cgroup: x/y}\n"
-	             "policy: /p\n"
-	             "record: {dir: /r, retain: 1y, exchanges: flagged, on_record_failure: closed,\n"
-	             "  segment: 1M, space_left: 2G, admin_space_left: 1G, disk_full_action: stop-serving}\n"
-	             "identity: {headers: [authorization, X-Api-Key]}\n"
-	             "metrics: {listen: '[::1]:1'}\n"
-	             "log: {level: debug}\n"
-	             "control: /c.sock\n"
-	             "capture: {pins: /pins, cgroup: own}\n"
-	             "loops: 3\n"
-	             "limits: {body: 2MiB, event: 64K, head_timeout: 2min,"
-	             " stop_timeout: 500ms}\n");
+	owned(config_free) struct config *c = good(
+		"services:\n"
+		"  - {name: a, unit: a.service, ports: auto, fail: open, upgrade: pass}\n"
+		"  - {name: b, ports: [1, 65535], fail: closed, token_ids: refuse}\n"
+		"  - {name: c, cgroup: x/y}\n"
+		"policy: /p\n"
+		"record: {dir: /r, retain: 1y, exchanges: flagged, on_record_failure: closed,\n"
+		"  segment: 1M, space_left: 2G, admin_space_left: 1G, disk_full_action: stop-serving,\n"
+		"  witnesses: [{url: 'http://w:1', key: 'w+01234567+AA'}, {url: 'https://x', key: x+01234567+B}]}\n"
+		"identity: {headers: [authorization, X-Api-Key]}\n"
+		"metrics: {listen: '[::1]:1'}\n"
+		"log: {level: debug}\n"
+		"alerts: {alertmanager: 'http://[::1]:9093/am', webhook: 'https://h.example/a?b=c', blocks: 3,\n"
+		"  window: 90s, policy_age: 7d}\n"
+		"control: /c.sock\n"
+		"capture: {pins: /pins, cgroup: own}\n"
+		"loops: 3\n"
+		"limits: {body: 2MiB, event: 64K, memory: 2G, head_timeout: 2min,"
+		" stop_timeout: 500ms}\n");
 
 	cr_assert_eq(c->service_count, 3);
 	cr_assert_str_eq(c->services[0].unit, "a.service");
@@ -103,6 +107,9 @@ TEST(config, every_key)
 	cr_assert(c->disk.closed && c->segment_bytes == 1 << 20 && c->disk.space_left == 2ull << 30);
 	cr_assert(c->disk.disk_full_action == DISK_STOP_SERVING && c->disk.disk_error_action == DISK_SYSLOG);
 	cr_assert_not(c->record_all);
+	cr_assert_eq(c->witness_count, 2);
+	cr_assert_str_eq(c->witnesses[0].url, "http://w:1");
+	cr_assert_str_eq(c->witnesses[1].key, "x+01234567+B");
 	cr_assert_eq(c->identity_count, 2);
 	cr_assert_str_eq(c->identity_headers[1], "X-Api-Key");
 	cr_assert_str_eq(c->metrics_listen, "[::1]:1");
@@ -113,6 +120,11 @@ TEST(config, every_key)
 	cr_assert_eq(c->loops, 3);
 	cr_assert_eq(c->body_max, 2u << 20);
 	cr_assert_eq(c->event_max, 65536);
+	cr_assert_str_eq(c->alerts.alertmanager, "http://[::1]:9093/am");
+	cr_assert_str_eq(c->alerts.webhook, "https://h.example/a?b=c");
+	cr_assert_eq(c->alerts.blocks, 3);
+	cr_assert(c->alerts.window_s == 90 && c->alerts.policy_age_s == 7 * 86400);
+	cr_assert_eq(c->memory_max, 2ull << 30);
 	cr_assert_eq(c->head_timeout_ms, 120000);
 	cr_assert_eq(c->stop_timeout_ms, 500);
 }
@@ -131,6 +143,11 @@ static const struct {
 	           "c.yaml:2:11: services: at most 256, in one list\n" },
 	{ ONE "---\n" ONE, "c.yaml:3:1: a second document is not read: the configuration is one\n" },
 	{ ONE "--- [\n", "c.yaml:3:1: did not find expected node content\n" },
+	{ ONE "record: {witnesses: [{url: ftp://w, key: w}]}\n",
+	  "c.yaml:2:28: a witness's url begins with http:// or https://, not 'ftp://w'\n"
+	  "c.yaml:2:42: a witness's key is name+id+key, as `sluicectl witness key` prints it\n" },
+	{ ONE "record: {witnesses: [{key: w+01234567+A}]}\n", "c.yaml:2:22: a witness needs a url and a key\n" },
+	{ ONE "record: {witnesses: x}\n", "c.yaml:2:21: record.witnesses: one list, of at most 16 with url and key\n" },
 	{ "services: a\n", "c.yaml:1:11: services must be a list with at least one service\n" },
 	{ "services: []\n", "c.yaml:1:11: services must be a list with at least one service\n" },
 	{ "services: [a]\n", "c.yaml:1:12: a service must be a mapping\n"
@@ -215,6 +232,16 @@ static const struct {
 	{ ONE "loops: two\n", "c.yaml:2:8: loops must be a whole number, not 'two'\n" },
 	{ ONE "limits: {body: 1K}\n", "c.yaml:2:16: limits.body must be from 65536 to 1073741824\n" },
 	{ ONE "limits: {event: 1}\n", "c.yaml:2:17: limits.event must be from 4096 to 268435456\n" },
+	{ ONE "alerts: {webhook: 'ftp://a'}\n",
+	  "c.yaml:2:19: alerts.webhook must be a URL that begins with http:// or https://\n" },
+	{ ONE "alerts: {webhook: 'http://a b'}\n",
+	  "c.yaml:2:19: alerts.webhook must be a URL that begins with http:// or https://\n" },
+	{ ONE "alerts: {webhook: 'https://me:pw@a/b'}\n",
+	  "c.yaml:2:19: alerts.webhook: no name or password here: the credential alerts.token is for that\n" },
+	{ ONE "alerts: {alertmanager: 'http://a/?x'}\n",
+	  "c.yaml:2:24: alerts.alertmanager is the URL of its root: /api/v2/alerts is put behind it\n" },
+	{ ONE "alerts: {window: 2w}\n", "c.yaml:2:18: alerts.window: unknown unit 'w'\n" },
+	{ ONE "limits: {memory: 1M}\n", "c.yaml:2:18: limits.memory must be from 16777216 to 1099511627776\n" },
 	{ ONE "limits: {head_timeout: 1h}\n", "c.yaml:2:24: limits.head_timeout: unknown unit 'h'\n" },
 	{ ONE "limits: {stop_timeout: 99ms}\n", "c.yaml:2:24: limits.stop_timeout must be from 100 to 60000\n" },
 	{ ONE "exceptions: {}\n",

@@ -425,6 +425,7 @@ TEST(ledger_disk, a_step_of_the_clock_is_recorded)
 	struct ledger *l = open_fake(new_fast_dir(dir));
 	struct ledger_reader *r = NULL;
 	const Record *rec;
+	struct ledger_stats stats;
 	size_t told = 0;
 
 	cr_assert_eq(append_wait(l, "before", NULL), 0);
@@ -434,6 +435,8 @@ TEST(ledger_disk, a_step_of_the_clock_is_recorded)
 	}
 	clock_step = 400000000; /* less than a second: as the network time does it */
 	cr_assert_eq(append_wait(l, "slewed", NULL), 0);
+	ledger_stats(l, &stats);
+	cr_assert_eq(stats.clock_steps, ARRAY_LEN(steps));
 	ledger_close(&l);
 	cr_assert_eq(ledger_reader_open(&r, dir), 0);
 	while (ledger_next(r, &rec) == 1)

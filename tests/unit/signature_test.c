@@ -88,3 +88,76 @@ TEST(signature, openssl_signs)
 	snprintf(command, sizeof(command), "rm -r %s", dir);
 	cr_expect_eq(system(command), 0);
 }
+
+/* A folder of a pack and its list, and OpenSSL's key pair. */
+static void make_policy(char dir[static 64])
+{
+	char command[1024];
+
+	strcpy(dir, "/tmp/sluice-sign-XXXXXX");
+	cr_assert_not_null(mkdtemp(dir));
+	snprintf(command, sizeof(command),
+	         "cd %s && openssl genpkey -algorithm ed25519 -out key.pem && openssl pkey -in key.pem -pubout -out "
+	         "pub.pem "
+	         "&& printf 'weasel\\nstoat\\n' > words.txt && printf 'pack: p\\nrules:\\n  - {id: a, risk: A.1.d, "
+	         "action: block, keywords_file: words.txt}\\n' > a.yaml",
+	         dir);
+	cr_assert_eq(system(command), 0);
+}
+
+static void in_folder(const char *dir, const char *what)
+{
+	char command[1024];
+
+	snprintf(command, sizeof(command), "cd %s && %s", dir, what);
+	cr_assert_eq(system(command), 0, "%s", what);
+}
+
+#define SIGN(file) "openssl pkeyutl -sign -rawin -in " file " -inkey key.pem -out " file ".sig"
+
+/* What loading says; "": nothing, and there is a ruleset. */
+static void expect_load(const char *dir, bool with_key, const char *expected)
+{
+	owned(policy_report_free) struct policy_report report = {};
+	owned(pack_key_free) struct pack_key *k = NULL;
+	owned(ruleset_put) struct ruleset *r = NULL;
+	char path[128];
+	int error;
+
+	snprintf(path, sizeof(path), "%s/pub.pem", dir);
+	cr_assert_eq(pack_key_load(&k, path), 0);
+	error = ruleset_load_signed(&r, dir, with_key ? k : NULL, &report);
+	cr_expect_str_eq(report.text ? report.text : "", expected, "said:\n%s", report.text ? report.text : "");
+	cr_expect_eq(error, *expected ? -EINVAL : 0);
+	cr_expect_eq(r != NULL, !*expected);
+}
+
+#define UNSIGNED "not signed: the configuration has a 'policy_key', and there is no signature beside it\n"
+#define FORGED   "the signature beside it is not that of the 'policy_key' over what the file holds\n"
+
+TEST(signature, policies)
+{
+	char dir[64];
+
+	make_policy(dir);
+	expect_load(dir, false, "");
+	expect_load(dir, true, "a.yaml:1:1: a.yaml.sig: " UNSIGNED);
+	in_folder(dir, SIGN("a.yaml"));
+	expect_load(dir, true, "a.yaml:3:56: words.txt.sig: " UNSIGNED);
+	in_folder(dir, SIGN("words.txt"));
+	expect_load(dir, true, "");
+	in_folder(dir, "echo ermine >> words.txt");
+	expect_load(dir, true, "a.yaml:3:56: words.txt.sig: " FORGED);
+	expect_load(dir, false, "");
+	in_folder(dir, "cp a.yaml.sig words.txt.sig");
+	expect_load(dir, true, "a.yaml:3:56: words.txt.sig: " FORGED);
+	in_folder(dir, SIGN("words.txt") " && echo >> a.yaml");
+	expect_load(dir, true, "a.yaml:1:1: a.yaml.sig: " FORGED);
+	in_folder(dir, SIGN("a.yaml") " && head -c 63 a.yaml.sig > b && mv b a.yaml.sig");
+	expect_load(dir, true, "a.yaml:1:1: a.yaml.sig: " FORGED);
+	in_folder(dir, SIGN("a.yaml") " && echo >> a.yaml.sig");
+	expect_load(dir, true, "a.yaml:1:1: a.yaml.sig: " FORGED);
+	in_folder(dir, "rm a.yaml.sig && mkfifo a.yaml.sig");
+	expect_load(dir, true, "a.yaml:1:1: a.yaml.sig: not a regular file\n");
+	in_folder(dir, "rm -r $PWD");
+}

@@ -2,7 +2,7 @@
 
 // verifier - checks a log of sluice with the Go project's own checkpoint, tree and tile code, and nothing of ours.
 //
-//	verifier DIR [VKEY...]     0: sound, 1: a fault on each line, 2: it cannot be said
+//	verifier [-witness VKEY]... DIR [VKEY...]     0: sound, 1: a fault on each line, 2: it cannot be said
 package main
 
 import (
@@ -175,6 +175,85 @@ func parse(text []byte) (c checkpoint, err error) {
 	}
 	copy(c.tree.Hash[:], root)
 	return c, nil
+}
+
+// ---- witnesses ----
+
+// cosigner checks a cosignature/v1: an Ed25519 signature over a time and the note's text.
+type cosigner struct {
+	name   string
+	hash   uint32
+	public ed25519.PublicKey
+}
+
+func (c cosigner) Name() string    { return c.name }
+func (c cosigner) KeyHash() uint32 { return c.hash }
+func (c cosigner) Verify(msg, sig []byte) bool {
+	if len(sig) != 8+ed25519.SignatureSize {
+		return false
+	}
+	signed := fmt.Sprintf("cosignature/v1\ntime %d\n%s", binary.BigEndian.Uint64(sig), msg)
+	return ed25519.Verify(c.public, []byte(signed), sig[8:])
+}
+
+func newCosigner(vkey string) (c cosigner, err error) {
+	parts := strings.SplitN(vkey, "+", 3)
+	if len(parts) != 3 {
+		return c, errors.New("not a key")
+	}
+	key, err := base64.StdEncoding.DecodeString(parts[2])
+	if err != nil || len(key) != 33 || key[0] != 4 {
+		return c, errors.New("not a key of cosignature/v1")
+	}
+	sum := sha256.Sum256(append([]byte(parts[0]+"\n"), key...))
+	c = cosigner{parts[0], binary.BigEndian.Uint32(sum[:]), key[1:]}
+	if fmt.Sprintf("%08x", c.hash) != parts[1] {
+		return c, errors.New("not the id of that key")
+	}
+	return c, nil
+}
+
+// cosigned are the notes beside the log that witnesses have signed; each must be of this history.
+func (t *tree) cosigned(dir string, witnesses []cosigner) {
+	whole, _ := filepath.Abs(dir)
+	path := filepath.Join(filepath.Dir(whole)+".cosigned", filepath.Base(whole))
+	data, err := os.ReadFile(path)
+	if err != nil {
+		fault("%v", err)
+		return
+	}
+	parts := bytes.Split(data, []byte("\n\f\n"))
+	if len(parts[len(parts)-1]) != 0 {
+		fault("cosigned: its end is not whole")
+	}
+	seen := map[string]bool{}
+	for _, p := range parts[:len(parts)-1] {
+		text := append(append([]byte{}, p...), '\n')
+		c, err := parse(text)
+		if err == nil {
+			err = t.chain.open(text, c.tree.N)
+		}
+		if err != nil {
+			fault("cosigned: %v", err)
+			continue
+		}
+		if c.origin != t.origin || c.tree.N > t.count || t.root(c.tree.N) != c.tree.Hash {
+			fault("cosigned: size %d is of another history", c.tree.N)
+			continue
+		}
+		for _, w := range witnesses {
+			if _, err := note.Open(text, note.VerifierList(w)); err == nil {
+				seen[w.name] = true
+			} else if _, unsigned := err.(*note.UnverifiedNoteError); !unsigned {
+				fault("cosigned: %v", err)
+			}
+		}
+	}
+	for _, w := range witnesses {
+		if !seen[w.name] {
+			fault("cosigned: nothing of this history by %s", w.name)
+		}
+	}
 }
 
 // ---- the tree ----
@@ -418,10 +497,18 @@ func history(dir string) (all [][]byte) {
 }
 
 func main() {
-	if len(os.Args) < 2 {
-		fail(errors.New("usage: verifier DIR [VKEY...]"))
+	args, witnesses := os.Args[1:], []cosigner(nil)
+	for len(args) > 2 && args[0] == "-witness" {
+		w, err := newCosigner(args[1])
+		if err != nil {
+			fail(err)
+		}
+		witnesses, args = append(witnesses, w), args[2:]
 	}
-	dir, given := os.Args[1], os.Args[2:]
+	if len(args) < 1 {
+		fail(errors.New("usage: verifier [-witness VKEY]... DIR [VKEY...]"))
+	}
+	dir, given := args[0], args[1:]
 	c := &chain{}
 	own, err := os.ReadFile(filepath.Join(dir, "vkey"))
 	if err != nil {
@@ -475,6 +562,9 @@ func main() {
 		} else if t.root(old.tree.N) != old.tree.Hash {
 			fault("checkpoints: size %d is of another history", old.tree.N)
 		}
+	}
+	if len(witnesses) > 0 {
+		t.cosigned(dir, witnesses)
 	}
 	if faults == 0 {
 		if err := c.open(text, newest.tree.N); err != nil {

@@ -125,10 +125,17 @@ static bool is_noise(UChar32 c)
 	}
 }
 
+/* Controls that are no white space show as nothing, and U+FFFD is what a reader makes of bytes that are no text:
+ * between two letters neither keeps anybody from reading the word. */
+static bool is_unseen(UChar32 c)
+{
+	return (u_charType(c) == U_CONTROL_CHAR && !u_isUWhiteSpace(c)) || c == 0xfffd;
+}
+
 static bool is_dropped(UChar32 c)
 {
-	return u_hasBinaryProperty(c, UCHAR_DEFAULT_IGNORABLE_CODE_POINT) || u_charType(c) == U_FORMAT_CHAR ||
-	       is_noise(c);
+	return is_unseen(c) || u_hasBinaryProperty(c, UCHAR_DEFAULT_IGNORABLE_CODE_POINT) ||
+	       u_charType(c) == U_FORMAT_CHAR || is_noise(c);
 }
 
 static void add(struct sequence *s, UChar32 c)

@@ -5,8 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* One message with its id; `priority` as syslog(3) has it. 0 or -errno. */
+int journal_event(const char *id, int priority, const char *text);
+
 struct journal_told {
-	int64_t at; /* monotonic seconds of the last message; 0: none yet */
+	const char *id; /* of the message */
+	int64_t at;     /* monotonic seconds of the last message; 0: none yet */
 };
 
 /* A checkpoint, at most one a minute; `arg` is a journal_told. From any thread, one at a time for each of them. */

@@ -93,6 +93,9 @@ size_t exchange_memory(const struct exchange *x)
 
 	for (size_t i = 0; i < x->text_count; i++)
 		sum += x->texts[i].mark_room * sizeof(*x->texts[i].marks);
+	sum += x->question_room * sizeof(*x->questions);
+	for (size_t i = 0; i < x->question_count; i++)
+		sum += x->questions[i].window.room;
 	sum += x->decoder ? decoder_memory(x->decoder) : 0;
 	return sum + (x->request_decoder ? decoder_memory(x->request_decoder) : 0);
 }

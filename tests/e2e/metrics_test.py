@@ -33,7 +33,8 @@ def promtool(*args, **how):
     return subprocess.run(['promtool', *args], capture_output=True, text=True, timeout=60, **how)
 
 
-with Ground('chat') as ground, ground.gate(metrics={'listen': '"127.0.0.1:9477"'}) as gate:
+OPINION = {'name': 'guard', 'url': 'http://127.0.0.1:1/v1/moderations', 'kind': 'moderations'}
+with Ground('chat') as ground, ground.gate(metrics={'listen': '"127.0.0.1:9477"'}, opinions=[OPINION]) as gate:
     chat(ground, 'say GOOD'), chat(ground, 'say GOOD'), chat(ground, 'say BAD'), chat(ground, 'say BAD', stream=False)
     wanted = {'sluice_exchanges_total{service="ground",verdict="blocked"}': 2, 'sluice_hold_characters_count': 3,
               'sluice_record_wait_seconds_count': 2}

@@ -32,7 +32,7 @@ def with_policy(config, policy):
 
 
 readme = open(os.path.join(TOP, 'README.md'), encoding='utf-8').read()
-config, pack, alerts = re.findall(r'```yaml\n(.*?)```', readme, re.S)
+config, pack, opinions, alerts = re.findall(r'```yaml\n(.*?)```', readme, re.S)
 with tempfile.TemporaryDirectory() as folder:
     policy = os.path.join(folder, 'policy.d')
     os.mkdir(policy)
@@ -51,7 +51,8 @@ with tempfile.TemporaryDirectory() as folder:
         ok('%s: %s' % (rule, text), got.stdout.count('"rule":"%s"' % rule) == hits, got.stdout + got.stderr)
     got = run(program('sluicectl'), 'scan', '-p', policy, text='nothing\n')
     ok('and nothing else', got.returncode == 1 and not got.stdout, got.stdout)
-    for name, text in (('README', config), ('README with its alerts', config + alerts), ('packaging/sluice.yaml', open(os.path.join(TOP, 'packaging/sluice.yaml')).read())):
+    for name, text in (('README', config), ('README with its alerts', config + alerts), ('README with its opinions', config + opinions),
+                       ('packaging/sluice.yaml', open(os.path.join(TOP, 'packaging/sluice.yaml')).read())):
         file = os.path.join(folder, 'sluice.yaml')
         with open(file, 'w', encoding='utf-8') as out:
             out.write(with_policy(text, policy))

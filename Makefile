@@ -40,7 +40,7 @@ endif
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
-ROOMS   := base config alert capture stream scan policy enforce record exchange flow serve
+ROOMS   := base config alert capture stream scan policy enforce record opinion exchange flow serve
 LIB_SRC := $(foreach r,$(ROOMS),$(wildcard agent/$(r)/*.c))
 CLI_SRC := $(wildcard agent/cli/*.c)
 BPF_SRC := $(wildcard bpf/*.bpf.c)
@@ -82,7 +82,7 @@ $(B)/sluiced: $(MAIN_OBJ) $(LIB)
 
 $(B)/sluicectl: $(CLI_OBJ) $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(PKG_LIBS) -llinear -lcurl
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(PKG_LIBS) -llinear
 
 $(B)/agent/cli/export.o: proto/record.proto tests/verifier/verifier.go $(wildcard agent/cli/export_*.txt)
 

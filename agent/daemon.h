@@ -43,6 +43,7 @@ struct daemon {
 	char retain_policy[2][64]; /* of each log */
 	struct subjects *subjects;
 	struct tally *tally;
+	struct opinions *opinions; /* NULL: none are configured */
 	struct memory memory;
 	struct holds *holds;
 	struct erasures *erasures;
@@ -155,6 +156,8 @@ struct policy_terms daemon_terms(const struct daemon *d);
 int daemon_policy(struct daemon *d);
 /* The key that it must be signed with, which only the keeper may read. 0 or -errno. */
 int daemon_policy_key(struct daemon *d);
+/* Whether the configuration has every opinion that the rules ask for; says in `why` which one it has not. -ENOENT. */
+int daemon_opinions(const struct config *c, const struct ruleset *rules, char *why, size_t room);
 void daemon_print_report(const struct policy_report *report);
 
 /* ---- owner.c: in the keeper, before there is a worker ---- */

@@ -59,6 +59,23 @@ static int load_config(struct daemon *d)
 	return err;
 }
 
+int daemon_opinions(const struct config *c, const struct ruleset *rules, char *why, size_t room)
+{
+	for (size_t i = 0; i < ruleset_rules(rules); i++) {
+		const struct rule *rule = ruleset_rule_at(rules, i);
+		size_t k = 0;
+
+		while (rule->opinion && k < c->opinion_count && strcmp(c->opinions[k].name, rule->opinion))
+			k++;
+		if (rule->opinion && k == c->opinion_count) {
+			snprintf(why, room, "rule '%s' asks for the opinion '%s', which sluice.yaml does not have",
+			         rule->id, rule->opinion);
+			return -ENOENT;
+		}
+	}
+	return 0;
+}
+
 _Static_assert((int)KEEP_COUNT == (int)EVIDENCE_COUNT && (int)KEEP_SPAN == (int)EVIDENCE_SPAN,
                "evidence is numbered alike in the configuration and in policies");
 
@@ -87,6 +104,7 @@ int daemon_policy(struct daemon *d)
 {
 	owned(policy_report_free) struct policy_report report = {};
 	struct policy_terms terms;
+	char why[512];
 	int err = daemon_policy_key(d);
 
 	if (err)
@@ -96,6 +114,11 @@ int daemon_policy(struct daemon *d)
 	daemon_print_report(&report);
 	if (err && !report.text)
 		fprintf(stderr, "%s: %s\n", d->config->policy, strerror(-err));
+	if (!err) {
+		err = daemon_opinions(d->config, d->rules, why, sizeof(why));
+		if (err)
+			fprintf(stderr, "%s: %s\n", d->config->policy, why);
+	}
 	return err;
 }
 

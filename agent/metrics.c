@@ -169,6 +169,50 @@ static void finding(void *arg, const struct finding_count *row)
 	buf_printf(out, ",action=\"%s\"} %llu\n", row->action, (unsigned long long)row->count);
 }
 
+static void opinions(struct buf *out, const struct daemon *d)
+{
+	struct opinion_stats all[CONFIG_OPINIONS_MAX];
+	struct histogram latency = {};
+
+	for (size_t i = 0; i < d->config->opinion_count; i++) {
+		opinions_stats(d->opinions, i, &all[i]);
+		for (size_t k = 0; k < sizeof(latency) / sizeof(uint64_t); k++)
+			((uint64_t *)&latency)[k] += ((uint64_t *)&all[i].latency)[k];
+	}
+	head(out, "sluice_opinions_total", "counter", "Opinions that were asked for, by how that ended.");
+	for (size_t i = 0; i < d->config->opinion_count; i++)
+		for (int k = 0; k < OPINION_OUTCOME_COUNT; k++) {
+			buf_printf(out, "sluice_opinions_total{");
+			value_of(out, "opinion", d->config->opinions[i].name);
+			buf_printf(out, ",outcome=\"%s\"} %llu\n", opinion_outcome_names[k],
+			           (unsigned long long)all[i].outcomes[k]);
+		}
+	for (int k = 0; k < 4; k++) {
+		static const struct {
+			const char *name, *type, *about;
+			size_t at;
+		} rows[] = {
+			{ "sluice_opinion_breaker_open", "gauge", "It failed too often, and is left alone for a while.",
+			  offsetof(struct opinion_stats, breaker_open) },
+			{ "sluice_opinion_breaker_opened_total", "counter", "How often it was left alone.",
+			  offsetof(struct opinion_stats, breaker_opened) },
+			{ "sluice_opinion_waiting", "gauge", "Questions that wait for their turn.",
+			  offsetof(struct opinion_stats, waiting) },
+			{ "sluice_opinion_running", "gauge", "Questions under way.",
+			  offsetof(struct opinion_stats, running) },
+		};
+
+		head(out, rows[k].name, rows[k].type, rows[k].about);
+		for (size_t i = 0; i < d->config->opinion_count; i++) {
+			buf_printf(out, "%s{", rows[k].name);
+			value_of(out, "opinion", d->config->opinions[i].name);
+			buf_printf(out, "} %llu\n", (unsigned long long)*(uint64_t *)((char *)&all[i] + rows[k].at));
+		}
+	}
+	histogram(out, "sluice_opinion_seconds", "From the question to the opinion, of those that came.", &latency,
+	          histogram_times, 1e9);
+}
+
 static void guard(struct buf *out, struct daemon *d)
 {
 	owned(guard_status_drop) GuardStatus *g = report_ask_guard(d);
@@ -233,6 +277,8 @@ void report_metrics(void *arg, struct buf *out)
 	          &s.hold_chars, histogram_characters, 1);
 	histogram(out, "sluice_record_wait_seconds", "What a refusal waited for its record to be durable.",
 	          &s.record_wait, histogram_times, 1e9);
+	if (d->opinions)
+		opinions(out, d);
 	alerts(out, d);
 	guard(out, d);
 }

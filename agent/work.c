@@ -95,12 +95,18 @@ void daemon_reload_policy(struct daemon *d)
 	struct policy_report report = {};
 	struct ruleset *fresh = NULL, *old = d->rules;
 	struct policy_terms terms = daemon_terms(d);
+	char why[sizeof(d->policy_error)];
 	int err;
 
 	keeper_tell(d->keeper, TELL_RELOADING, 0);
 	herald_tell(d, RELOAD_S);
 	err = ruleset_load_on(&fresh, d->config->policy, &terms, &report);
-	if (err) {
+	if (!err && daemon_opinions(d->config, fresh, why, sizeof(why))) {
+		ruleset_put(&fresh);
+		memcpy(d->policy_error, why, sizeof(why));
+		log_error("policy: refused, the old one stays: %s", why);
+		note_policy(d, true);
+	} else if (err) {
 		const char *said = report.text && *report.text ? report.text : strerror(-err);
 
 		snprintf(d->policy_error, sizeof(d->policy_error), "%.*s", (int)strcspn(said, "\n"), said);
@@ -314,6 +320,8 @@ static int start_workers(struct daemon *d)
 		.subjects = d->subjects,
 		.evidence = d->evidence,
 		.tally = d->tally,
+		.opinions = d->opinions,
+		.opinion_count = d->config->opinion_count,
 		.memory = &d->memory,
 		.head_timeout_ms = d->config->head_timeout_ms,
 		.stop_timeout_ms = d->config->stop_timeout_ms,
@@ -371,8 +379,12 @@ static int read_policy(struct daemon *d)
 	int err = ruleset_load_on(&d->rules, d->config->policy, &terms, &report);
 
 	daemon_print_report(&report);
-	if (!err)
-		return 0;
+	if (!err) {
+		err = daemon_opinions(d->config, d->rules, text, sizeof(text));
+		if (err)
+			keeper_tell_text(d->keeper, TELL_FAILED, text);
+		return err;
+	}
 	said = report.text && *report.text ? report.text : strerror(-err);
 	snprintf(text, sizeof(text), "%.*s", (int)strcspn(said, "\n"), said);
 	keeper_tell_text(d->keeper, TELL_FAILED, text);
@@ -410,6 +422,20 @@ static int enter_sandbox(struct daemon *d)
 	return err ? err : getppid() == d->parent ? 0 : -EPIPE;
 }
 
+/* Their files and names are read before the sandbox, they are asked from within it. */
+static int open_opinions(struct daemon *d)
+{
+	char why[256];
+	int err;
+
+	if (!d->config->opinion_count)
+		return 0;
+	err = opinions_new(&d->opinions, d->config->opinions, d->config->opinion_count, why, sizeof(why));
+	if (err)
+		log_error("%s", why);
+	return err;
+}
+
 static int start(struct daemon *d, const sigset_t *signals)
 {
 	struct serve_ops ops = { .arg = d, .answer = answer, .metrics = report_metrics, .healthy = report_health };
@@ -426,6 +452,7 @@ static int start(struct daemon *d, const sigset_t *signals)
 		d->upgrade_pass[i] = d->config->services[i].upgrade_pass;
 	}
 	err = err ? err : watch_signals(d, signals);
+	err = err ? err : open_opinions(d);
 	err = err ? err : enter_sandbox(d);
 	err = err || d->rules ? err : read_policy(d);
 	err = err ? err : ask_for_record(d);
@@ -440,7 +467,9 @@ static int start(struct daemon *d, const sigset_t *signals)
 	if (d->config->retain_unsafe)
 		note_lifecycle(d, LIFECYCLE__KIND__UNSAFE, d->retain_policy[0]);
 	note_policy(d, false);
-	err = start_workers(d);
+	if (d->opinions)
+		err = opinions_start(d->opinions);
+	err = err ? err : start_workers(d);
 	if (err)
 		return err;
 	err = open_doors(d);
@@ -480,6 +509,7 @@ static void stop(struct daemon *d)
 	for (unsigned i = 0; d->threads && i < d->thread_count; i++)
 		if (d->threads[i].worker)
 			worker_stop(d->threads[i].worker);
+	opinions_free(&d->opinions);
 	capture_close(&d->capture);
 	if (d->ledger) {
 		if (d->ready && !d->leaving) {

@@ -224,11 +224,11 @@ int against_exchange(struct ruleset *rules, struct ruleset *other, const struct 
 {
 	owned(own_free) struct outcome *o = calloc(2, sizeof(*o));
 	struct outcome *a = o, *b = o + 1;
-	int err = o ? replay_run(rules, request, response, CUT_NONE, a) : -ENOMEM;
+	int err = o ? replay_run(rules, request, response, CUT_NONE, false, a) : -ENOMEM;
 	bool differ = false;
 
 	if (!err)
-		err = replay_run(other, request, response, CUT_NONE, b);
+		err = replay_run(other, request, response, CUT_NONE, false, b);
 	if (!err) {
 		differ = a->verdict != b->verdict || a->exception != b->exception ||
 		         !slice_is(buf_slice(&a->out), buf_slice(&b->out)) || a->found_count != b->found_count;

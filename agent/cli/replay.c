@@ -36,6 +36,7 @@ static int usage(FILE *to, int status)
 	      "      --against DIR    what another policy would make of it, or of texts, one a line or a column of a "
 	      "CSV:\n"
 	      "                       differences by rule; exit status 0 none, 1 some, 2 error\n"
+	      "      --opinions WHAT  what is said to rules that ask for an opinion: safe, or unsafe (the default)\n"
 	      "      --json           verdict, rule, coverage as one line on standard error\n",
 	      to);
 	return status;
@@ -88,13 +89,13 @@ static int exit_status(const struct outcome *o)
 }
 
 /* Every cut gives what the whole gave, or -EILSEQ. */
-static int run_each(struct ruleset *rules, const struct input *request, const struct input *response,
+static int run_each(struct ruleset *rules, const struct input *request, const struct input *response, bool safe,
                     const struct outcome *whole)
 {
 	for (size_t cut = 0; cut <= response->len; cut++) {
 		struct outcome o;
 		size_t how = cut == response->len ? CUT_BYTES : cut;
-		int err = replay_run(rules, request, response, how, &o);
+		int err = replay_run(rules, request, response, how, safe, &o);
 		bool alike = !err && replay_same(&o, whole);
 
 		buf_free(&o.out);
@@ -128,13 +129,14 @@ static bool parse_cut(const char *text, size_t *cut, bool *each)
 
 int replay_main(int argc, char **argv)
 {
-	enum { REQUEST = 256, RESPONSE, CUT, AGAINST, JSON };
+	enum { REQUEST = 256, RESPONSE, CUT, AGAINST, OPINIONS, JSON };
 	static const struct option options[] = {
 		{ "policy", required_argument, NULL, 'p' },
 		{ "request", required_argument, NULL, REQUEST },
 		{ "response", required_argument, NULL, RESPONSE },
 		{ "cut", required_argument, NULL, CUT },
 		{ "against", required_argument, NULL, AGAINST },
+		{ "opinions", required_argument, NULL, OPINIONS },
 		{ "json", no_argument, NULL, JSON },
 		{ "help", no_argument, NULL, 'h' },
 		{},
@@ -144,7 +146,7 @@ int replay_main(int argc, char **argv)
 	struct input in[2] = {};
 	struct outcome o = {};
 	size_t cut = CUT_NONE;
-	bool json = false, each = false;
+	bool json = false, each = false, safe = false;
 	int c, err = 0, status = EXIT_ERROR;
 
 	while ((c = getopt_long(argc, argv, "p:h", options, NULL)) != -1) {
@@ -165,6 +167,13 @@ int replay_main(int argc, char **argv)
 			break;
 		case AGAINST:
 			against = optarg;
+			break;
+		case OPINIONS:
+			safe = !strcmp(optarg, "safe");
+			if (!safe && strcmp(optarg, "unsafe")) {
+				fprintf(stderr, "sluicectl: --opinions takes 'safe' or 'unsafe', not '%s'\n", optarg);
+				return EXIT_ERROR;
+			}
 			break;
 		case JSON:
 			json = true;
@@ -190,9 +199,9 @@ int replay_main(int argc, char **argv)
 		if (!cli_policy(&rules, policy) && !cli_policy(&other, against))
 			status = against_exchange(rules, other, &in[0], &in[1], json);
 	} else if (!err && !cli_policy(&rules, policy)) {
-		err = replay_run(rules, &in[0], &in[1], cut, &o);
+		err = replay_run(rules, &in[0], &in[1], cut, safe, &o);
 		if (!err && each)
-			err = run_each(rules, &in[0], &in[1], &o);
+			err = run_each(rules, &in[0], &in[1], safe, &o);
 		if (err && err != -EILSEQ)
 			fprintf(stderr, "sluicectl: replay: %s\n", strerror(-err));
 		if (!err) {

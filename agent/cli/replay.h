@@ -32,8 +32,9 @@ struct outcome {
 	size_t found_count;
 };
 
-/* Brings the request, then the answer in the pieces that `cut` asks for. 0 or -errno. o->out is the caller's. */
-int replay_run(struct ruleset *rules, const struct input *request, const struct input *response, size_t cut,
+/* Brings the request, then the answer in the pieces that `cut` asks for. Whoever is asked for an opinion says at once
+ * that the text is safe, or (not `safe`) that it is not. 0 or -errno. o->out is the caller's. */
+int replay_run(struct ruleset *rules, const struct input *request, const struct input *response, size_t cut, bool safe,
                struct outcome *o);
 
 /* The same verdict, bytes and coverage. */

@@ -78,9 +78,22 @@ static enum order ask(struct exchange *x, struct lane *up, const struct input *r
 	}
 }
 
+/* Reads what came. Questions are decided as soon as they come up. */
+static enum order read_on(struct exchange *x, struct lane *down, bool eof, bool safe)
+{
+	enum order order = exchange_answer(x, down, eof);
+	struct question q;
+
+	while (order != ORDER_CUT && exchange_question(x, false, &q)) {
+		exchange_decide(x, q.id, !safe);
+		order = exchange_answer(x, down, eof);
+	}
+	return order;
+}
+
 /* Brings the answer in the pieces that `cut` asks for. */
 static enum order answer(struct exchange *x, struct lane *down, const struct input *response, size_t *at, size_t cut,
-                         struct buf *out)
+                         bool safe, struct buf *out)
 {
 	enum order order = ORDER_PUMP;
 	bool first = true;
@@ -98,14 +111,14 @@ static enum order answer(struct exchange *x, struct lane *down, const struct inp
 			return exchange_except(x, EXCEPTION_MEMORY, NULL);
 		*at += n;
 		first = false;
-		order = exchange_answer(x, down, *at == response->len);
+		order = read_on(x, down, *at == response->len, safe);
 		if (take_cleared(down, out))
 			return exchange_except(x, EXCEPTION_MEMORY, NULL);
 	}
 	return order;
 }
 
-int replay_run(struct ruleset *rules, const struct input *request, const struct input *response, size_t cut,
+int replay_run(struct ruleset *rules, const struct input *request, const struct input *response, size_t cut, bool safe,
                struct outcome *o)
 {
 	struct lane up = LANE(HTTP1_HEAD_MAX + (1u << 20));
@@ -124,7 +137,7 @@ int replay_run(struct ruleset *rules, const struct input *request, const struct 
 			break;
 		order = ask(x, &up, request, &asked);
 		if (order != ORDER_CUT)
-			order = answer(x, &down, response, &answered, cut, &o->out);
+			order = answer(x, &down, response, &answered, cut, safe, &o->out);
 		/* What is behind a complete answer without another request is for exchange_answer() to refuse. */
 		on = order == ORDER_DONE && exchange_asked(x) && (asked < request->len || buf_len(&up.buf));
 		if (order == ORDER_DONE && !on && (answered < response->len || buf_len(&down.buf) > down.parsed)) {

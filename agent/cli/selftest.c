@@ -240,7 +240,7 @@ static int try_answer(struct selftest *x, const struct api *api, const struct ru
 		return err;
 	in[0] = (struct input){ (uint8_t *)request, (size_t)n };
 	in[1] = (struct input){ (uint8_t *)answer, len };
-	err = replay_run(x->rules, &in[0], &in[1], how, &o);
+	err = replay_run(x->rules, &in[0], &in[1], how, false, &o);
 	*good = is_good(&o, rule);
 	/* What was to be hidden must not be there, in one piece. */
 	if (rule && rule->action >= ACTION_REDACT && !cut && buf_len(&o.out) &&

@@ -17,7 +17,7 @@
 /* What the name of a field is made of (RFC 9110 5.6.2). */
 #define FIELD_NAME "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-static const struct unit ms_units[] = { { "ms", 1 }, { "s", 1000 }, { "min", 60000 }, {} };
+const struct unit ms_units[] = { { "ms", 1 }, { "s", 1000 }, { "min", 60000 }, {} };
 
 /* ---- services ---- */
 
@@ -332,6 +332,7 @@ static const struct key top_keys[] = {
 	{ "capture", capture, NULL },
 	{ "loops", loops, NULL },
 	{ "limits", limits, NULL },
+	{ "opinions", read_opinions, NULL },
 	{ "exceptions", NULL, "every exception closes" },
 	{ "upgrade", NULL, "a change of protocol is refused" },
 	{},
@@ -373,6 +374,7 @@ void config_free(struct config **at)
 	free(c->control);
 	free(c->pins);
 	free(c->own_cgroup);
+	opinions_config_free(c);
 	free(c);
 	*at = NULL;
 }

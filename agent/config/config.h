@@ -47,6 +47,39 @@ struct config_service {
 	bool upgrade_pass; /* WebSockets pass, unread */
 };
 
+/* Another model that rules may ask, in opinions.c. */
+enum opinion_kind { OPINION_MODERATIONS, OPINION_CHAT, OPINION_KIND_COUNT };
+extern const char *const opinion_kind_names[OPINION_KIND_COUNT]; /* "moderations", "chat" */
+
+#define CONFIG_OPINIONS_MAX   16
+#define CONFIG_CATEGORIES_MAX 64
+
+struct config_words {
+	char **at;
+	size_t count;
+};
+
+struct config_message {
+	char *role, *content; /* content: {text} stands for the text that is asked about */
+};
+
+struct config_opinion {
+	char *name, *url;
+	char *host; /* of the URL: a name or an address, an IPv6 one without its brackets */
+	uint16_t port;
+	char *model;      /* NULL: none is named to the endpoint */
+	char *token_file; /* NULL: none */
+	enum opinion_kind kind;
+	uint32_t deadline_ms, concurrency, breaker_failures, breaker_pause_ms;
+	bool block;  /* on_timeout: without an opinion the hit counts */
+	bool remote; /* it may be elsewhere than on loopback */
+	struct config_message *messages;
+	size_t message_count;
+	uint32_t max_tokens;
+	char *verdict_after, *category_after; /* never NULL; "": the first line, and the one behind it */
+	struct config_words safe, unsafe, categories;
+};
+
 /* Who cosigns the record's checkpoints. */
 #define CONFIG_WITNESSES_MAX 16
 
@@ -86,6 +119,8 @@ struct config {
 	uint32_t head_timeout_ms, stop_timeout_ms;
 	uint32_t drain_timeout_ms; /* what answers under way have when their worker is replaced */
 	uint64_t print;            /* of the bytes of the file: equal where nothing was changed */
+	struct config_opinion *opinions;
+	size_t opinion_count;
 };
 
 /* Loads `file`. On success *out is the caller's. On error -EINVAL or -errno, and *report, which the caller frees, holds

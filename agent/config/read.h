@@ -14,6 +14,7 @@ struct reader {
 	yaml_document_t doc;
 	struct config *config;
 	struct config_service *service; /* the one being read */
+	struct config_opinion *opinion; /* likewise */
 	struct config_witness *witness; /* likewise */
 	const yaml_node_t *retain_at;   /* record.retain */
 	const yaml_node_t *evidence_at; /* record.evidence */
@@ -51,9 +52,14 @@ bool read_number(struct reader *r, const yaml_node_t *n, const char *what, const
 bool read_one_of(struct reader *r, const yaml_node_t *n, const char *what, const char *const *words, size_t count,
                  size_t *to);
 
+extern const struct unit ms_units[]; /* milliseconds */
+
 /* The section `record`, in record.c. */
 void read_record(struct reader *r, yaml_node_t *n);
 
+/* The section `opinions`, in opinions.c. */
+void read_opinions(struct reader *r, yaml_node_t *n);
+void opinions_config_free(struct config *c);
 /* record.witnesses, in witness.c. */
 void read_witnesses(struct reader *r, yaml_node_t *n);
 

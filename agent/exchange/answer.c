@@ -90,12 +90,12 @@ static enum exception head_read(struct exchange *x, struct slice head)
 			return EXCEPTION_UPGRADE;
 		x->report.status = h->status;
 		x->report.passed = x->report.complete = true;
-		x->cleared = x->here;
+		question_clear(x, &x->here);
 		x->answering = PHASE_DONE;
 		return EXCEPTION_NONE;
 	}
 	if (h->status < 200) {
-		x->cleared = x->here;
+		question_clear(x, &x->here);
 		http1_start(x->answer_reader, true);
 		return EXCEPTION_NONE;
 	}
@@ -124,8 +124,9 @@ static enum exception head_read(struct exchange *x, struct slice head)
 		return e;
 	x->edge = x->here;
 	if (x->report.streamed || x->kind == BODY_NONE) {
-		x->cleared = x->here;
-		x->head_cleared = true;
+		x->head_sent = true;
+		x->head_end = x->here.wire;
+		question_clear(x, &x->here);
 	}
 	x->answering = PHASE_BODY;
 	body_begin(x);
@@ -221,6 +222,13 @@ static enum exception body_item(struct exchange *x, const struct http1_body_item
 	}
 }
 
+/* No more is read until a question is decided. */
+static bool waits_full(const struct exchange *x)
+{
+	return x->question_count && x->report.streamed && exchange_waits(x) &&
+	       x->here.wire - x->cleared.wire >= x->limits.event_max / 2;
+}
+
 static enum exception read_body(struct exchange *x, struct lane *l)
 {
 	bool whole = !x->report.streamed;
@@ -232,6 +240,11 @@ static enum exception read_body(struct exchange *x, struct lane *l)
 	do {
 		struct slice in = slice_from(buf_slice(&l->buf), l->parsed);
 
+		/* An opinion may take long, and an answer must not become too large to be held for it. */
+		if (waits_full(x))
+			return EXCEPTION_NONE;
+		if (!whole && ruleset_asks(x->rules) && in.len > x->limits.event_max / 4)
+			in.len = x->limits.event_max / 4;
 		step = http1_body_feed(&x->body, in, &used, &item);
 		if (step == STEP_BAD) {
 			x->report.detail = item.why;
@@ -264,7 +277,7 @@ static enum exception answer_ended(struct exchange *x)
 		return EXCEPTION_ANSWER_TRUNCATED;
 	e = texts_end(x);
 	if (e == EXCEPTION_NONE && !x->blocked)
-		x->cleared = x->here;
+		question_clear(x, &x->here);
 	return e;
 }
 
@@ -286,7 +299,12 @@ static enum order decide(struct exchange *x, struct lane *l)
 		return ORDER_CUT;
 	if (x->report.passed)
 		return ORDER_PASS;
-	return x->answering == PHASE_DONE ? ORDER_DONE : ORDER_PUMP;
+	return x->answering == PHASE_DONE && !x->question_count ? ORDER_DONE : ORDER_PUMP;
+}
+
+static bool unread(const struct lane *l)
+{
+	return buf_len(&l->buf) > l->parsed;
 }
 
 /* Reads what came. What blocks ends the reading, but of a body that is held whole. */
@@ -297,7 +315,7 @@ static enum exception read_answer(struct exchange *x, struct lane *l, bool eof)
 
 	if (step == STEP_ITEM && x->answering == PHASE_BODY && !stopped(x))
 		e = read_body(x, l);
-	if (e == EXCEPTION_NONE && eof && x->answering != PHASE_DONE && !stopped(x)) {
+	if (e == EXCEPTION_NONE && eof && x->answering != PHASE_DONE && !stopped(x) && !(waits_full(x) && unread(l))) {
 		e = answer_ended(x);
 		x->answering = PHASE_DONE;
 	}
@@ -314,7 +332,7 @@ enum order exchange_answer(struct exchange *x, struct lane *l, bool eof)
 	if (x->report.passed)
 		return ORDER_PASS;
 	if (x->answering == PHASE_DONE && !came)
-		return ORDER_DONE;
+		return x->question_last && x->started ? decide(x, l) : ORDER_DONE;
 	if (x->redact)
 		x->redact->lane = l;
 	if (!x->started) {

@@ -356,7 +356,8 @@ void body_begin(struct exchange *x)
 		ndjson_start(&x->lines);
 		x->payload = PAYLOAD_JSON;
 		x->here.line_start = true;
-		x->edge = x->cleared = x->here;
+		x->edge = x->here;
+		question_clear(x, &x->here);
 	}
 	if (x->kind == BODY_JSON || x->kind == BODY_TENSORS)
 		json_begin(x);
@@ -431,6 +432,6 @@ enum exception body_end(struct exchange *x)
 	if (e == EXCEPTION_NONE)
 		e = texts_end(x);
 	if (e == EXCEPTION_NONE && !x->blocked)
-		x->cleared = x->here;
+		question_clear(x, &x->here);
 	return e;
 }

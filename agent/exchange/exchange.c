@@ -25,6 +25,7 @@ void exchange_free(struct exchange **at)
 		lookout_free(&x->spare[i]);
 	lookout_free(&x->one);
 	template_free(x);
+	questions_free(x);
 	free(x->texts);
 	free(x->choices);
 	free(x->findings);
@@ -83,7 +84,7 @@ bool exchange_asked(const struct exchange *x)
 
 bool exchange_answered(const struct exchange *x)
 {
-	return x->answering == PHASE_DONE;
+	return x->answering == PHASE_DONE && !x->question_count;
 }
 
 bool exchange_streamed(const struct exchange *x)
@@ -102,6 +103,9 @@ size_t exchange_memory(const struct exchange *x)
 
 	for (size_t i = 0; i < x->text_count; i++)
 		sum += x->texts[i].mark_room * sizeof(*x->texts[i].marks);
+	sum += x->question_room * sizeof(*x->questions);
+	for (size_t i = 0; i < x->question_count; i++)
+		sum += x->questions[i].window.room;
 	sum += x->decoder ? decoder_memory(x->decoder) : 0;
 	return sum + (x->request_decoder ? decoder_memory(x->request_decoder) : 0);
 }

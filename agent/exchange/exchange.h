@@ -105,6 +105,32 @@ bool exchange_streamed(const struct exchange *x);
 /* Server bytes that came after ORDER_CUT and were thrown away, for the coverage. */
 void exchange_discard(struct exchange *x, uint64_t bytes);
 
+/* ---- opinions: hits that count only if another model says so ---- */
+
+/* A window of text that a rule wants an opinion on. While one is open whose rule blocks, nothing is cleared from where
+ * its hit may begin on; reading goes on. An answer with open questions is not over: exchange_answered() is false, and
+ * no call returns ORDER_DONE. */
+struct question {
+	uint64_t id;             /* within the exchange */
+	const struct rule *rule; /* rule->opinion: who is to be asked */
+	struct slice text;       /* UTF-8, at most QUESTION_TEXT bytes; lives until the question is decided */
+	enum channel channel;
+	uint32_t choice;
+	uint64_t offset; /* of the hit, in symbols of its text */
+	uint32_t length;
+};
+
+#define QUESTION_TEXT 3072
+
+/* The next one that is to be asked; each is given once, when the sentence of its hit is over, enough text follows, or
+ * the text has ended. `hurry`: also one whose sentence is not over. False: there is none now. */
+bool exchange_question(struct exchange *x, bool hurry, struct question *out);
+/* One waits for more text. */
+bool exchange_gathers(const struct exchange *x);
+/* Text is held for one. */
+bool exchange_waits(const struct exchange *x);
+/* The question is decided: whether its hit counts. To be followed by exchange_answer(), with or without new bytes. */
+void exchange_decide(struct exchange *x, uint64_t id, bool counts);
 /* Bytes it has allocated, but for small change. */
 size_t exchange_memory(const struct exchange *x);
 
@@ -175,7 +201,7 @@ struct exchange_report {
 	bool complete; /* the server had sent all of its answer */
 	bool passed;   /* it was a change of protocol that may pass: what follows is not of this exchange */
 	uint32_t events;
-	uint32_t max_hold; /* most symbols of one text held at the end of a unit */
+	uint32_t max_hold; /* most symbols of one text held at the end of a unit, but for opinions */
 	struct coverage coverage;
 	const struct finding *findings;
 	size_t finding_count;

@@ -9,6 +9,8 @@
 #define FINDINGS_MAX 256
 #define READINGS_MAX 5
 
+#define QUESTIONS_MAX 64 /* open at a time; a hit beyond them counts unasked */
+
 /* A place in the answer where it may be cut: all before it is decided. */
 struct point {
 	uint64_t wire;       /* bytes of the answer before it; content without its encoding */
@@ -28,6 +30,23 @@ static inline uint64_t point_wire(const struct point *p)
 {
 	return p->packed ? p->packed : p->wire;
 }
+
+/* A hit whose rule has asked for an opinion. */
+struct asking {
+	uint64_t id;
+	struct sight sight;
+	enum channel channel;
+	uint32_t choice;
+	uint64_t wire;      /* as of a finding */
+	uint64_t step;      /* of reading, in which it was found */
+	struct point point; /* nothing behind it is cleared */
+	uint32_t place;     /* of its text, + 1; 0: one by itself */
+	uint64_t upto;      /* byte of the text that `window` goes to */
+	size_t hit_end;     /* within the window */
+	struct buf window;  /* owned */
+	bool ripe;          /* it may be asked */
+	bool given;         /* it was */
+};
 
 /* The state of a text before a unit touched it. */
 struct mark {
@@ -196,6 +215,8 @@ struct exchange {
 	struct http1_reader *answer_reader; /* owned */
 	uint64_t start;                     /* lane position of the answer's first byte */
 	bool started, head_cleared;
+	bool head_sent;    /* the head goes out by itself, */
+	uint64_t head_end; /* and ends here */
 	bool answer_close; /* the server will close after it */
 	struct http1_body body;
 	struct decoder *decoder; /* owned; NULL: the content is not encoded */
@@ -205,6 +226,7 @@ struct exchange {
 	struct point unit;    /* where the current unit began */
 	struct point edge;    /* the last place between units: where the next one will begin */
 	struct point cleared; /* what was released */
+	struct point free;    /* what may be, but for questions */
 	struct point gone;    /* cleared, when it was last looked at: it added up */
 	bool unit_open, field_open;
 	struct sse sse;
@@ -240,6 +262,11 @@ struct exchange {
 	uint64_t hits;                   /* met so far */
 	uint64_t step;                   /* of reading: hits of one step are one place in the text */
 
+	struct asking *questions; /* owned; open ones, the oldest first */
+	size_t question_count, question_room;
+	size_t gathering;       /* of these, not ripe */
+	uint64_t question_last; /* id */
+
 	/* what a refusal repeats */
 	char fingerprint_text[128];
 	char time_text[64];
@@ -271,6 +298,7 @@ struct reading {
 	struct unbase *coded;     /* NULL: as it is */
 	struct excerpt *kept;     /* NULL: nothing is kept of it */
 	uint32_t text;            /* place of the text whose track masks its hits, + 1; 0: they cannot be masked */
+	uint32_t place;           /* of the text whose state it is, + 1; 0: one by itself */
 	uint8_t way;              /* READ_... */
 };
 
@@ -282,6 +310,24 @@ enum exception reading_end(struct exchange *x, struct reading *r, enum channel c
 bool reading_clean(struct exchange *x, struct slice text);
 /* Takes one byte, gives those that are plain now: escapes as UTF-8, all that is none as it is. */
 size_t unescape_byte(struct unescape *u, uint8_t c, uint8_t out[UNESCAPE_MAX]);
+
+/* A hit of a rule counts: it is kept. `reading`: that has met it just now; NULL: it was met before, and all behind it
+ * was held. */
+enum exception reading_count(struct exchange *x, const struct reading *reading, const struct sight *hit,
+                             enum action action, enum channel channel, uint32_t choice, uint64_t wire);
+
+/* ---- question.c: hits that wait for an opinion ---- */
+
+/* A hit of a rule that asks. */
+enum exception question_new(struct exchange *x, const struct reading *r, const struct sight *hit, enum channel channel,
+                            uint32_t choice);
+/* Text of this reading was read: windows take it. `end`: no more of it comes. */
+void question_gather(struct exchange *x, const struct reading *r, bool end);
+/* The text at `place` (+ 1) is gone. */
+void question_leave(struct exchange *x, uint32_t place);
+/* All before `p` may go out, as far as no question is in the way. */
+void question_clear(struct exchange *x, const struct point *p);
+void questions_free(struct exchange *x);
 
 /* ---- tap.c: what a refusal repeats, and which choices there are ---- */
 

@@ -41,19 +41,13 @@ static uint64_t exposed(const struct exchange *x, const struct lookout *state, c
 	return out > hit->start ? out - hit->start : 0;
 }
 
-static enum exception found(struct exchange *x, const struct reading *reading, const struct sight *hit,
-                            enum channel channel, uint32_t choice)
+enum exception reading_count(struct exchange *x, const struct reading *reading, const struct sight *hit,
+                             enum action action, enum channel channel, uint32_t choice, uint64_t wire)
 {
 	const struct rule *rule = hit->rule;
 	uint32_t keyword = hit->keyword;
-	enum action action = rule->action;
-	bool decides;
+	bool decides = action == ACTION_BLOCK && !x->blocked;
 
-	x->hits++;
-	if (action == ACTION_REDACT && !redact_hit(x, reading, hit, rule))
-		action = ACTION_BLOCK;
-	x->redacted |= action == ACTION_REDACT;
-	decides = action == ACTION_BLOCK && !x->blocked;
 	if (decides)
 		x->blocked = rule;
 	for (size_t i = 0; i < x->finding_count; i++) {
@@ -62,7 +56,7 @@ static enum exception found(struct exchange *x, const struct reading *reading, c
 		if (f->rule == rule && f->keyword == keyword && f->channel == channel && f->choice == choice) {
 			f->action = action > f->action ? action : f->action;
 			f->logit = hit->logit > f->logit ? hit->logit : f->logit;
-			f->exposed = decides ? exposed(x, reading->state, hit) : f->exposed;
+			f->exposed = decides && reading ? exposed(x, reading->state, hit) : f->exposed;
 			found_again(x, f, &x->found_at[i], hit->start);
 			return EXCEPTION_NONE;
 		}
@@ -91,14 +85,28 @@ static enum exception found(struct exchange *x, const struct reading *reading, c
 		.choice = choice,
 		.offset = hit->start,
 		.length = (uint32_t)(hit->end - hit->start),
-		.wire = point_wire(&x->unit),
+		.wire = wire,
 		.last_offset = hit->start,
 		.judged = hit->judged,
 		.logit = hit->logit,
-		.exposed = decides ? exposed(x, reading->state, hit) : 0,
+		.exposed = decides && reading ? exposed(x, reading->state, hit) : 0,
 	};
-	excerpt_found(x, x->finding_count - 1, reading->kept, hit);
+	excerpt_found(x, x->finding_count - 1, reading ? reading->kept : NULL, hit);
 	return EXCEPTION_NONE;
+}
+
+static enum exception found(struct exchange *x, const struct reading *reading, const struct sight *hit,
+                            enum channel channel, uint32_t choice)
+{
+	enum action action = hit->rule->action;
+
+	x->hits++;
+	if (hit->rule->opinion)
+		return question_new(x, reading, hit, channel, choice);
+	if (action == ACTION_REDACT && !redact_hit(x, reading, hit, hit->rule))
+		action = ACTION_BLOCK;
+	x->redacted |= action == ACTION_REDACT;
+	return reading_count(x, reading, hit, action, channel, choice, point_wire(&x->unit));
 }
 
 /* ---- escapes of JSON in a string that was decoded already ---- */
@@ -309,18 +317,26 @@ static bool hits_nothing(struct sink *to, struct reading *readings, size_t count
 	return clean;
 }
 
+/* Windows that wait for text take what was read. */
+static void gather(struct exchange *x, const struct reading *readings, size_t count)
+{
+	for (size_t i = 0; i < count && x->gathering; i++)
+		question_gather(x, &readings[i], false);
+}
+
 static enum exception feed(struct exchange *x, struct reading *readings, size_t count, struct slice bytes,
                            enum channel channel, uint32_t choice)
 {
 	struct sink to = { .x = x, .channel = channel, .choice = choice };
 	enum exception e = EXCEPTION_NONE;
 
-	if (!bytes.len || hits_nothing(&to, readings, count, bytes))
+	if (!bytes.len || (!x->gathering && hits_nothing(&to, readings, count, bytes)))
 		return EXCEPTION_NONE;
 	while (bytes.len && e == EXCEPTION_NONE && !stopped(x)) {
 		struct slice step = slice_of(bytes.at, bytes.len < STEP ? bytes.len : STEP);
 
 		bytes = slice_from(bytes, step.len);
+		gather(x, readings, count);
 		if (hits_nothing(&to, readings, count, step))
 			continue;
 		for (size_t at = 0; at < step.len && e == EXCEPTION_NONE && !stopped(x); at++) {
@@ -330,6 +346,7 @@ static enum exception feed(struct exchange *x, struct reading *readings, size_t 
 			redact_step(x);
 		}
 	}
+	gather(x, readings, count);
 	return e;
 }
 
@@ -367,8 +384,12 @@ enum exception reading_end(struct exchange *x, struct reading *r, enum channel c
 		r->escapes->len = 0;
 	}
 	to.reading = r;
+	if (x->gathering)
+		question_gather(x, r, true);
 	if (e == EXCEPTION_NONE)
 		e = exception_of(&to, lookout_end(x->rules, &x->scope, r->state, seen, &to));
+	if (x->gathering)
+		question_leave(x, r->place); /* those that the end itself has brought */
 	return e;
 }
 

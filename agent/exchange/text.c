@@ -88,6 +88,7 @@ static void give_up(struct exchange *x, struct text *t)
 {
 	if (x->redact && !t->is_twin)
 		redact_forget(x, (size_t)(t - x->texts));
+	question_leave(x, (uint32_t)(t - x->texts) + 1);
 	text_forget_marks(x, t);
 	text_free(x, t);
 	for (int i = 0; i < 2 && !t->is_twin; i++) {
@@ -314,7 +315,7 @@ static enum exception text_label(struct exchange *x, const struct leaf *leaf)
 		now->len = LABEL_BYTES + 1;
 	}
 	e = text_alone(x, leaf->channel, leaf->text, leaf->begin, leaf->end);
-	if (leaf->end && e == EXCEPTION_NONE && now->row && now->len <= LABEL_BYTES && !x->finding_count)
+	if (leaf->end && e == EXCEPTION_NONE && now->row && now->len <= LABEL_BYTES && !x->hits)
 		*known = *now;
 	return e;
 }
@@ -337,19 +338,23 @@ size_t text_readings(struct exchange *x, size_t at, struct reading *readings, si
 {
 	struct text *t = &x->texts[at];
 
-	readings[count++] = (struct reading){ .state = &t->state, .kept = excerpt_of(x, t) };
+	readings[count++] = (struct reading){ .state = &t->state, .kept = excerpt_of(x, t), .place = (uint32_t)at + 1 };
 	if (t->twin) {
 		struct text *twin = &x->texts[t->twin];
 
-		readings[count++] = (struct reading){
-			.state = &twin->state, .escapes = &twin->escapes, .kept = excerpt_of(x, twin), .way = READ_TWIN
-		};
+		readings[count++] = (struct reading){ .state = &twin->state,
+			                              .escapes = &twin->escapes,
+			                              .kept = excerpt_of(x, twin),
+			                              .place = t->twin + 1,
+			                              .way = READ_TWIN };
 	}
 	if (t->coded) {
 		struct text *twin = &x->texts[t->coded];
 
-		readings[count++] =
-			(struct reading){ .state = &twin->state, .coded = &twin->letters, .kept = excerpt_of(x, twin) };
+		readings[count++] = (struct reading){ .state = &twin->state,
+			                              .coded = &twin->letters,
+			                              .kept = excerpt_of(x, twin),
+			                              .place = t->coded + 1 };
 	}
 	return count;
 }
@@ -423,7 +428,10 @@ enum exception text_go_on(struct exchange *x, const struct leaf *leaf, size_t at
 	if (!make_twin(x, at, true))
 		return EXCEPTION_TOO_MANY_TEXTS;
 	twin = &x->texts[x->texts[at].coded];
-	coded = (struct reading){ .state = &twin->state, .coded = &twin->letters, .kept = excerpt_of(x, twin) };
+	coded = (struct reading){ .state = &twin->state,
+		                  .coded = &twin->letters,
+		                  .kept = excerpt_of(x, twin),
+		                  .place = x->texts[at].coded + 1 };
 	e = readings_feed(x, &coded, 1, slice_of(x->texts[at].letters.first, UNBASE_RUN), leaf->channel, leaf->choice);
 	return e != EXCEPTION_NONE || stopped(x) ? e : read_piece(x, leaf, at, slice_from(leaf->text, n));
 }
@@ -526,6 +534,7 @@ static enum exception text_end(struct exchange *x, struct text *t)
 		r = (struct reading){ .state = &t->state, .text = t->twin_of + 1, .way = READ_TWIN };
 	if (t->is_twin && !t->is_coded)
 		r.escapes = &t->escapes;
+	r.place = (uint32_t)(t - x->texts) + 1;
 	if (t->is_coded)
 		r.text = 0; /* decoded, it lies in no lane */
 	r.kept = t->kept;
@@ -601,10 +610,10 @@ enum exception unit_end(struct exchange *x)
 	if (!covered(x))
 		return EXCEPTION_COVERAGE;
 	next = needed(x);
-	if (x->redact && next.wire > x->cleared.wire)
+	if (x->redact && next.wire > x->free.wire)
 		redact_settle(x);
 	if (!x->blocked)
-		x->cleared = next;
+		question_clear(x, &next);
 	return EXCEPTION_NONE;
 }
 
@@ -622,7 +631,7 @@ void unit_extend(struct exchange *x)
 		return;
 	x->edge = x->here;
 	if (!x->holding && !x->blocked)
-		x->cleared = x->here;
+		question_clear(x, &x->here);
 }
 
 enum exception texts_end(struct exchange *x)

@@ -90,6 +90,7 @@ static void write_down(struct flow *f)
 void cut_begin(struct flow *f)
 {
 	loop_timer_stop(f->worker->loop, &f->timer);
+	ask_leave(f);
 	f->state = FLOW_STOPPING;
 	f->up.cleared = 0; /* nothing more is asked of the server */
 	stop_server(f);

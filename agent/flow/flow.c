@@ -170,6 +170,7 @@ void flow_kill(struct flow *f)
 	side_close(f, &f->client, f->end_kind);
 	side_close(f, &f->server, f->end_kind);
 	loop_timer_stop(w->loop, &f->timer);
+	ask_leave(f);
 	*f->link = f->next;
 	if (f->next)
 		f->next->link = f->link;
@@ -202,6 +203,7 @@ void flow_exchange_over(struct flow *f)
 	struct worker *w = f->worker;
 	const struct exchange_report *r = exchange_report(f->x);
 
+	ask_leave(f);
 	if (!coverage_holds(&r->coverage)) {
 		exchange_except(f->x, EXCEPTION_COVERAGE, "at the end");
 		r = exchange_report(f->x);
@@ -332,13 +334,30 @@ static void watch_hold(struct flow *f)
 	}
 }
 
+/* The answer is held for an opinion, and its lane has as much as it reads ahead. */
+static bool is_full(const struct flow *f)
+{
+	return f->x && buf_len(&f->down.buf) > f->down.parsed && exchange_waits(f->x);
+}
+
+/* What came, or was decided, is read; questions that come up are asked. */
+static enum order read_answer(struct flow *f)
+{
+	enum order order;
+
+	do
+		order = exchange_answer(f->x, &f->down, f->server.eof);
+	while (order != ORDER_CUT && ask_questions(f, false));
+	return order;
+}
+
 static bool pump_down(struct flow *f)
 {
 	struct side *s = &f->server;
 	bool moved = false;
 	uint64_t sent;
 
-	for (int i = 0; i < READS_A_TURN && s->readable && !s->eof && f->down.cleared < DOWN_HIGH; i++) {
+	for (int i = 0; i < READS_A_TURN && s->readable && !s->eof && f->down.cleared < DOWN_HIGH && !is_full(f); i++) {
 		ssize_t n = side_read(f->worker, s, &f->down);
 
 		if (n == -ENOBUFS) {
@@ -361,8 +380,8 @@ static bool pump_down(struct flow *f)
 		f->started_unix = unix_now();
 		note_new_id(f);
 	}
-	if (f->x && (buf_len(&f->down.buf) > f->down.parsed || s->eof))
-		switch (exchange_answer(f->x, &f->down, s->eof)) {
+	if (f->x && (buf_len(&f->down.buf) > f->down.parsed || s->eof || f->decided))
+		switch (read_answer(f)) {
 		case ORDER_CUT:
 			cut_begin(f);
 			return false;
@@ -396,7 +415,7 @@ static void pump_ends(struct flow *f)
 		flow_end(f, END_RST);
 		return;
 	}
-	if (!s->eof || f->down.cleared)
+	if (!s->eof || f->down.cleared || (f->x && (f->asked_count || exchange_gathers(f->x))))
 		return;
 	/* A server that has closed answers a further request with a reset. */
 	if (s->reset || (!f->x && buf_len(&f->up.buf))) {
@@ -437,7 +456,7 @@ static void pump(struct flow *f)
 	/* More is there, and it had its share: the others first. */
 	if (f->client.readable && !f->client.eof && f->up.cleared < UP_HIGH && buf_len(&f->up.buf) < f->up.buf.cap)
 		loop_again(f->worker->loop, &f->client.watch);
-	if (f->server.readable && !f->server.eof && f->down.cleared < DOWN_HIGH)
+	if (f->server.readable && !f->server.eof && f->down.cleared < DOWN_HIGH && !is_full(f))
 		loop_again(f->worker->loop, &f->server.watch);
 }
 
@@ -552,6 +571,7 @@ static struct flow *flow_new(struct worker *w, int client)
 	f->client.watch = (struct watch){ .ready = client_ready, .fd = client };
 	f->server.watch = (struct watch){ .ready = server_ready, .fd = -1 };
 	f->timer.due = timer_due;
+	f->gather.due = ask_gather_due;
 	f->up = LANE(HTTP1_HEAD_MAX + UP_HIGH);
 	f->down = LANE(w->held_max + HTTP1_HEAD_MAX + DOWN_HIGH + READS_A_TURN * SCRATCH_BYTES);
 	f->end_kind = END_RST;

@@ -15,6 +15,7 @@
 #include "base/loop.h"
 #include "capture/capture.h"
 #include "exchange/exchange.h"
+#include "opinion/opinion.h"
 #include "record/record.h"
 
 struct worker;
@@ -38,10 +39,12 @@ struct worker_options {
 	struct subjects *subjects;       /* NULL: nobody is told apart */
 	struct evidence_store *evidence; /* NULL: nobody to seal for */
 	struct tally *tally;             /* of findings, shared by the workers; NULL: they are not counted */
-	struct memory *memory;           /* shared by the workers; NULL: each connection is bounded, not all */
-	const atomic_bool *stopped;      /* while true nobody is served; NULL: never */
-	bool record_closed;              /* nor while the ledger cannot be written */
-	bool record_all;                 /* an Exchange for each answer, not only where something was found */
+	struct opinions *opinions;       /* whom rules may ask; NULL: nobody */
+	size_t opinion_count;
+	struct memory *memory;      /* shared by the workers; NULL: each connection is bounded, not all */
+	const atomic_bool *stopped; /* while true nobody is served; NULL: never */
+	bool record_closed;         /* nor while the ledger cannot be written */
+	bool record_all;            /* an Exchange for each answer, not only where something was found */
 };
 
 /* What a worker has done, for status and metrics. Written by its loop alone, read by anybody. Numbers of 64 bits only.
@@ -95,7 +98,7 @@ void worker_service_stats(const struct worker *w, size_t service, struct service
  * running any more, its listeners must still be open. */
 void worker_stop(struct worker *w);
 
-/* Frees a stopped worker. The ledger must have told all notes: close it first. */
+/* Frees a stopped worker. The ledger must have told all notes, and the opinions all inquiries: close them first. */
 void worker_free(struct worker **at);
 
 /* ---- findings by service and rule ---- */

@@ -292,6 +292,51 @@ static void fill_finding(struct flow *f, const struct finding *found, struct fin
 	p->record.finding = to;
 }
 
+int note_opinion(struct flow *f, const struct asked *a, enum opinion_outcome outcome, uint64_t latency_us, bool counted)
+{
+	static const Opinion__Outcome outcomes[OPINION_OUTCOME_COUNT] = {
+		[OPINION_SAFE] = OPINION__OUTCOME__SAFE,
+		[OPINION_UNSAFE] = OPINION__OUTCOME__UNSAFE,
+		[OPINION_TIMED_OUT] = OPINION__OUTCOME__TIMED_OUT,
+		[OPINION_FAILED] = OPINION__OUTCOME__FAILED,
+		[OPINION_UNREADABLE] = OPINION__OUTCOME__UNREADABLE,
+		[OPINION_TOO_LARGE] = OPINION__OUTCOME__TOO_LARGE,
+		[OPINION_BUSY] = OPINION__OUTCOME__BUSY,
+		[OPINION_BREAKER_OPEN] = OPINION__OUTCOME__BREAKER_OPEN,
+		[OPINION_ABANDONED] = OPINION__OUTCOME__ABANDONED,
+	};
+	const struct config_opinion *c = opinions_at(f->worker->o.opinions, a->inquiry.endpoint);
+	char *categories[CONFIG_CATEGORIES_MAX];
+	Record record = RECORD__INIT;
+	Opinion o = OPINION__INIT;
+
+	o.exchange_id = bytes_of(f->exchange_id, sizeof(f->exchange_id));
+	o.service = (char *)f->worker->o.services[f->service];
+	o.name = c->name;
+	o.model = c->model ? c->model : (char *)"";
+	o.rule_id = (char *)a->rule->id;
+	o.channel = (Channel)a->channel;
+	o.choice = a->choice;
+	o.offset = a->offset;
+	o.length = a->length;
+	o.window_bytes = (uint32_t)a->inquiry.text.len;
+	o.outcome = outcomes[outcome];
+	o.latency_us = latency_us;
+	o.counted = counted;
+	o.action = decisions[a->rule->action].action;
+	o.categories = categories;
+	if (outcome != OPINION_ABANDONED) { /* it may still be in the hands of whoever asks */
+		o.label = a->inquiry.label ? (char *)a->inquiry.label : (char *)"";
+		o.http_status = a->inquiry.status;
+		for (size_t i = 0; i < c->categories.count; i++)
+			if (a->inquiry.categories >> i & 1)
+				categories[o.n_categories++] = c->categories.at[i];
+	}
+	record.body_case = RECORD__BODY_OPINION;
+	record.opinion = &o;
+	return append(f, &record, NULL);
+}
+
 /* Findings beyond the number that is kept of one answer: how many, so that the sums agree. */
 static int note_lost(struct flow *f, uint64_t n)
 {

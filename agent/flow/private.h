@@ -25,6 +25,7 @@ struct worker {
 	int passing;            /* where connections go between two exchanges; -1: they stay */
 	struct timer pass_more; /* there was no room for more */
 	struct source *sources; /* of connections that others pass to us */
+	struct asked *asked;    /* inquiries that were not told yet */
 	struct worker_stats stats;
 	struct service_stats *services; /* by index of the guard */
 	uint8_t ids[1024];              /* random bytes for ids of exchanges, the last `ids_left` not used yet */
@@ -62,6 +63,22 @@ struct stop {
 	uint64_t latency_us, bytes_after;
 };
 
+/* A question of an exchange on its way to somebody who has an opinion. */
+struct asked {
+	struct inquiry inquiry;
+	struct post post;
+	struct worker *worker;
+	struct asked *next, **link;
+	struct flow *flow; /* NULL: nobody waits for it */
+	uint64_t id;       /* of the question */
+	const struct rule *rule;
+	enum channel channel;
+	uint32_t choice, length;
+	uint64_t offset;
+	bool block; /* without an opinion the hit counts */
+	uint8_t text[];
+};
+
 struct flow {
 	struct worker *worker;
 	struct flow *next, **link;
@@ -93,6 +110,10 @@ struct flow {
 	bool streaming; /* counted as a stream */
 	uint8_t patience;
 	uint64_t passing_since, passed_up, passed_down;
+
+	size_t asked_count;  /* inquiries under way */
+	bool decided;        /* a question was, since the exchange last saw its answer */
+	struct timer gather; /* a question waits for the end of its sentence */
 };
 
 /* flow.c */
@@ -143,7 +164,19 @@ void drain_more(struct timer *t);
 /* Frees what it holds for taking and passing. */
 void drain_stop(struct worker *w);
 
+/* ask.c */
+/* Asks what the exchange wants to have asked now; `hurry`: also what waits for more text. True: a question is decided
+ * already. */
+bool ask_questions(struct flow *f, bool hurry);
+/* The exchange is over, or will be: nobody waits for opinions. */
+void ask_leave(struct flow *f);
+void ask_gather_due(struct timer *t);
+/* Nobody tells anything any more. */
+void ask_free(struct worker *w);
+
 /* note.c */
+int note_opinion(struct flow *f, const struct asked *a, enum opinion_outcome outcome, uint64_t latency_us,
+                 bool counted);
 /* A connection passes unread from here on, or did so until now. */
 int note_upgrade(struct flow *f, bool end);
 int note_exchange(struct flow *f, struct ledger_note *note);

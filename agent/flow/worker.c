@@ -191,6 +191,7 @@ void worker_free(struct worker **at)
 	for (struct flow *f = w->dead; f; f = f->next)
 		f->note_out = false; /* nobody runs the loop that would hear of it */
 	flow_reap(w);
+	ask_free(w);
 	ruleset_put(&w->rules);
 	free(w->services);
 	free(w);

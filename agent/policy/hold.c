@@ -180,6 +180,12 @@ uint64_t lookout_first(const struct ruleset *r, const struct lookout *w)
 	return symbol < hold.symbol ? symbol : hold.symbol;
 }
 
+struct slice lookout_recent(const struct lookout *w, uint64_t from, uint64_t *at)
+{
+	*at = w->bytes;
+	return w->more && w->more->trail ? trail_recent(w->more->trail, from, at) : SLICE("");
+}
+
 bool lookout_idle(const struct ruleset *r, const struct lookout *w)
 {
 	struct lookout_hold hold;

@@ -37,7 +37,7 @@ struct call {
 /* Are the bytes of its hits asked for? */
 static bool located(const struct call *c, const struct rule *rule)
 {
-	return c->lookout->locate || rule->action == ACTION_REDACT || rule->evidence != EVIDENCE_NONE;
+	return c->lookout->locate || rule->action == ACTION_REDACT || rule->opinion || rule->evidence != EVIDENCE_NONE;
 }
 
 static bool contains(const struct word *w, const struct sight *s)
@@ -290,7 +290,7 @@ static int read_piece(struct call *c, struct slice piece)
 	if (!error)
 		error = decide(c, lookout_under_way(r, w));
 	if (!error)
-		trail_forget(c->more->trail, r->recognisers, lookout_under_way(r, w));
+		trail_forget(c->more->trail, r->recognisers, lookout_under_way(r, w), r->asks ? LOOKOUT_RECENT : 0);
 	return error;
 }
 

@@ -40,7 +40,7 @@ static const struct key rule_keys[] = {
 	{ "services", KEY_TAKEN },   { "models", KEY_TAKEN },        { "gap", KEY_TAKEN },
 	{ "redact", KEY_LATER },     { "shadow", KEY_LATER },        { "classifier", KEY_TAKEN },
 	{ "suspect", KEY_TAKEN },    { "fold", KEY_LATER },          { "pinyin", KEY_TAKEN },
-	{ "split", KEY_TAKEN },
+	{ "split", KEY_TAKEN },      { "opinion", KEY_TAKEN },
 };
 
 const struct doc_node *reader_value(const struct reader *r, const struct doc_node *map, const char *key)
@@ -210,6 +210,16 @@ static void read_action(const struct reader *r, const struct doc_node *map, cons
 	rule->action = (enum action)reader_choice(r, n, who, "action", action_names, ACTION_COUNT);
 }
 
+/* Whose word decides whether a hit counts: a name of sluice.yaml. */
+static void read_opinion(const struct reader *r, const struct doc_node *map, const char *who, struct rule *rule)
+{
+	if (!reader_value(r, map, "opinion"))
+		return;
+	rule->opinion = reader_id(r, map, who, "opinion");
+	if (rule->action == ACTION_REDACT)
+		MISTAKE(r, map->mark, "%sa rule that redacts cannot ask for an opinion", who);
+}
+
 static enum boundary boundary_of(const struct reader *r, const struct doc_node *map, const char *who)
 {
 	const struct doc_node *n = reader_text(r, map, who, "boundary", false);
@@ -295,6 +305,7 @@ static void read_rule(const struct reader *r, const struct doc_node *map, size_t
 	check_keys(r, map, who, rule_keys, ARRAY_LEN(rule_keys));
 	read_risks(r, map, who, &rule->rule);
 	read_action(r, map, who, &rule->rule);
+	read_opinion(r, map, who, &rule->rule);
 	rule->boundary = boundary_of(r, map, who);
 	reader_conditions(r, map, who, rule);
 	read_keywords(r, map, who);

@@ -78,6 +78,7 @@ struct rule {
 	uint32_t near_within; /* counts only if one of the words is that near, in characters; 0: no such condition */
 	uint32_t all_count;   /* so many words must all occur; 0: no such condition */
 	uint32_t all_within;  /* in so many characters */
+	const char *opinion;  /* a hit counts if this model says so; NULL: it needs nobody's word */
 	const struct slice *examples_hit, *examples_miss; /* texts that the author says it finds, or must not find */
 	size_t hit_count, miss_count;
 };
@@ -181,6 +182,8 @@ size_t ruleset_needles(const struct ruleset *r);
 bool ruleset_acts(const struct ruleset *r, enum action action);
 /* The most that any rule asks for. */
 enum evidence ruleset_keeps(const struct ruleset *r);
+/* Does any rule ask for an opinion? */
+bool ruleset_asks(const struct ruleset *r);
 
 #define RULESET_DIGEST 32
 /* SHA-256 over what the packs and lists say; the same policy gives the same digest. */
@@ -342,9 +345,9 @@ struct lookout {
 };
 
 /* A hit that counts. Symbols [start, end) of the text, as scan counts them. Bytes [from, to) of the text are known if
- * the rule redacts, has a pattern or asks for evidence, if a judge decided alone, or if the lookout locates; else both
- * are 0. What a judge decides alone is the sentence that made it so, or over the window of the whole answer all that
- * was read. */
+ * the rule redacts, has a pattern or asks for evidence or an opinion, if a judge decided alone, or if the lookout
+ * locates; else both are 0. What a judge decides alone is the sentence that made it so, or over the window of the whole
+ * answer all that was read. */
 struct sight {
 	const struct rule *rule;
 	uint32_t keyword; /* index within the rule; suspects behind the keywords; 0 of a pattern or a judge */
@@ -377,6 +380,14 @@ void lookout_hold(const struct ruleset *r, const struct lookout *w, struct looko
 
 /* The first symbol that must be held, of both; the number of symbols so far: none. */
 uint64_t lookout_first(const struct ruleset *r, const struct lookout *w);
+
+/* What was read lately: bytes of the text, from `from` on as far as they are kept; *at is where they begin. Whole
+ * characters of UTF-8; what was none is one odd character for each. Empty if no rule asks for opinions, and behind
+ * lookout_end(). Good until the next call for w. */
+struct slice lookout_recent(const struct lookout *w, uint64_t from, uint64_t *at);
+
+/* So many bytes are kept at least, if a rule asks for opinions. */
+#define LOOKOUT_RECENT 2048
 
 /* Nothing is held, and nothing is remembered that a later hit would need. */
 bool lookout_idle(const struct ruleset *r, const struct lookout *w);

@@ -93,7 +93,8 @@ static bool put_rule(EVP_MD_CTX *c, const struct draft *d, const struct draft_ru
 	       put_text(c, r->pattern.text) && put_number(c, r->pattern.max_length) &&
 	       put_text(c, slice_str(r->pattern.check ? check_name(r->pattern.check) : "")) &&
 	       put_number(c, rule->near_within) && put_number(c, rule->all_within);
-	fine = fine && put_number(c, rule->gap) && put_judging(c, &rule->judging) && put_number(c, r->count);
+	fine = fine && put_number(c, rule->gap) && put_judging(c, &rule->judging) &&
+	       put_text(c, slice_str(rule->opinion ? rule->opinion : "")) && put_number(c, r->count);
 	for (size_t i = 0; i < r->count; i++)
 		fine = fine && put_number(c, d->meanings[r->first + i].role) &&
 		       put_number(c, d->meanings[r->first + i].form) && put_text(c, d->keywords[r->first + i].text);
@@ -190,6 +191,8 @@ static enum evidence evidence_of(const struct draft *d, const struct draft_rule 
 {
 	if (from->says_evidence || !d->terms)
 		return from->rule.evidence;
+	if (from->rule.opinion)
+		return EVIDENCE_NONE; /* when the opinion is there the text is gone */
 	return d->terms->evidence > EVIDENCE_HASH && is_personal(&from->rule) ? EVIDENCE_NONE : d->terms->evidence;
 }
 
@@ -207,8 +210,9 @@ static int number_needles(struct ruleset *r, struct draft *d)
 		if (r->rules[i].evidence > r->keeps)
 			r->keeps = r->rules[i].evidence;
 		r->acts[rule->action] = true;
-		r->locates |= rule->action == ACTION_REDACT || rule->has_pattern ||
+		r->locates |= rule->action == ACTION_REDACT || rule->has_pattern || rule->opinion ||
 		              r->rules[i].evidence != EVIDENCE_NONE;
+		r->asks |= rule->opinion != NULL;
 		r->waits |= rule->has_except || rule->near_within || rule->all_count;
 		for (size_t k = from->first; k < from->first + from->count; k++) {
 			d->meanings[k].rule = (uint32_t)i;
@@ -525,6 +529,11 @@ bool ruleset_acts(const struct ruleset *r, enum action action)
 enum evidence ruleset_keeps(const struct ruleset *r)
 {
 	return r->keeps;
+}
+
+bool ruleset_asks(const struct ruleset *r)
+{
+	return r->asks;
 }
 
 const uint8_t *ruleset_digest(const struct ruleset *r)

@@ -23,6 +23,7 @@ struct ruleset {
 	struct judge *judges; /* owned */
 	size_t judge_count;
 	bool judges_words; /* some rule has words wait for a judge */
+	bool asks;         /* some rule asks for an opinion */
 	bool acts[ACTION_COUNT];
 	enum evidence keeps; /* the most that a rule asks for */
 	struct arena strings;

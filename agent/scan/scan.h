@@ -215,8 +215,12 @@ void trail_again(struct trail *t);
  * that follows can change it. Errors: what `found` returned; -ENOMEM; -ETIME: a pattern went over its limit of work. */
 int trail_recognise(struct trail *t, const struct recognisers *s, bool end, trail_found *found, void *to);
 
-/* Lets go of what neither a pattern under way needs, nor symbols from `symbol` on. `s` may be NULL. */
-void trail_forget(struct trail *t, const struct recognisers *s, uint64_t symbol);
+/* Lets go of what neither a pattern under way needs, nor symbols from `symbol` on, nor belongs to the last `keep`
+ * bytes. `s` may be NULL. */
+void trail_forget(struct trail *t, const struct recognisers *s, uint64_t symbol, size_t keep);
+/* Whole characters from byte `from` on, as far as they are kept; *at is where they begin, if there are any. Good until
+ * the next call for t. */
+struct slice trail_recent(const struct trail *t, uint64_t from, uint64_t *at);
 
 /* The first byte that a pattern which holds may still need; UINT64_MAX: none. */
 uint64_t trail_hold(const struct trail *t, const struct recognisers *s);

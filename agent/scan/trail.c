@@ -74,9 +74,9 @@ int trail_recognise(struct trail *t, const struct recognisers *s, bool end, trai
 	return error ? error : narrow_recognise(&t->narrow, s, end, found, to);
 }
 
-void trail_forget(struct trail *t, const struct recognisers *s, uint64_t symbol)
+void trail_forget(struct trail *t, const struct recognisers *s, uint64_t symbol, size_t keep)
 {
-	uint64_t byte = t->recent.base + t->recent.clean;
+	uint64_t all = t->recent.base + t->recent.clean, byte = all;
 
 	if (s) {
 		uint64_t first = narrow_needed(&t->narrow, s);
@@ -85,6 +85,8 @@ void trail_forget(struct trail *t, const struct recognisers *s, uint64_t symbol)
 		byte = first < byte ? first : byte;
 		narrow_forget(&t->narrow, s, t->recognising.alive);
 	}
+	if (keep && (all < keep || byte > all - keep))
+		byte = all < keep ? 0 : all - keep;
 	recent_forget(&t->recent, byte, symbol);
 }
 
@@ -109,4 +111,20 @@ uint64_t trail_symbols(const struct trail *t, const struct scanner *s, uint64_t 
 uint64_t trail_characters(const struct trail *t, uint64_t position)
 {
 	return recent_characters(&t->recent, position);
+}
+
+struct slice trail_recent(const struct trail *t, uint64_t from, uint64_t *at)
+{
+	const struct recent *r = &t->recent;
+	uint64_t first = r->base + r->head, end = r->base + r->clean;
+
+	if (from < first)
+		from = first;
+	if (from >= end)
+		return SLICE("");
+	/* What was forgotten may end inside a character. */
+	while (from < end && (*recent_at(r, from) & 0xc0) == 0x80)
+		from++;
+	*at = from;
+	return slice_of(recent_at(r, from), (size_t)(end - from));
 }

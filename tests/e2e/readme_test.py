@@ -34,7 +34,7 @@ def with_policy(config, policy):
 
 readme = open(os.path.join(TOP, 'README.md'), encoding='utf-8').read()
 judged = re.search(r'### Rules that ask a classifier\n\n```yaml\n(.*?)```', readme, re.S).group(1)
-config, pack, alerts = [block for block in re.findall(r'```yaml\n(.*?)```', readme, re.S) if block != judged]
+config, pack, opinions, alerts = [block for block in re.findall(r'```yaml\n(.*?)```', readme, re.S) if block != judged]
 with tempfile.TemporaryDirectory() as folder:
     policy = os.path.join(folder, 'policy.d')
     os.mkdir(policy)
@@ -53,7 +53,8 @@ with tempfile.TemporaryDirectory() as folder:
         ok('%s: %s' % (rule, text), got.stdout.count('"rule":"%s"' % rule) == hits, got.stdout + got.stderr)
     got = run(program('sluicectl'), 'scan', '-p', policy, text='nothing\n')
     ok('and nothing else', got.returncode == 1 and not got.stdout, got.stdout)
-    for name, text in (('README', config), ('README with its alerts', config + alerts), ('packaging/sluice.yaml', open(os.path.join(TOP, 'packaging/sluice.yaml')).read())):
+    for name, text in (('README', config), ('README with its alerts', config + alerts), ('README with its opinions', config + opinions),
+                       ('packaging/sluice.yaml', open(os.path.join(TOP, 'packaging/sluice.yaml')).read())):
         file = os.path.join(folder, 'sluice.yaml')
         with open(file, 'w', encoding='utf-8') as out:
             out.write(with_policy(text, policy))

@@ -55,7 +55,7 @@ static bool run(const struct recognisers *s, const struct reference_rule *rule, 
 			reference_matches(rule, slice_of(text.at, at + 1), true, hits, REFERENCE_MAX, &hold);
 			MUST((from == UINT64_MAX ? at + 1 : from) == hold);
 		}
-		trail_forget(t, s, UINT64_MAX);
+		trail_forget(t, s, UINT64_MAX, 0);
 	}
 	trail_end(t);
 	return fine && !trail_recognise(t, s, true, add, f);

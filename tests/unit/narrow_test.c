@@ -136,7 +136,7 @@ static void in_pieces(const struct recognisers *s, const struct disguise *d, siz
 
 		cr_assert_eq(trail_add(t, &none, slice_of(d->text + at, n)), 0);
 		cr_assert_eq(trail_recognise(t, s, false, add, out), 0);
-		trail_forget(t, s, UINT64_MAX);
+		trail_forget(t, s, UINT64_MAX, 0);
 	}
 	trail_end(t);
 	cr_assert_eq(trail_recognise(t, s, true, add, out), 0);
@@ -198,7 +198,7 @@ TEST(narrow, holds)
 			disguise_add(&d, characters[k].written, characters[k].reads);
 			cr_assert_eq(trail_add(t, &none, slice_of(d.text + had, d.len - had)), 0);
 			cr_assert_eq(trail_recognise(t, s, false, add, &h), 0);
-			trail_forget(t, s, UINT64_MAX);
+			trail_forget(t, s, UINT64_MAX, 0);
 			plain = as_it_is(s, slice_of(d.text, d.len), false, &h);
 			other = as_it_is(s, slice_of(d.reads, d.reads_len), false, &h);
 			h.n = 0;

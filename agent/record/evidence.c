@@ -123,6 +123,31 @@ static int open_pack(struct evidence_store *s)
 	return 0;
 }
 
+/* Another worker that ends its answers may write to the same files: where they end is known only behind the lock, which
+ * goes with a process that dies. */
+static int lock_pack(struct evidence_store *s)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct stat pack, keys;
+	int got;
+
+	do
+		got = fcntl(s->pack_fd, F_OFD_SETLKW, &lock);
+	while (got && errno == EINTR);
+	if (got || fstat(s->pack_fd, &pack) || fstat(s->keys_fd, &keys))
+		return -errno;
+	s->pack_size = (uint64_t)pack.st_size;
+	s->keys_size = (uint64_t)keys.st_size;
+	return 0;
+}
+
+static void unlock_pack(const struct evidence_store *s)
+{
+	struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	(void)fcntl(s->pack_fd, F_OFD_SETLK, &lock);
+}
+
 static int write_all(int fd, const uint8_t *at, size_t len)
 {
 	while (len) {
@@ -226,6 +251,7 @@ static void write_group(struct evidence_store *s, struct job *list)
 	uint64_t kept = 0, lost = 0, bytes = 0;
 	int err = ledger_is_sound(s->ledger) ? open_pack(s) : -EIO;
 
+	err = err ? err : lock_pack(s);
 	for (struct job *j = list; j; j = j->next) {
 		int one = err ? err : write_pieces(s, j);
 
@@ -239,6 +265,8 @@ static void write_group(struct evidence_store *s, struct job *list)
 		err = -EIO;
 	if (err)
 		close_pack(s);
+	else
+		unlock_pack(s);
 	for (struct job *j = list; j; j = j->next)
 		for (size_t i = 0; i < j->n; i++) {
 			struct piece *p = &j->pieces[i];

@@ -105,6 +105,28 @@ static void erase_on_record(uint64_t seq, bool restricted)
 	ledger_close(&c);
 }
 
+/* A worker that others take over from ends its answers while the next one writes. */
+TEST(evidence, two_writers_do_not_mix)
+{
+	struct ledger *l;
+	struct evidence_store *s, *other;
+	struct evidence_counts n;
+	struct waiter w[40];
+
+	begin(&l, &s);
+	other = open_store(l);
+	for (size_t i = 0; i < ARRAY_LEN(w); i++) {
+		waiter_init(&w[i]);
+		cr_assert_eq(put(i % 2 ? s : other, 3, &w[i]), 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(w); i++)
+		cr_assert_eq(wait_told(&w[i]), 0);
+	evidence_close(&other);
+	cr_assert_eq(faults(&n), 0, "%s", said);
+	cr_assert_eq(n.kept, 2 * ARRAY_LEN(w));
+	end(&l, &s);
+}
+
 TEST(evidence, kept_in_order_and_erased)
 {
 	struct ledger *l;

@@ -88,7 +88,7 @@ class Alertmanager:
 
 def herald(gate):
     worker = gate.status()['worker_pid']
-    return next(pid for pid in gate.children() if pid != worker)
+    return next((pid for pid in gate.children() if pid != worker), None)
 
 
 def metric(name):
@@ -253,7 +253,7 @@ with Ground('chat') as ground:
         private(ground, gate, hook)
         old = herald(gate)
         os.kill(old, signal.SIGKILL)
-        ok('killed, it is made again', wait_for(lambda: len(gate.children()) == 2 and herald(gate) != old, 30), gate.log())
+        ok('killed, it is made again', wait_for(lambda: len(gate.children()) == 2 and herald(gate) not in (None, old), 30), gate.log())
         ok('and the worker has not noticed', chat(ground, 'say GOOD').complete, gate.log())
         gate.kill()
         ok('the keeper dies, everybody with it', wait_for(lambda: not gate.children(), 5))

@@ -34,6 +34,7 @@ SICK = {
     'SluicePolicyOld': [('sluice_policy_loaded_timestamp_seconds', 1000000000)],
     'SluiceBlocksMany': [('sluice_exchanges_total{service="ground",verdict="blocked"}', '+20')],
     'SluiceExceptionsMany': [('sluice_exceptions_total{service="ground",exception="http2"}', '+20')],
+    'SluiceOpinionBreaker': [('sluice_opinion_breaker_open{opinion="guard"}', 1)],
     'SluiceCoverageMismatch': [('sluice_coverage_mismatch_total', 1)],
     'SluiceSlow': [('sluice_added_seconds_bucket{le="+Inf"}', '+100'), ('sluice_added_seconds_count', '+100')],
     'SluiceConnectionsMany': [('sluice_connections_open', 1 << 30)],
@@ -150,7 +151,9 @@ with Ground('chat') as ground:
     ok('each shipped alert has its sick host here', sorted(alerts) == sorted(SICK), set(alerts) ^ set(SICK))
     policy = os.path.join(ground.dir, 'policy.d')
     shutil.copytree(POLICY, policy)
-    with ground.gate(policy=policy, metrics={'listen': DAEMON}) as gate:
+    # nobody asks it: it is there for its metrics
+    opinion = {'name': 'guard', 'url': 'http://127.0.0.1:1/v1/moderations', 'kind': 'moderations'}
+    with ground.gate(policy=policy, metrics={'listen': DAEMON}, opinions=[opinion]) as gate:
         chat(ground, 'say GOOD')
         exporter, receiver = Exporter(get('http://%s/metrics' % DAEMON)), Receiver()
         sick_host = '%s:%d' % exporter.server_address

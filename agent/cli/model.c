@@ -374,16 +374,19 @@ int model_main(int argc, char **argv)
 		const char *name;
 		int (*run)(int argc, char **argv);
 	} commands[] = {
-		{ "train", model_train_main },
-		{ "eval", model_eval_main },
-		{ "show", show_main },
-		{ "explain", explain_main },
+		{ "train", model_train_main }, { "eval", model_eval_main }, { "show", show_main },
+		{ "explain", explain_main },   { "feedback", NULL },
 	};
 
 	if (argc > 1 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")))
 		return usage(stdout, 0);
-	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(commands); i++)
-		if (!strcmp(argv[1], commands[i].name))
+	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(commands); i++) {
+		if (strcmp(argv[1], commands[i].name) != 0)
+			continue;
+		if (commands[i].run)
 			return commands[i].run(argc - 1, argv + 1);
+		fprintf(stderr, "sluicectl: 'model %s' is not supported by this version\n", argv[1]);
+		return 2;
+	}
 	return usage(stderr, 2);
 }

@@ -466,7 +466,8 @@ static enum step number(struct walk *w, const struct json_item *item, struct lea
 	in_bytes = w->depth && w->level[w->depth].array && !w->level[w->depth].no_bytes;
 	if (in_bytes && !end)
 		byte_digits(w, item->text);
-	if (first && w->row && w->row->role == ROLE_IDS) {
+	/* Told once for a run of bytes: its text is open. */
+	if (first && w->row && w->row->role == ROLE_IDS && !w->run_open) {
 		w->begun = false;
 		return give(w, leaf, slice_of(w->key, 0), 0, false, true);
 	}

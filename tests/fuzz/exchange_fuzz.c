@@ -270,14 +270,16 @@ static void listen(struct slice released)
 			return;
 		choice = memmem(event, (size_t)(end - event), "\"index\":1", 9) ? 1 : 0;
 		to = heard[choice] + heard_len[choice];
-		for (n = 0, p += sizeof(head) - 1; p < end && *p != '"'; n++) {
+		for (n = 0, p += sizeof(head) - 1; p < end && *p != '"';) {
 			unsigned c;
 
 			if (*p == '\\' && sscanf((const char *)p, "\\u%04x", &c) == 1)
 				p += 6;
 			else
 				c = *p++;
-			to[n] = (uint8_t)c;
+			/* A control that is no white space shows as nothing: it neither parts a word nor begins one. */
+			if ((c >= 0x20 && c != 0x7f) || (c >= '\t' && c <= '\r'))
+				to[n++] = (uint8_t)c;
 		}
 		heard_len[choice] += n;
 		released = slice_from(released, (size_t)(end - released.at));

@@ -9,6 +9,7 @@
 
 #include "record/note.h"
 #include "tests/lib/ledger.h"
+#include "tests/lib/stranger.h"
 
 #define ORIGIN "test.example/log"
 
@@ -162,28 +163,6 @@ static int take_file(const char *path, const struct stat *st, int kind, struct F
 	cr_assert(files[file_count].len && files[file_count].len < sizeof(files[0].bytes), "%s", path);
 	file_count++;
 	return 0;
-}
-
-/* The other verifier: 0 sound, 1 not, beside the binary of this test. */
-static int stranger(const char *of)
-{
-	static char program[4096];
-	char command[4300];
-	int status;
-
-	if (!*program) {
-		ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
-
-		cr_assert_gt(n, 0);
-		for (int up = 0; up < 2; up++)
-			*strrchr(program, '/') = '\0';
-		strcat(program, "/verifier");
-		cr_assert_eq(access(program, X_OK), 0, "%s", program);
-	}
-	snprintf(command, sizeof(command), "%s %s > /dev/null 2>&1", program, of);
-	status = system(command);
-	cr_assert(WIFEXITED(status));
-	return WEXITSTATUS(status);
 }
 
 static void put_back(size_t i)

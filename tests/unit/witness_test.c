@@ -8,6 +8,7 @@
 
 #include "record/note.h"
 #include "tests/lib/ledger.h"
+#include "tests/lib/stranger.h"
 
 #define ORIGIN  "test.example/log"
 #define WITNESS "witness.example/w1"
@@ -445,25 +446,12 @@ TEST(witness, what_is_kept_is_thinned)
 
 /* ---- the other verifier ---- */
 
-static int stranger(const char *of, const char *witness)
+static int stranger_of(const char *of, const char *witness)
 {
-	static char program[4096];
-	char command[5200];
-	int status;
+	char arguments[1024];
 
-	if (!*program) {
-		ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
-
-		cr_assert_gt(n, 0);
-		for (int up = 0; up < 2; up++)
-			*strrchr(program, '/') = '\0';
-		strcat(program, "/verifier");
-		cr_assert_eq(access(program, X_OK), 0, "%s", program);
-	}
-	snprintf(command, sizeof(command), "%s -witness '%s' %s > /dev/null 2>&1", program, witness, of);
-	status = system(command);
-	cr_assert(WIFEXITED(status));
-	return WEXITSTATUS(status);
+	snprintf(arguments, sizeof(arguments), "-witness '%s' %s", witness, of);
+	return stranger(arguments);
 }
 
 TEST(witness, another_verifier_checks_it)
@@ -477,9 +465,9 @@ TEST(witness, another_verifier_checks_it)
 	make();
 	w = open_witness(vkey);
 	witness_vkey(w, key);
-	cr_assert_eq(stranger(dir, key), 1, "nothing was cosigned yet");
+	cr_assert_eq(stranger_of(dir, key), 1, "nothing was cosigned yet");
 	cr_assert_eq(submit(w, dir), 200);
-	cr_assert_eq(stranger(dir, key), 0);
+	cr_assert_eq(stranger_of(dir, key), 0);
 	snprintf(path, sizeof(path), "%s.cosigned/ledger", base);
 	len = read_file(path, bytes, sizeof(bytes));
 	cr_assert_lt(len, sizeof(bytes));
@@ -488,7 +476,7 @@ TEST(witness, another_verifier_checks_it)
 		write_file(path, bytes, len);
 		cr_assert_gt(faults(dir, key, &r), 0, "byte %zu", i);
 		if (i % 40 == 0)
-			cr_assert_neq(stranger(dir, key), 0, "byte %zu", i);
+			cr_assert_neq(stranger_of(dir, key), 0, "byte %zu", i);
 		bytes[i] ^= 2;
 	}
 	witness_close(&w);

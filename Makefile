@@ -86,6 +86,8 @@ $(B)/sluicectl: $(CLI_OBJ) $(LIB)
 
 $(B)/agent/cli/export.o: proto/record.proto tests/verifier/verifier.go $(wildcard agent/cli/export_*.txt)
 
+$(B)/agent/cli/veil.o: packaging/policy.d/personal.yaml packaging/policy.d/secrets.yaml
+
 $(LIB): $(LIB_OBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar qcs $@ $^

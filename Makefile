@@ -136,7 +136,9 @@ $(B)/unit/%: tests/unit/%.c tests/lib/test.h $(LIB)
 EVENTS_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard agent/cli/events*.c) agent/cli/globals.c)
 $(B)/unit/events_test: $(EVENTS_OBJ)
 
-$(B)/fuzz/model_fuzz: $(B)/agent/cli/model_data.o $(B)/agent/cli/model_json.o
+$(B)/unit/lesson_test: $(B)/agent/cli/lesson_text.o
+
+$(B)/fuzz/model_fuzz: $(B)/agent/cli/model_data.o $(B)/agent/cli/model_json.o $(B)/agent/cli/lesson_text.o
 
 $(B)/kernel/%: tests/kernel/%.c tests/lib/test.h $(LIB)
 	$(call say,TEST,$<)

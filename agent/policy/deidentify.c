@@ -241,8 +241,8 @@ static size_t start_of_word(struct slice s)
 struct slice text_uncut(struct slice text, bool head, bool tail)
 {
 	if (head) {
-		text = slice_from(text, rest_of_word(text));
 		text = slice_from(text, end_of_key(text));
+		text = slice_from(text, rest_of_word(text));
 		text = slice_from(text, rest_of_key(text));
 	}
 	if (tail)

@@ -17,8 +17,6 @@
 #include "cli/lesson.h"
 #include "cli/model.h"
 
-enum { FEEDBACK_OK = 0, FEEDBACK_NOTHING = 1, FEEDBACK_ERROR = 2 };
-
 struct judged_text {
 	uint8_t *text; /* owned */
 	size_t len;
@@ -26,10 +24,9 @@ struct judged_text {
 };
 
 struct feedback {
-	const struct veil *veil;
 	struct judged_text *at; /* owned */
 	size_t n, room;
-	uint64_t replaced, empty, disagreed, correct, wrong;
+	uint64_t disagreed, correct, wrong;
 };
 
 static void feedback_free(struct feedback *f)
@@ -70,16 +67,16 @@ static bool is_wanted(enum review review, Verdict verdict)
 	return review == REVIEW_CORRECT || review == REVIEW_WRONG;
 }
 
-static int take(void *arg, const struct lesson *lesson, const struct evidence_words *words)
+static int take(void *arg, struct lesson_output *out, const struct lesson *lesson, const struct evidence_words *words)
 {
 	struct feedback *f = arg;
 	struct buf text = BUF(EVIDENCE_MAX);
 	struct judged_text one = { .lesson = lesson };
 	int err = evidence_words_span(words, !lesson->judged, &text);
 
-	err = err ? err : veil_draw(f->veil, &text, &f->replaced);
+	err = err ? err : veil_draw(&out->veil, &text, &out->replaced);
 	if (!err && !buf_len(&text)) {
-		f->empty++;
+		out->empty++;
 		return 0;
 	}
 	if (!err && f->n == f->room) {
@@ -161,8 +158,10 @@ static void put_names(FILE *to, const struct judged_text *at, size_t n)
 	fputs("]", to);
 }
 
-static void put_all(FILE *to, struct feedback *f)
+static void put_all(void *arg, struct lesson_output *out)
 {
+	struct feedback *f = arg;
+	FILE *to = out->to;
 	size_t n;
 
 	if (f->n)
@@ -185,55 +184,22 @@ static void put_all(FILE *to, struct feedback *f)
 		fprintf(to, ",\"outcome\":\"%s\"}\n", review_names[correct ? REVIEW_CORRECT : REVIEW_WRONG]);
 		f->correct += correct;
 		f->wrong += !correct;
+		out->texts++;
 	}
-}
-
-static int feedback(const struct lesson_options *o, FILE *to, uint64_t *texts)
-{
-	owned(feedback_free) struct feedback f = { .replaced = 0 };
-	owned(lessons_free) struct lessons lessons = { 0 };
-	owned(own_free) char *record = NULL;
-	owned(veil_close) struct veil veil = {};
-	struct lesson_choice choice = { o->filter, o->first, o->last, is_wanted };
-	struct lesson_run run = { .command = "feedback", .what = "feedback", .reason = o->reason };
-	int err = cli_record_dir(&record);
-
-	err = err ? err : veil_open(&veil, o->policy);
-	err = err ? err : lessons_gather(&lessons, record, &choice);
-	f.veil = &veil;
-	run.record = record;
-	run.keys = &o->keys;
-	run.each = take;
-	run.arg = &f;
-	err = err ? err : lessons_read(&run, &lessons);
-	if (err)
-		return err;
-	put_all(to, &f);
-	*texts = f.correct + f.wrong;
-	fprintf(stderr,
-	        "feedback: correct=%" PRIu64 " wrong=%" PRIu64 " replaced=%" PRIu64 " disagreed=%" PRIu64
-	        " empty=%" PRIu64 " not_kept=%" PRIu64 " erased=%" PRIu64 " restricted=%" PRIu64 " held=%" PRIu64
-	        " unread=%" PRIu64 "\n",
-	        f.correct, f.wrong, f.replaced, f.disagreed, f.empty, lessons.none, run.erased, run.restricted,
-	        run.held, run.unread);
-	return run.unread && !*texts ? -EIO : 0;
+	fprintf(stderr, " correct=%" PRIu64 " wrong=%" PRIu64 " disagreed=%" PRIu64, f->correct, f->wrong,
+	        f->disagreed);
 }
 
 int model_feedback_main(int argc, char **argv)
 {
-	owned(lesson_options_free) struct lesson_options o = {};
-	uint64_t texts = 0;
-	int err = lesson_options_read(&o, "feedback", false, argc, argv);
-	FILE *to;
+	owned(feedback_free) struct feedback f = { .n = 0 };
+	const struct lesson_command command = { .name = "feedback",
+		                                .what = "feedback",
+		                                .usage = usage,
+		                                .wanted = is_wanted,
+		                                .each = take,
+		                                .end = put_all,
+		                                .arg = &f };
 
-	if (err)
-		return err == 1         ? usage(stdout, FEEDBACK_OK)
-		       : err == -EINVAL ? usage(stderr, FEEDBACK_ERROR)
-		                        : FEEDBACK_ERROR;
-	to = lesson_create("feedback", o.out);
-	if (!to)
-		return FEEDBACK_ERROR;
-	err = feedback(&o, to, &texts);
-	err = lesson_finish("feedback", o.out, to, err ? err : texts ? 0 : -ENODATA);
-	return !err ? FEEDBACK_OK : err == -ENODATA ? FEEDBACK_NOTHING : FEEDBACK_ERROR;
+	return lesson_command(&command, argc, argv);
 }

@@ -185,7 +185,7 @@ static int read_one(struct lesson_run *r, const char *dir, const struct lesson *
 		r->unread++;
 		return 0;
 	}
-	return r->each(r->arg, one, &words);
+	return r->each(r->arg, r->out, one, &words);
 }
 
 static int read_some(struct lesson_run *r, const char *dir, const struct lessons *of, size_t from, size_t n)

@@ -77,13 +77,24 @@ struct lesson_choice {
  * Reads no evidence. 0, or -errno with the reason printed; -E2BIG: more than LESSONS_MOST. */
 int lessons_gather(struct lessons *out, const char *record, const struct lesson_choice *of);
 
+/* What is made of them. */
+struct lesson_output {
+	struct veil veil; /* owned */
+	FILE *to;
+	uint64_t texts, replaced, empty;
+};
+
+/* Told of each text; borrows. 0, or -errno that ends it. */
+typedef int lesson_told(void *arg, struct lesson_output *out, const struct lesson *lesson,
+                        const struct evidence_words *words);
+
 struct lesson_run {
 	const char *command, *what; /* who is speaking; "feedback" or "training", as it goes on record */
 	const char *reason, *record;
 	const struct keyring *keys;
-	/* Told of each text; borrows. 0, or -errno that ends it. */
-	int (*each)(void *arg, const struct lesson *lesson, const struct evidence_words *words);
+	lesson_told *each;
 	void *arg;
+	struct lesson_output *out;
 	uint64_t erased, restricted, held, unread; /* counted: what may not be read, and what could not be */
 };
 
@@ -91,23 +102,23 @@ struct lesson_run {
  * cannot be read is said. 0, or -errno with the reason printed. */
 int lessons_read(struct lesson_run *r, const struct lessons *of);
 
-/* ---- lesson_options.c: what the commands have in common ---- */
+/* ---- lesson_command.c: from a line to a file ---- */
 
-struct lesson_options {
-	const char *out, *reason, *policy;
-	struct record_filter *filter; /* owned */
-	uint64_t since, until, first, last;
-	bool reviewed;
-	struct keyring keys;
+enum { LESSON_OK = 0, LESSON_NOTHING = 1, LESSON_ERROR = 2 };
+
+struct lesson_command {
+	const char *name, *what; /* as struct lesson_run has them */
+	bool training;           /* the file is named by --training, else by --output */
+	int (*usage)(FILE *to, int status);
+	/* Which findings, and which with --reviewed; NULL: there is no such option. */
+	bool (*wanted)(enum review review, Verdict verdict), (*reviewed)(enum review review, Verdict verdict);
+	int (*order)(const void *lesson, const void *other); /* for qsort; NULL: by seq */
+	lesson_told *each;
+	/* Writes what is left to write, and what it has counted to standard error, each as " name=number". */
+	void (*end)(void *arg, struct lesson_output *out);
+	void *arg;
 };
 
-/* Reads the line of a command, whose output is named by --output or, if `training`, by --training. 0; 1: help was asked
- * for; -EINVAL: it is not to be understood, and the usage says what is; -errno with the reason printed. */
-int lesson_options_read(struct lesson_options *o, const char *command, bool training, int argc, char **argv);
-void lesson_options_free(struct lesson_options *o);
-
-/* The file that is written, for its owner alone, not over one that is there; "-": standard output. NULL, with the
- * reason printed. */
-FILE *lesson_create(const char *command, const char *path);
-/* Ends it; with `err` the file goes again. 0 or -errno, printed. */
-int lesson_finish(const char *command, const char *path, FILE *to, int err);
+/* Reads the line, gathers, asks, reads, writes a file of mode 0600 that was not there yet ("-": standard output).
+ * Without a text there is no file. The exit status. */
+int lesson_command(const struct lesson_command *c, int argc, char **argv);

@@ -18,17 +18,13 @@
 #include "cli/cli.h"
 #include "cli/lesson.h"
 
-enum { TRAINING_OK = 0, TRAINING_NOTHING = 1, TRAINING_ERROR = 2 };
-
 #define SEEN_ROOM (1u << 18) /* more than twice LESSONS_MOST */
 
 _Static_assert(SEEN_ROOM > 2 * LESSONS_MOST, "a place is found at once");
 
 struct training {
-	const struct veil *veil;
-	FILE *to;
 	uint64_t *seen; /* owned: of texts that are out; 0: free */
-	uint64_t replaced, empty, same, texts, reviewed;
+	uint64_t same, reviewed;
 };
 
 static int usage(FILE *to, int status)
@@ -95,26 +91,22 @@ static const char *verdict_name(Verdict v)
 	return value ? value->name : "VERDICT_UNSPECIFIED";
 }
 
-static void put(struct training *t, const struct lesson *lesson, struct slice text, bool excerpt)
+static void put(FILE *to, const struct lesson *lesson, struct slice text, bool excerpt)
 {
-	bool reviewed = lesson->review == REVIEW_CORRECT;
-
-	fputs("{\"prompt\":\"\",\"completion\":", t->to);
-	cli_json_text(t->to, text);
-	fputs(",\"label\":false,\"risks\":[", t->to);
+	fputs("{\"prompt\":\"\",\"completion\":", to);
+	cli_json_text(to, text);
+	fputs(",\"label\":false,\"risks\":[", to);
 	for (size_t i = 0; i < lesson->risk_count; i++) {
-		fputs(i ? "," : "", t->to);
-		cli_json_string(t->to, lesson->risks[i]);
+		fputs(i ? "," : "", to);
+		cli_json_string(to, lesson->risks[i]);
 	}
-	fputs("],\"rule\":", t->to);
-	cli_json_string(t->to, lesson->rule);
-	fprintf(t->to, ",\"verdict\":\"%s\",\"reviewed\":%s,\"excerpt\":%s}\n", verdict_name(lesson->verdict),
-	        reviewed ? "true" : "false", excerpt ? "true" : "false");
-	t->texts++;
-	t->reviewed += reviewed;
+	fputs("],\"rule\":", to);
+	cli_json_string(to, lesson->rule);
+	fprintf(to, ",\"verdict\":\"%s\",\"reviewed\":%s,\"excerpt\":%s}\n", verdict_name(lesson->verdict),
+	        lesson->review == REVIEW_CORRECT ? "true" : "false", excerpt ? "true" : "false");
 }
 
-static int take(void *arg, const struct lesson *lesson, const struct evidence_words *words)
+static int take(void *arg, struct lesson_output *out, const struct lesson *lesson, const struct evidence_words *words)
 {
 	struct training *t = arg;
 	struct buf text = BUF(EVIDENCE_MAX);
@@ -122,13 +114,16 @@ static int take(void *arg, const struct lesson *lesson, const struct evidence_wo
 	int err = whole ? buf_add(&text, text_uncut(buf_slice(&words->answer), words->answer_missing > 0, true))
 	                : evidence_words_span(words, true, &text);
 
-	err = err ? err : veil_draw(t->veil, &text, &t->replaced);
-	if (!err && !buf_len(&text))
-		t->empty++;
-	else if (!err && is_seen(t, buf_slice(&text)))
+	err = err ? err : veil_draw(&out->veil, &text, &out->replaced);
+	if (!err && !buf_len(&text)) {
+		out->empty++;
+	} else if (!err && is_seen(t, buf_slice(&text))) {
 		t->same++;
-	else if (!err)
-		put(t, lesson, buf_slice(&text), !whole || words->answer_missing > 0);
+	} else if (!err) {
+		put(out->to, lesson, buf_slice(&text), !whole || words->answer_missing > 0);
+		out->texts++;
+		t->reviewed += lesson->review == REVIEW_CORRECT;
+	}
 	buf_free(&text);
 	return err;
 }
@@ -141,57 +136,34 @@ static int reviewed_first(const void *x, const void *y)
 	return left != right ? (left ? -1 : 1) : a->seq < b->seq ? -1 : a->seq > b->seq;
 }
 
+static void count(void *arg, struct lesson_output *out)
+{
+	const struct training *t = arg;
+
+	(void)out;
+	fprintf(stderr, " reviewed=%" PRIu64 " same=%" PRIu64, t->reviewed, t->same);
+}
+
 static void training_free(struct training *t)
 {
 	free(t->seen);
 }
 
-static int training(const struct lesson_options *o, FILE *to, uint64_t *texts)
-{
-	owned(training_free) struct training t = { .to = to, .seen = calloc(SEEN_ROOM, sizeof(*t.seen)) };
-	owned(lessons_free) struct lessons lessons = { 0 };
-	owned(own_free) char *record = NULL;
-	owned(veil_close) struct veil veil = {};
-	struct lesson_choice choice = { o->filter, o->first, o->last, o->reviewed ? is_reviewed : is_negative };
-	struct lesson_run run = { .command = "export", .what = "training", .reason = o->reason };
-	int err = t.seen ? cli_record_dir(&record) : -ENOMEM;
-
-	err = err ? err : veil_open(&veil, o->policy);
-	err = err ? err : lessons_gather(&lessons, record, &choice);
-	if (!err && lessons.n)
-		qsort(lessons.at, lessons.n, sizeof(*lessons.at), reviewed_first);
-	t.veil = &veil;
-	run.record = record;
-	run.keys = &o->keys;
-	run.each = take;
-	run.arg = &t;
-	err = err ? err : lessons_read(&run, &lessons);
-	if (err)
-		return err;
-	*texts = t.texts;
-	fprintf(stderr,
-	        "export: texts=%" PRIu64 " reviewed=%" PRIu64 " replaced=%" PRIu64 " same=%" PRIu64 " empty=%" PRIu64
-	        " not_kept=%" PRIu64 " erased=%" PRIu64 " restricted=%" PRIu64 " held=%" PRIu64 " unread=%" PRIu64 "\n",
-	        t.texts, t.reviewed, t.replaced, t.same, t.empty, lessons.none, run.erased, run.restricted, run.held,
-	        run.unread);
-	return run.unread && !*texts ? -EIO : 0;
-}
-
 int export_training_main(int argc, char **argv)
 {
-	owned(lesson_options_free) struct lesson_options o = {};
-	uint64_t texts = 0;
-	int err = lesson_options_read(&o, "export", true, argc, argv);
-	FILE *to;
+	owned(training_free) struct training t = { .seen = calloc(SEEN_ROOM, sizeof(*t.seen)) };
+	const struct lesson_command command = { .name = "export",
+		                                .what = "training",
+		                                .training = true,
+		                                .usage = usage,
+		                                .wanted = is_negative,
+		                                .reviewed = is_reviewed,
+		                                .order = reviewed_first,
+		                                .each = take,
+		                                .end = count,
+		                                .arg = &t };
 
-	if (err)
-		return err == 1         ? usage(stdout, TRAINING_OK)
-		       : err == -EINVAL ? usage(stderr, TRAINING_ERROR)
-		                        : TRAINING_ERROR;
-	to = lesson_create("export", o.out);
-	if (!to)
-		return TRAINING_ERROR;
-	err = training(&o, to, &texts);
-	err = lesson_finish("export", o.out, to, err ? err : texts ? 0 : -ENODATA);
-	return !err ? TRAINING_OK : err == -ENODATA ? TRAINING_NOTHING : TRAINING_ERROR;
+	if (!t.seen)
+		return LESSON_ERROR;
+	return lesson_command(&command, argc, argv);
 }

@@ -107,3 +107,14 @@ int ledger_find_cursor(const char *dir, const char *text, size_t len, uint64_t *
 	hash_text(hash, raw);
 	return slice_is_nocase(wanted, slice_str(hash)) ? 0 : -ESTALE;
 }
+
+int ledger_find(struct ledger_reader **r, const char *dir, uint64_t seq, const Record **out)
+{
+	int err = ledger_reader_open(r, dir), got;
+
+	if (err)
+		return err;
+	ledger_seek_seq(*r, seq);
+	got = ledger_next(*r, out);
+	return got < 0 ? got : got && (*out)->seq == seq ? 0 : -ENOENT;
+}

@@ -49,15 +49,9 @@ int evidence_find(struct evidence_place *out, const char *dir, uint64_t seq)
 {
 	owned(ledger_reader_close) struct ledger_reader *r = NULL;
 	const Record *record;
-	int err = ledger_reader_open(&r, dir), got;
+	int err = ledger_find(&r, dir, seq, &record);
 
-	if (err)
-		return err;
-	ledger_seek_seq(r, seq);
-	got = ledger_next(r, &record);
-	if (got < 0)
-		return got;
-	return got && record->seq == seq ? evidence_place(out, record) : -ENOENT;
+	return err ? err : evidence_place(out, record);
 }
 
 int evidence_each(const char *dir, uint64_t first, uint64_t last, int (*each)(void *arg, const Record *r), void *arg)

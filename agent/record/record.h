@@ -166,6 +166,9 @@ void ledger_reader_plainly(struct ledger_reader *r, bool no_index, bool no_threa
  * then instead. */
 int ledger_reader_fd(struct ledger_reader *r);
 
+/* Record `seq` of the log in folder `dir`: *out is good until *r, the caller's also if this fails, is closed. -ENOENT:
+ * there is no such record; -EBADMSG: it is damaged; -errno. */
+int ledger_find(struct ledger_reader **r, const char *dir, uint64_t seq, const Record **out);
 /* A place in the log of folder `dir`, known again: "o=ORIGIN;s=SEQ;h=HASH" of a record's stored bytes. -errno. */
 #define LEDGER_CURSOR 320
 int ledger_cursor(const char *dir, const uint8_t *raw, size_t len, char to[LEDGER_CURSOR]);

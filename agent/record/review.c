@@ -55,17 +55,11 @@ int reviewable_find(struct reviewable *out, const char *dir, uint64_t seq)
 {
 	owned(ledger_reader_close) struct ledger_reader *r = NULL;
 	const Record *record;
-	int err = ledger_reader_open(&r, dir), got;
+	int err = ledger_find(&r, dir, seq, &record);
 
-	if (err)
-		return err;
-	ledger_seek_seq(r, seq);
-	got = ledger_next(r, &record);
-	if (got < 0)
-		return got;
-	if (got && record->seq == seq)
-		return reviewable_of(out, record);
-	return was_pruned(dir, seq) ? -ENODATA : -ENOENT;
+	if (err == -ENOENT && was_pruned(dir, seq))
+		return -ENODATA;
+	return err ? err : reviewable_of(out, record);
 }
 
 /* ---- the last word on each ---- */

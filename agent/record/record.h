@@ -274,19 +274,34 @@ int cosigning_keep(struct cosigning *c);
 
 /* ---- handing the record out: files for somebody who has none of our software ---- */
 
+struct erasures;
+
 /* Where they go: begin() with path and length, then the bytes, in one or more calls. 0 or -errno, which ends it. */
 struct bundle_sink {
 	int (*begin)(struct bundle_sink *s, const char *path, uint64_t len);
 	int (*bytes)(struct bundle_sink *s, struct slice bytes);
 };
 
+/* Evidence that goes along, as the age files that it is: FOLDER/SEQ.age. */
+struct bundle_evidence {
+	const char *folder;
+	const struct erasures *erasures;
+	uint64_t sealed;     /* files that were handed out */
+	uint64_t restricted; /* not handed out: to be erased, and kept for the term of the law or a hold alone */
+	uint64_t erased;
+	uint64_t gone; /* its pack is not there */
+};
+
 /* The log in folder `dir` as RECORD/LOG, what was cosigned as RECORD.cosigned/LOG: all that is under its newest
- * checkpoint, live or not. *records: how many that counts. -ENOENT also when a segment was pruned meanwhile. */
-int bundle_log(struct bundle_sink *sink, const char *dir, const char *record, const char *log, uint64_t *records);
+ * checkpoint, live or not. `evidence`: of its findings, counted there; NULL: none. *records: how many that counts.
+ * -ENOENT also when a segment was pruned meanwhile; -EBADMSG: what is there is not what was signed. */
+int bundle_log(struct bundle_sink *sink, const char *dir, const char *record, const char *log,
+               struct bundle_evidence *evidence, uint64_t *records);
 
 struct bundle_choice {
 	const struct record_filter *filter;
-	uint64_t first, last, most; /* seqs; records: -E2BIG beyond */
+	uint64_t first, last, most;       /* seqs; records: -E2BIG beyond */
+	struct bundle_evidence *evidence; /* of the findings among them; NULL: none */
 };
 
 /* Chosen records: PREFIX/records/SEQ.pb, each with a tlog-proof PREFIX/proofs/SEQ; all of them in records.pb (a

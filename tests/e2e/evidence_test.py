@@ -99,6 +99,34 @@ def bodies(kind, **more):
     return [b for b in found if all(b.get(k) == v for k, v in more.items())]
 
 
+exports = {}
+
+
+def unpacked(name, file=''):
+    return os.path.join(ground.dir, 'out-' + name, 'sluice-bundle', file)
+
+
+def export(name, *args):
+    """A bundle, unpacked: its files."""
+    bundle = os.path.join(ground.dir, name + '.tar')
+    done = gate.ctl('export', '--bundle', bundle, *args)
+    exports[name] = done.stderr
+    ok('export ' + ' '.join(args), done.returncode == 0, done)
+    os.mkdir(os.path.dirname(unpacked(name)[:-1]))
+    run('tar', '-C', os.path.dirname(unpacked(name)[:-1]), '-xf', bundle)
+    out = {}
+    for folder, _, files in os.walk(unpacked(name)):
+        for file in files:
+            with open(os.path.join(folder, file), 'rb') as f:
+                out[os.path.relpath(f.name, unpacked(name))] = f.read()
+    return out
+
+
+def check(name, evidence, *what):
+    """The exit status of a verifier that has nothing of ours, of a bundle with evidence."""
+    return run(glob.glob(os.path.join(TOP, 'build', '*', 'verifier'))[0], '-evidence', evidence, *what, check=False, capture_output=True, cwd=unpacked(name)).returncode
+
+
 def plants():
     """Everything that is text of an answer, a prompt or a name, in the forms that a leak could have."""
     words = [ALPHA, ZH, 'friendly animal', 'lazy dog', 'from the shelf', '今天', '第一步', PROMPT, USER]
@@ -216,6 +244,35 @@ with Ground('chat') as ground:
     status, out, err = ctl('reveal', str(seq), '--identity', wrapped)
     ok('an identity that is encrypted is refused by name', status == 2 and 'not supported by this version' in err, err)
 
+    # ---- handed out ----
+    exported = export('with', '--evidence', '--reason', 'case 13', 'type=finding')
+    files = {name: exported[name] for name in exported if name.startswith('chosen/evidence/')}
+    kept_all = {int(e['seq']): e['finding']['evidence'] for e in gate.events('type=finding')
+                if e['finding'].get('evidence', {}).get('state') == 'KEPT'}
+    ok('export --evidence: the age files as they are', files == {
+        'chosen/evidence/%d.age' % n: b''.join(age_file(e)) for n, e in kept_all.items()} and len(files) > 3, sorted(files))
+    done = run('age', '-d', '-i', mine, check=False, capture_output=True, input=files['chosen/evidence/%d.age' % seq])
+    ok('age opens one', json.loads(done.stdout or '{}').get('match') == ALPHA, done)
+    took = bodies('access', what='export')
+    ok('on record, as what it is', took and took[-1]['filter'] == 'with evidence: type=finding' and took[-1]['reason'] == 'case 13', took)
+    ok('without it there is none', not [n for n in export('without', 'type=finding') if 'evidence' in n])
+    one = export('one', '--evidence', '--seq', str(seq))
+    ok('of those that were chosen', [n for n in one if 'evidence' in n] == ['chosen/evidence/%d.age' % seq], sorted(one))
+    whole = export('whole', '--evidence')
+    ok('and of the whole', {n for n in whole if n.startswith('evidence/')} == {'evidence/%d.age' % n for n in kept_all}, sorted(whole))
+    if glob.glob(os.path.join(TOP, 'build', '*', 'verifier')):
+        ok('a stranger checks them against the records', check('whole', 'evidence', 'record/ledger') == 0 and
+           check('with', 'chosen/evidence', '-records', 'chosen') == 0)
+        path = unpacked('whole', 'evidence/%d.age' % seq)
+        for at in (0, 100, os.stat(path).st_size - 1):
+            flip(path, at)
+            ok('and finds a flipped byte at %d' % at, check('whole', 'evidence', 'record/ledger') == 1)
+            flip(path, at)
+        os.rename(path, unpacked('whole', 'evidence/999999.age'))
+        ok('and one that no record names', check('whole', 'evidence', 'record/ledger') == 1)
+    else:
+        skip('a stranger checks them against the records', 'it is not built')
+
     # ---- changed ----
     status, said = verify()
     ok('verify: sound', status == 0 and 'evidence sound: kept=' in said, said)
@@ -243,6 +300,9 @@ with Ground('chat') as ground:
     ok('once', status == 1 and out == b'erased 0, restricted 0, before 1\n', out)
     status, said = verify()
     ok('verify says so', status == 0 and 'restricted=1 erased=0' in said, said)
+    left = export('restricted', '--evidence')
+    ok('export leaves it out, and nothing else', {n for n in left if n.startswith('evidence/')} ==
+       {'evidence/%d.age' % n for n in kept_all if n != seq} and b'restricted=1' in exports['restricted'], exports['restricted'])
     ok('it stops', gate.stop(), gate.log())
 
     # ---- erased: after it ----

@@ -5,6 +5,8 @@
 //	verifier [-witness VKEY]... DIR [VKEY...]     a log
 //	verifier -records DIR [VKEY...]               chosen records with their proofs
 //
+//	-evidence DIR in front of either: the age files DIR/SEQ.age, too, must be those that the records name
+//
 //	0: sound, 1: a fault on each line, 2: it cannot be said
 package main
 
@@ -414,6 +416,7 @@ func (t *tree) segment(dir, name string) {
 			if rotated, ok := first[20]; ok {
 				t.rotation(rotated.bytes)
 			}
+			evidence(f.bytes)
 			t.add(f.bytes)
 		case f.number == 3 && header != nil:
 			trailer = true
@@ -474,6 +477,49 @@ func (t *tree) compareTiles(dir string) {
 			fault("%v", err)
 		} else if !bytes.Equal(got, want) {
 			fault("%s: not the hashes of the records", reader.path(tile))
+		}
+	}
+}
+
+// ---- evidence ----
+
+var (
+	sealedDir  string              // of age files; empty: nobody asked
+	sealedSeen = map[string]bool{} // those that a record names
+)
+
+// evidence: an age file is what the finding says, header and payload each.
+func evidence(record []byte) {
+	f := fields(record)
+	named, ok := fields(f[16].bytes)[16]
+	if sealedDir == "" || !ok {
+		return
+	}
+	name, e := fmt.Sprintf("%d.age", f[1].value), fields(named.bytes)
+	data, err := os.ReadFile(filepath.Join(sealedDir, name))
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	sealedSeen[name] = true
+	n := e[8].value
+	if err != nil || n > uint64(len(data)) {
+		fault("%s: not what the record says: %v", name, err)
+		return
+	}
+	header, payload := sha256.Sum256(data[:n]), sha256.Sum256(data[n:])
+	if !bytes.Equal(header[:], e[10].bytes) || !bytes.Equal(payload[:], e[3].bytes) {
+		fault("%s: not what the record says", name)
+	}
+}
+
+func strangers() {
+	if sealedDir == "" {
+		return
+	}
+	files, _ := filepath.Glob(filepath.Join(sealedDir, "*"))
+	for _, file := range files {
+		if !sealedSeen[filepath.Base(file)] {
+			fault("%s: no record names it", file)
 		}
 	}
 }
@@ -563,7 +609,9 @@ func records(dir string, c *chain) {
 	sort.Slice(list, func(i, k int) bool { return list[i].index < list[k].index })
 	for _, p := range list {
 		c.vouch(ours.origin, p)
+		evidence(p.record)
 	}
+	strangers()
 	if err := c.open(text, ours.tree.N); err != nil {
 		fault("checkpoint: %v", err)
 	}
@@ -608,6 +656,9 @@ func history(dir string) (all [][]byte) {
 
 func main() {
 	args, witnesses, chosen := os.Args[1:], []cosigner(nil), false
+	if len(args) > 2 && args[0] == "-evidence" {
+		sealedDir, args = args[1], args[2:]
+	}
 	if len(args) > 1 && args[0] == "-records" {
 		chosen, args = true, args[1:]
 	}
@@ -664,6 +715,7 @@ func main() {
 	for _, name := range segments(dir) {
 		t.segment(dir, name)
 	}
+	strangers()
 	if t.count < t.newest {
 		fault("%d records of %d", t.count, t.newest)
 	}

@@ -126,6 +126,12 @@ void erase_answer(struct daemon *d, const EraseRequest *in, const Caller *caller
 /* What was to be erased when we went is, and what may be by now. At the start (`first`), and now and then. */
 void erase_due(struct daemon *d, bool first);
 
+/* ---- naming.c ---- */
+
+/* The pseudonyms of somebody; that they were asked for is on record first. On success *out is the caller's. */
+void subject_answer(struct daemon *d, const SubjectRequest *in, const Caller *caller, SubjectReply **out, char *error,
+                    size_t room);
+
 /* ---- exporting.c ---- */
 
 /* Puts on record that somebody exports; `error` says why it could not be, empty if it was. */

@@ -161,6 +161,10 @@ static void answer(void *arg, const ControlRequest *in, ControlReply *out)
 		erase_answer(d, in->erase, in->caller, &out->erase, error, sizeof(error));
 		out->error = strdup(error);
 		break;
+	case CONTROL_REQUEST__OP_SUBJECT:
+		subject_answer(d, in->subject, in->caller, &out->subject, error, sizeof(error));
+		out->error = strdup(error);
+		break;
 	case CONTROL_REQUEST__OP_STATUS:
 		out->status = malloc(sizeof(*out->status));
 		if (out->status) {

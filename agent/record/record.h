@@ -354,6 +354,15 @@ void subjects_close(struct subjects **at);
 int subjects_forget(struct subjects *s, unsigned days);
 /* The pseudonym of whom `digest` stands for: the same for 30 days at most, then another. Any thread. -errno. */
 int subjects_tag(struct subjects *s, const uint8_t *digest, size_t len, uint8_t tag[SUBJECT_TAG]);
+/* A pseudonym, and the days (since 1970) in which it may have been given. */
+struct subject_name {
+	uint8_t tag[SUBJECT_TAG];
+	long first_day, last_day;
+};
+#define SUBJECT_NAMES 4096
+/* All that `digest` has had under the keys that are left, the oldest first; the list is the caller's. Any thread.
+ * -E2BIG: more than SUBJECT_NAMES keys; -EBADMSG: a key is damaged; -errno. */
+int subjects_names(struct subjects *s, const uint8_t *digest, size_t len, struct subject_name **out, size_t *n);
 /* The same for a text: the tag tells equal texts, and under no key that is left what they were. -errno. */
 int subjects_content_tag(struct subjects *s, const uint8_t *text, size_t len, uint8_t tag[SUBJECT_TAG]);
 

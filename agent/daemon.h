@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "alert/alert.h"
 #include "base/journal.h"
@@ -99,6 +100,10 @@ struct daemon {
 	bool ready;
 	atomic_bool stopped; /* nobody is served: the disk of the record */
 	unsigned disk_state; /* see disk.c */
+	struct {
+		uint64_t unix_s[2][CONFIG_WITNESSES_MAX]; /* by log and witness: when it last cosigned; 0: never */
+		struct timespec seen[2];                  /* the file that says so, as it was then */
+	} witnessed;
 };
 
 /* ---- logs.c ---- */

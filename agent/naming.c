@@ -2,8 +2,8 @@
 /*
  * naming.c - from somebody to the pseudonyms that stand in the record: for who must find all that is kept of them.
  *
- * Nobody's name is stored: a pseudonym can be made again from the name and the key of its days, and from nothing else. A
- * key that is gone took its pseudonyms with it. What was asked for is on record, as the pseudonyms that were told.
+ * Nobody's name is stored: a pseudonym can be made again from the name and the key of its days, and from nothing else.
+ * A key that is gone took its pseudonyms with it. What was asked for is on record, as the pseudonyms that were told.
  */
 #include <errno.h>
 #include <stdio.h>

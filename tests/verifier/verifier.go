@@ -304,6 +304,9 @@ type tree struct {
 	chain  *chain
 	origin string
 	newest int64
+	gone   int64     // records in front of the first segment
+	before tlog.Hash // the root of those
+	named  bool      // a Prune record says that they went
 }
 
 func (t *tree) root(size int64) tlog.Hash {
@@ -317,8 +320,10 @@ func (t *tree) root(size int64) tlog.Hash {
 	return h
 }
 
-func (t *tree) add(record []byte) {
-	more, err := tlog.StoredHashesForRecordHash(t.count, tlog.RecordHash(record), t.hashes)
+func (t *tree) add(record []byte) { t.leaf(tlog.RecordHash(record)) }
+
+func (t *tree) leaf(hash tlog.Hash) {
+	more, err := tlog.StoredHashesForRecordHash(t.count, hash, t.hashes)
 	if err != nil {
 		fault("record %d: %v", t.count, err)
 		return
@@ -356,6 +361,46 @@ func (t *tree) rotation(body []byte) {
 	if err := t.chain.add(vkey, t.count); err != nil {
 		fault("record %d: %v", t.count, err)
 	}
+}
+
+// pruned: of records that are gone the tiles have the hashes, and `rotations` the changes of key among them.
+func (t *tree) pruned(dir string, size int64) {
+	kept, _ := os.ReadFile(filepath.Join(dir, "rotations"))
+	for t.count < size {
+		tile := tlog.Tile{H: 8, L: 0, N: t.count >> 8, W: 256}
+		if t.newest>>8 == tile.N {
+			tile.W = int(t.newest & 255)
+		}
+		data, err := os.ReadFile(tiles{dir}.path(tile))
+		if err != nil || len(data) != tile.W*tlog.HashSize {
+			fault("record %d: neither it nor its hash: %v", t.count, err)
+			return
+		}
+		for ; len(data) > 0 && t.count < size; data = data[tlog.HashSize:] {
+			var hash tlog.Hash
+			copy(hash[:], data)
+			if f, rest, err := nextField(kept); err == nil && tlog.RecordHash(f.bytes) == hash {
+				t.rotation(fields(f.bytes)[20].bytes)
+				kept = rest
+			}
+			t.leaf(hash)
+		}
+	}
+	t.gone, t.before = size, t.root(size)
+}
+
+// prune: it must say of all that is gone that it went, and have had the same history before it.
+func (t *tree) prune(body []byte) {
+	f := fields(body)
+	size := int64(f[3].value)
+	if t.gone == 0 || size < t.gone || size > t.count {
+		return
+	}
+	if size == t.gone && !bytes.Equal(f[4].bytes, t.before[:]) {
+		fault("record %d: it says that another history was pruned", t.count)
+		return
+	}
+	t.named = true
 }
 
 // ---- segments ----
@@ -399,6 +444,9 @@ func (t *tree) segment(dir, name string) {
 			fault("%s: something follows the trailer", name)
 		case f.number == 2 && header == nil:
 			header = fields(f.bytes)
+			if size := int64(header[11].value); t.count == 0 && size > 0 && size <= t.newest {
+				t.pruned(dir, size)
+			}
 			root := t.root(t.count)
 			if !sealed(f.bytes) || int64(header[11].value) != t.count || !bytes.Equal(header[4].bytes, root[:]) {
 				if int64(header[11].value) <= t.newest {
@@ -415,6 +463,9 @@ func (t *tree) segment(dir, name string) {
 			}
 			if rotated, ok := first[20]; ok {
 				t.rotation(rotated.bytes)
+			}
+			if gone, ok := first[25]; ok {
+				t.prune(gone.bytes)
 			}
 			evidence(f.bytes)
 			t.add(f.bytes)
@@ -606,6 +657,17 @@ func records(dir string, c *chain) {
 		stored[string(record)] = true
 		list = append(list, proven{index, record})
 	}
+	// Changes of key whose records are gone: each is still signed by the key before it.
+	kept, _ := os.ReadFile(filepath.Join(dir, "rotations"))
+	for len(kept) > 0 {
+		f, rest, err := nextField(kept)
+		if err != nil {
+			fault("rotations: %v", err)
+			break
+		}
+		c.vouch(ours.origin, proven{int64(fields(fields(f.bytes)[20].bytes)[5].value), f.bytes})
+		kept = rest
+	}
 	sort.Slice(list, func(i, k int) bool { return list[i].index < list[k].index })
 	for _, p := range list {
 		c.vouch(ours.origin, p)
@@ -716,6 +778,9 @@ func main() {
 		t.segment(dir, name)
 	}
 	strangers()
+	if t.gone > 0 && !t.named {
+		fault("%d records at the beginning: no record says that they were pruned", t.gone)
+	}
 	if t.count < t.newest {
 		fault("%d records of %d", t.count, t.newest)
 	}

@@ -387,6 +387,15 @@ int ruleset_load_pack(struct ruleset **out, const char *dir, const char *file, c
 	return finish(out, &d, true, read_pack_file(&d, file));
 }
 
+int ruleset_load_texts(struct ruleset **out, const struct pack_text *packs, size_t count, struct policy_report *report)
+{
+	owned(draft_free) struct draft d = { .report = report };
+
+	for (size_t i = 0; i < count; i++)
+		draft_pack(&d, packs[i].name, packs[i].text);
+	return finish(out, &d, false, 0);
+}
+
 int ruleset_load_on(struct ruleset **out, const char *dir, const struct policy_terms *terms,
                     struct policy_report *report)
 {

@@ -165,7 +165,7 @@ $(B)/bench/%: tests/bench/%.c $(LIB)
 $(B)/verifier: tests/verifier/verifier.go
 	$(call say,GO,$<)
 	$(Q)mkdir -p $(@D) && GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS= GOCACHE=$(CURDIR)/build/gocache go build -o $@ $<
-$(B)/unit/verify_test $(B)/unit/witness_test: | $(B)/verifier
+$(B)/unit/verify_test $(B)/unit/witness_test $(B)/unit/prune_test: | $(B)/verifier
 
 $(B)/unit/scan_test: TEST_LIBS := -lhs
 $(B)/bench/scan_bench: BENCH_LIBS := -lhs

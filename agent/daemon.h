@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "alert/alert.h"
 #include "base/journal.h"
@@ -99,6 +100,10 @@ struct daemon {
 	bool ready;
 	atomic_bool stopped; /* nobody is served: the disk of the record */
 	unsigned disk_state; /* see disk.c */
+	struct {
+		uint64_t unix_s[2][CONFIG_WITNESSES_MAX]; /* by log and witness: when it last cosigned; 0: never */
+		struct timespec seen[2];                  /* the file that says so, as it was then */
+	} witnessed;
 };
 
 /* ---- logs.c ---- */
@@ -127,6 +132,12 @@ void erase_answer(struct daemon *d, const EraseRequest *in, const Caller *caller
                   size_t room);
 /* What was to be erased when we went is, and what may be by now. At the start (`first`), and now and then. */
 void erase_due(struct daemon *d, bool first);
+
+/* ---- naming.c ---- */
+
+/* The pseudonyms of somebody; that they were asked for is on record first. On success *out is the caller's. */
+void subject_answer(struct daemon *d, const SubjectRequest *in, const Caller *caller, SubjectReply **out, char *error,
+                    size_t room);
 
 /* ---- exporting.c ---- */
 

@@ -33,6 +33,7 @@ int selftest_main(int argc, char **argv);
 int services_main(int argc, char **argv);
 int stats_main(int argc, char **argv);
 int status_main(int argc, char **argv);
+int subject_main(int argc, char **argv);
 int top_main(int argc, char **argv);
 int verify_main(int argc, char **argv);
 int witness_main(int argc, char **argv);

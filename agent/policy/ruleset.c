@@ -191,8 +191,6 @@ static enum evidence evidence_of(const struct draft *d, const struct draft_rule 
 {
 	if (from->says_evidence || !d->terms)
 		return from->rule.evidence;
-	if (from->rule.opinion)
-		return EVIDENCE_NONE; /* when the opinion is there the text is gone */
 	return d->terms->evidence > EVIDENCE_HASH && is_personal(&from->rule) ? EVIDENCE_NONE : d->terms->evidence;
 }
 

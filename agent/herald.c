@@ -294,6 +294,13 @@ void herald_tell(struct daemon *d, unsigned patience_s)
 		d->uncovered = g ? (uint32_t)g->n_uncovered : d->uncovered;
 	}
 	f.uncovered = d->uncovered;
+	for (size_t i = 0; i < d->config->opinion_count && d->opinions; i++) {
+		struct opinion_stats one;
+
+		opinions_stats(d->opinions, i, &one);
+		f.breakers_opened += one.breaker_opened;
+		f.breakers_open += (uint32_t)one.breaker_open;
+	}
 	for (size_t i = 0; i < d->config->service_count; i++) {
 		struct service_stats one;
 

@@ -20,6 +20,7 @@ enum alert_kind {
 	ALERT_UNCOVERED,
 	ALERT_STOP_NOT_CONFIRMED,
 	ALERT_POLICY_OLD,
+	ALERT_OPINION_BREAKER,
 	ALERT_BLOCKS_MANY, /* of a service */
 	ALERT_KIND_COUNT
 };
@@ -36,6 +37,8 @@ struct alert_facts {
 	uint64_t started_unix, policy_loaded_unix; /* seconds */
 	uint64_t open_passed;                      /* connections that passed unread before it began */
 	uint64_t stops_not_confirmed;
+	uint64_t breakers_opened; /* times, of all opinions */
+	uint32_t breakers_open;   /* now */
 	uint32_t uncovered;
 	uint32_t patience_s; /* when silence is to be taken for its end; 0: never */
 	bool record_sound;
@@ -59,6 +62,7 @@ struct alert_judge {
 	struct alert_facts last;
 	uint64_t heard_at;         /* all times: monotonic seconds */
 	uint64_t not_confirmed_at; /* when it last happened; 0: not yet */
+	uint64_t breaker_at;       /* likewise */
 	uint64_t slice_at;         /* when the newest slice began */
 	uint32_t slices[ALERT_SERVICES_MAX][ALERT_SLICES];
 	bool firing[ALERT_KIND_COUNT][ALERT_SERVICES_MAX]; /* [kind][0] where it is of no service */

@@ -12,6 +12,8 @@ const struct alert_row alert_table[ALERT_KIND_COUNT] = {
 	[ALERT_STOP_NOT_CONFIRMED] = { "SluiceStopNotConfirmed", "warning",
 	                               "a server did not confirm that a generation stopped", false },
 	[ALERT_POLICY_OLD] = { "SluicePolicyOld", "warning", "nobody has reloaded the policy for long", false },
+	[ALERT_OPINION_BREAKER] = { "SluiceOpinionBreaker", "warning",
+	                            "a model that rules ask failed too often, and is left alone", false },
 	[ALERT_BLOCKS_MANY] = { "SluiceBlocksMany", "warning", "more answers of %s are blocked than usual", true },
 };
 
@@ -61,6 +63,8 @@ void alert_hear(struct alert_judge *j, const struct alert_facts *f, uint64_t now
 			j->slices[s][0] += (uint32_t)since(j->last.blocked[s], f->blocked[s]);
 	if (j->known && since(j->last.stops_not_confirmed, f->stops_not_confirmed))
 		j->not_confirmed_at = now;
+	if (j->known && since(j->last.breakers_opened, f->breakers_opened))
+		j->breaker_at = now;
 	j->last = *f;
 	j->known = true;
 	j->heard_at = now;
@@ -82,6 +86,8 @@ static bool is_so(const struct alert_judge *j, enum alert_kind kind, size_t serv
 		return f->uncovered;
 	case ALERT_STOP_NOT_CONFIRMED:
 		return j->not_confirmed_at && now - j->not_confirmed_at < j->limits.window_s;
+	case ALERT_OPINION_BREAKER:
+		return f->breakers_open || (j->breaker_at && now - j->breaker_at < j->limits.window_s);
 	case ALERT_POLICY_OLD:
 		return now_unix > f->policy_loaded_unix + j->limits.policy_age_s;
 	case ALERT_BLOCKS_MANY:

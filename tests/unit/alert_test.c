@@ -68,6 +68,14 @@ TEST(alert, each_begins_and_ends_once)
 	} rows[] = {
 		{ { .record_sound = false }, "+RecordFailed/0", "-RecordFailed/0", 10, 10, 11 },
 		{ { .record_sound = true, .uncovered = 3 }, "+Uncovered/0", "-Uncovered/0", 10, 10, 11 },
+		{ { .record_sound = true, .breakers_open = 1 }, "+OpinionBreaker/0", "-OpinionBreaker/0", 10, 10, 11 },
+		/* One that opened and closed between two looks. */
+		{ { .record_sound = true, .breakers_opened = 1 },
+		  "+OpinionBreaker/0",
+		  "-OpinionBreaker/0",
+		  10,
+		  10,
+		  110 },
 		{ { .record_sound = true, .stops_not_confirmed = 1 },
 		  "+StopNotConfirmed/0",
 		  "-StopNotConfirmed/0",
@@ -83,6 +91,7 @@ TEST(alert, each_begins_and_ends_once)
 		f.started_unix = well.started_unix;
 		f.policy_loaded_unix = well.policy_loaded_unix;
 		after.stops_not_confirmed = f.stops_not_confirmed;
+		after.breakers_opened = f.breakers_opened;
 		hear(j, &well, 1);
 		cr_assert_str_eq(look(j, 1), "");
 		hear(j, &f, rows[i].heard);

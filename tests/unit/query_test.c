@@ -129,8 +129,21 @@ static void pick_filter(struct record_filter **out, char text[256])
 		"reason=x",
 		"withheld=10",
 		"verdict=VERDICT_UNSPECIFIED",
+		"port=51234",
+		"dst.port=8000",
+		"coverage.in=4",
+		"coverage.scanned=77",
+		"max_hold_us=9",
+		"seq=1500",
+		"boot_id=b0070000000000000000000000000000",
+		"request_id=chatcmpl-77",
+		"model=gemm",
 	};
-	static const char *const patterns[] = { "gemma|rare", "^chatcmpl-12", "STOP", "x1b", "nothing at all" };
+	static const char *const patterns[] = {
+		"gemma|rare", "^chatcmpl-12", "STOP",    "x1b",      "nothing at all", "GEMMA",       "mis?tral",
+		"r[ae]re",    "nerve.agent",  "finding", "blocked",  "(?i)GEMMA",      "\\Qgemma\\E", "l+ama{1,2}",
+		"cmpl-(1|2)", "\\.rule$",     "ge(m)+a", "qw\\x65n", "rare|",          "LLAMA|nerve", "deadbeef",
+	};
 	char why[128];
 	size_t n = (size_t)rand() % 4, len = 0;
 
@@ -148,9 +161,10 @@ static void pick_filter(struct record_filter **out, char text[256])
 	}
 	if (!(rand() % 3)) {
 		const char *pattern = patterns[(size_t)rand() % ARRAY_LEN(patterns)];
+		bool caseless = rand() % 2;
 
-		cr_assert_eq(record_filter_grep(*out, pattern, false, why, sizeof(why)), 0);
-		len += (size_t)snprintf(text + len, 256 - len, "-g %s ", pattern);
+		cr_assert_eq(record_filter_grep(*out, pattern, caseless, why, sizeof(why)), 0);
+		len += (size_t)snprintf(text + len, 256 - len, "-g %s%s ", pattern, caseless ? " caseless" : "");
 	}
 	if (!(rand() % 3)) {
 		uint64_t from = (uint64_t)rand() % next, to = from + (uint64_t)rand() % 2000;

@@ -59,9 +59,8 @@ static bool find_wide(const struct needle *n, struct slice in, size_t *at)
 	for (; i < in.len && in.len - i >= sizeof(first) + n->len; i += sizeof(first)) {
 		__m128i a = _mm_loadu_si128((const __m128i_u *)(in.at + i));
 		__m128i b = _mm_loadu_si128((const __m128i_u *)(in.at + i + n->len - 1));
-		unsigned both = (unsigned)_mm_movemask_epi8(
-			_mm_and_si128(_mm_cmpeq_epi8(_mm_or_si128(a, fold1), first),
-		                      _mm_cmpeq_epi8(_mm_or_si128(b, fold2), last)));
+		unsigned both = (unsigned)_mm_movemask_epi8(_mm_and_si128(
+			_mm_cmpeq_epi8(_mm_or_si128(a, fold1), first), _mm_cmpeq_epi8(_mm_or_si128(b, fold2), last)));
 
 		for (; both; both &= both - 1) {
 			*at = i + (size_t)__builtin_ctz(both);

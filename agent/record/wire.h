@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wire.h - the fields of a message as they are stored (protobuf encoding). Here and not behind a door: a question to five
- * million records calls this a hundred million times.
+ * wire.h - the fields of a message as they are stored (protobuf encoding). Here and not behind a door: a question to
+ * five million records calls this a hundred million times.
  */
 #pragma once
 

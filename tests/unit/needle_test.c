@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * needle_test.c - a needle is found where it stands and nowhere else; and the words that a pattern is said to need stand
- * in every text that PCRE2 finds it in.
+ * needle_test.c - a needle is found where it stands and nowhere else; and the words that a pattern is said to need
+ * stand in every text that PCRE2 finds it in.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -70,17 +70,19 @@ static void make(char *to, size_t room, const char *const *pieces, size_t count,
 
 TEST(pattern, what_it_needs_stands_in_all_that_matches)
 {
-	static const char *const parts[] = { "abc",  "abc", "cab", "bcab", "a",       "b",      "c",      "k",       "|",    "(",
-		                             ")",    "[",       "]",      "[^]a]",  "[]b]",    "{2}",  "{1,}",
-		                             "{",    "}",       "*",      "+",      "?",       "^",    "$",
-		                             ".",    "\\.",     "\\b",    "\\d",    "\\Q",     "\\E",  "\\x61",
-		                             "(?i)", "(?:",     "(?=",    "(?#",    "[[:alpha:]]", "-", "\xc3\xa9",
-		                             "\\)",  "\\]",     "\\|",    "\\c)",   "(?x)",    " ",    "#",
-		                             "abc|", "(abc)?",  "\\K",    "(*ACCEPT)", "x{b|", "{,3}", "\\",
-		                             "cab",  "\xe2\x84\xaa", "S",  "[\\]", "bcab", "(?|" };
-	static const char *const said[] = { "abc", "a", "b", "c", "k", "K", "s", "S", "cab", "bcab", ".", "]", ")", "|",
-		                            "1", "-", " ", "#", "\xc3\xa9", "\xc3\x89", "\xe2\x84\xaa", "\xc5\xbf", "x{b",
-		                            "{2}", "ABC", "bc" };
+	static const char *const parts[] = {
+		"abc",  "abc",      "cab",  "bcab",      "a",     "b",    "c",    "k",    "|",
+		"(",    ")",        "[",    "]",         "[^]a]", "[]b]", "{2}",  "{1,}", "{",
+		"}",    "*",        "+",    "?",         "^",     "$",    ".",    "\\.",  "\\b",
+		"\\d",  "\\Q",      "\\E",  "\\x61",     "(?i)",  "(?:",  "(?=",  "(?#",  "[[:alpha:]]",
+		"-",    "\xc3\xa9", "\\)",  "\\]",       "\\|",   "\\c)", "(?x)", " ",    "#",
+		"abc|", "(abc)?",   "\\K",  "(*ACCEPT)", "x{b|",  "{,3}", "\\",   "cab",  "\xe2\x84\xaa",
+		"S",    "[\\]",     "bcab", "(?|"
+	};
+	static const char *const said[] = { "abc",      "a",   "b",    "c",   "k",        "K",        "s",
+		                            "S",        "cab", "bcab", ".",   "]",        ")",        "|",
+		                            "1",        "-",   " ",    "#",   "\xc3\xa9", "\xc3\x89", "\xe2\x84\xaa",
+		                            "\xc5\xbf", "x{b", "{2}",  "ABC", "bc" };
 	uint32_t words = 0, matched = 0;
 
 	srand(2);

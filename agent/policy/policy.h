@@ -191,6 +191,8 @@ bool ruleset_acts(const struct ruleset *r, enum action action);
 enum evidence ruleset_keeps(const struct ruleset *r);
 /* Does any rule ask for an opinion? */
 bool ruleset_asks(const struct ruleset *r);
+/* No rule asks for more of a text than which needles are in it: lookout_skim() is worth a try. */
+bool ruleset_words_only(const struct ruleset *r);
 
 #define RULESET_DIGEST 32
 /* SHA-256 over what the packs and lists say; the same policy gives the same digest. */
@@ -384,6 +386,10 @@ typedef int lookout_seen(void *to, const struct sight *sight);
 int lookout_feed(const struct ruleset *r, const struct scope *scope, struct lookout *w, struct slice bytes,
                  lookout_seen *seen, void *to);
 
+/* Feeds bytes in which no needle ends, of a text and rules that ask for nothing but needles. True: w is behind them, as
+ * lookout_feed() would leave it, which would tell of nothing. False: w is as it was. */
+bool lookout_skim(const struct ruleset *r, struct lookout *w, struct slice bytes);
+
 /* The text is over: what waited is decided. Afterwards w is at the start of a text, its counts going on. */
 int lookout_end(const struct ruleset *r, const struct scope *scope, struct lookout *w, lookout_seen *seen, void *to);
 
@@ -396,7 +402,8 @@ struct lookout_hold {
 
 void lookout_hold(const struct ruleset *r, const struct lookout *w, struct lookout_hold *out);
 
-/* The first symbol that must be held, of both; the number of symbols so far: none. */
+/* No symbol in front of it must be held, of both; the number of symbols so far: none must. It may be a few too low, for
+ * symbols are not counted anew to know it. */
 uint64_t lookout_first(const struct ruleset *r, const struct lookout *w);
 
 /* What was read lately: bytes of the text, from `from` on as far as they are kept; *at is where they begin. Whole

@@ -299,6 +299,7 @@ static int compile(struct ruleset **out, struct draft *d, bool keep)
 		report_mistake(d->report, d->dir, (struct mark){ 0 }, "%s", why);
 		return -EINVAL;
 	}
+	r->words_only = !r->locates && !r->waits && !r->judge_count;
 	error = scanner_compile(&r->scanner, d->keywords, d->keyword_count, &fault, &which);
 	/* Keywords were looked at one by one: only together can they be too many. */
 	if (error == -EINVAL)
@@ -541,6 +542,11 @@ enum evidence ruleset_keeps(const struct ruleset *r)
 bool ruleset_asks(const struct ruleset *r)
 {
 	return r->asks;
+}
+
+bool ruleset_words_only(const struct ruleset *r)
+{
+	return r->words_only;
 }
 
 const uint8_t *ruleset_digest(const struct ruleset *r)

@@ -11,7 +11,7 @@ static const char pack[] =
 	"  - {id: t.phone, risk: A.4.f, action: flag, pattern: '(?<![0-9])1[3-9][0-9]{9}(?![0-9])', check: cn-mobile}\n"
 	"  - {id: t.key, risk: A.3.c, action: block, pattern: 'sk-[A-Za-z0-9]{20}'}\n"
 	"  - {id: t.pem, risk: A.3.c, action: block, pattern: '-----BEGIN PRIVATE "
-        "KEY-----\\s{0,4}[A-Za-z0-9+/=]{16}'}\n"
+	"KEY-----\\s{0,4}[A-Za-z0-9+/=]{16}'}\n"
 	"  - {id: t.name, risk: A.3.c, action: redact, keywords: [Zaphod, Zaphod Beeblebrox]}\n"
 	"  - {id: t.word, risk: A.1.d, action: block, keywords: [weasel]}\n";
 

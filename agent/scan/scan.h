@@ -229,6 +229,8 @@ uint64_t trail_hold(const struct trail *t, const struct recognisers *s);
 void trail_locate(const struct trail *t, const struct scanner *s, uint64_t start, uint64_t end, uint64_t *from,
                   uint64_t *to);
 uint64_t trail_symbols(const struct trail *t, const struct scanner *s, uint64_t position);
+/* No more than the symbols in front of a position, and few less; nothing is read for it. */
+uint64_t trail_symbols_least(const struct trail *t, uint64_t position);
 uint64_t trail_characters(const struct trail *t, uint64_t position);
 
 /* ---- classifier: a linear judge over hashed n-grams of symbols ----

@@ -8,22 +8,12 @@
  */
 #pragma once
 
-#include "record/filter.h"
-#include "record/segment.h"
-
-struct ahead_plan {
-	int dir;                            /* borrowed */
-	const struct record_filter *filter; /* borrowed; NULL: every record */
-	uint64_t from;                      /* no seq below */
-	bool backwards;                     /* the last record of a segment first */
-	bool no_index;
-	uint64_t last; /* backwards: so many of a segment are enough */
-};
+#include "record/search.h"
 
 struct ahead;
 
 /* Starts on the segments in the order given. Copies the list. -ENOMEM, -EAGAIN. */
-int ahead_start(struct ahead **out, const struct ahead_plan *p, const struct segment_name *list, size_t n);
+int ahead_start(struct ahead **out, const struct search_plan *p, const struct segment_name *list, size_t n);
 /* Waits for the threads. */
 void ahead_stop(struct ahead **at);
 /* Whether a segment is searched, and its number. */

@@ -14,14 +14,8 @@
 #include "base/own.h"
 #include "record/ahead.h"
 #include "record/frame.h"
+#include "record/pile.h"
 #include "record/segment.h"
-
-/* Records of one segment, to be given from the last on. */
-struct pile {
-	uint8_t *data;
-	size_t len, room;
-	size_t *ends, n, ends_room; /* record i ends at ends[i] */
-};
 
 struct ledger_reader {
 	int dir, changes;
@@ -51,52 +45,6 @@ struct ledger_reader {
 	bool unread;   /* backwards: the pile of list[left] is to be made carefully */
 	struct pile pile;
 };
-
-static void pile_free(struct pile *p)
-{
-	free(p->data);
-	free(p->ends);
-	*p = (struct pile){ 0 };
-}
-
-static int pile_add(struct pile *p, struct slice raw)
-{
-	if (p->n == p->ends_room) {
-		size_t room = p->ends_room ? 2 * p->ends_room : 64, *ends = reallocarray(p->ends, room, sizeof(*ends));
-
-		if (!ends)
-			return -ENOMEM;
-		p->ends = ends;
-		p->ends_room = room;
-	}
-	if (p->room - p->len < raw.len) {
-		size_t room = 2 * p->room + raw.len;
-		uint8_t *data = realloc(p->data, room);
-
-		if (!data)
-			return -ENOMEM;
-		p->data = data;
-		p->room = room;
-	}
-	memcpy(p->data + p->len, raw.at, raw.len);
-	p->len += raw.len;
-	p->ends[p->n++] = p->len;
-	return 0;
-}
-
-/* Keeps the last n. */
-static void pile_cut(struct pile *p, size_t n)
-{
-	size_t drop = p->n > n ? p->n - n : 0, bytes = drop ? p->ends[drop - 1] : 0;
-
-	if (!drop)
-		return;
-	memmove(p->data, p->data + bytes, p->len - bytes);
-	p->len -= bytes;
-	p->n -= drop;
-	for (size_t i = 0; i < p->n; i++)
-		p->ends[i] = p->ends[i + drop] - bytes;
-}
 
 static void forget_record(struct ledger_reader *r)
 {
@@ -215,12 +163,12 @@ static int enter(struct ledger_reader *r, const struct segment_name *name)
 /* Starts the search of what is finished, at the first call for a record. Without it reading is only slower. */
 static void begin(struct ledger_reader *r)
 {
-	struct ahead_plan plan = { .dir = r->dir,
-		                   .filter = r->filter,
-		                   .from = r->from,
-		                   .backwards = r->backwards,
-		                   .no_index = r->no_index,
-		                   .last = r->last };
+	struct search_plan plan = { .dir = r->dir,
+		                    .filter = r->filter,
+		                    .from = r->from,
+		                    .backwards = r->backwards,
+		                    .no_index = r->no_index,
+		                    .last = r->last };
 	owned(own_free) struct segment_name *list = NULL;
 	size_t n = 0;
 
@@ -238,27 +186,6 @@ static void begin(struct ledger_reader *r)
 	}
 	if (n)
 		(void)ahead_start(&r->ahead, &plan, list, n);
-}
-
-/* Whether the segment `next` begins by saying that the open one was left unfinished at this place. */
-static bool excused(const struct ledger_reader *r, const struct segment_name *next)
-{
-	owned(segment_walk_stop) struct segment_walk w = { .fd = -1 };
-	char text[NAME_ROOM];
-	struct slice raw;
-	Record *first;
-	bool named = false;
-
-	segment_name_text(text, &r->now);
-	if (segment_walk_open(&w, r->dir, next) || segment_walk_next(&w, &raw) != WALK_RECORD)
-		return false;
-	first = record__unpack(NULL, raw.len, raw.at);
-	if (first && first->body_case == RECORD__BODY_RECOVERY)
-		named = first->recovery->kind == RECOVERY__KIND__FAILED && !strcmp(first->recovery->segment, text) &&
-		        first->recovery->first_bad_offset <= r->walk.offset;
-	if (first)
-		record__free_unpacked(first, NULL);
-	return named;
 }
 
 static int give_up(struct ledger_reader *r, int err, const char *what)
@@ -308,7 +235,7 @@ static int go_on(struct ledger_reader *r, int step)
 			r->looked = true;
 			return 1;
 		}
-		if (!whole && !excused(r, next))
+		if (!whole && !segment_excuses(r->dir, next, &r->now, r->walk.offset))
 			return give_up(r, -EBADMSG, step == WALK_BAD ? r->walk.why : "the file ends inside a record");
 	}
 	if (!next)
@@ -481,9 +408,7 @@ static int step_backwards(struct ledger_reader *r)
 				return give_up(r, err, strerror(-err));
 		}
 		if (r->pile.n) {
-			size_t from = --r->pile.n ? r->pile.ends[r->pile.n - 1] : 0;
-
-			r->raw = slice_of(r->pile.data + from, r->pile.ends[r->pile.n] - from);
+			r->raw = pile_take(&r->pile);
 			return 1;
 		}
 		r->pile.len = 0;
@@ -525,33 +450,6 @@ int ledger_next(struct ledger_reader *r, const Record **out)
 
 /* ---- from near the end ---- */
 
-/* Walks over at most n records by their lengths. Returns how many. */
-static uint64_t skip(struct segment_walk *w, uint64_t n)
-{
-	struct slice raw;
-	uint64_t i = 0;
-
-	w->trust = true;
-	while (i < n && segment_walk_next(w, &raw) == WALK_RECORD)
-		i++;
-	w->trust = false;
-	return i;
-}
-
-static int count_records(const struct ledger_reader *r, struct segment_name *name)
-{
-	owned(segment_walk_stop) struct segment_walk w = { .fd = -1 };
-	int err;
-
-	if (name->records != UINT64_MAX)
-		return 0;
-	err = segment_walk_open(&w, r->dir, name);
-	if (err)
-		return err;
-	name->records = skip(&w, UINT64_MAX);
-	return 0;
-}
-
 int ledger_seek_last(struct ledger_reader *r, uint64_t n)
 {
 	uint64_t over = 0;
@@ -562,7 +460,7 @@ int ledger_seek_last(struct ledger_reader *r, uint64_t n)
 		return err;
 	r->list[r->listed - 1].records = UINT64_MAX; /* it grows */
 	for (i = r->listed; i > 0; i--) {
-		err = count_records(r, &r->list[i - 1]);
+		err = segment_count(r->dir, &r->list[i - 1]);
 		if (err && err != -ENOENT)
 			return err;
 		if (err)
@@ -576,7 +474,7 @@ int ledger_seek_last(struct ledger_reader *r, uint64_t n)
 	over = i ? over - n : 0;
 	err = enter(r, &r->list[i ? i - 1 : 0]);
 	if (!err)
-		skip(&r->walk, over);
+		segment_walk_skip(&r->walk, over);
 	r->list[r->listed - 1].records = UINT64_MAX;
 	return err;
 }

@@ -80,6 +80,13 @@ void segment_walk_stop(struct segment_walk *w);
  * see what was added. */
 int segment_walk_next(struct segment_walk *w, struct slice *record);
 
+/* Walks over at most n records by their lengths. Returns how many. */
+uint64_t segment_walk_skip(struct segment_walk *w, uint64_t n);
+/* Sets name->records, if it is not known. -errno. */
+int segment_count(int dir, struct segment_name *name);
+/* Whether the segment `next` begins by saying that `left` was left unfinished at byte `offset`, or before. */
+bool segment_excuses(int dir, const struct segment_name *next, const struct segment_name *left, uint64_t offset);
+
 /* ---- writing ---- */
 
 struct segment {

@@ -3,8 +3,8 @@
  * journald.h - a journald of our own to be measured beside the record: the host's program in a mount namespace of its
  * own, with its sockets in a /run and its files in a /var/log that nobody else sees, on the disk that is measured.
  *
- * A rate ends with what journalctl --sync asks for: all that was sent is written and synced. What was sent is counted in
- * the files afterwards.
+ * A rate ends with what journalctl --sync asks for: all that was sent is written and synced. What was sent is counted
+ * in the files afterwards.
  */
 #pragma once
 
@@ -22,7 +22,7 @@
 #include "base/own.h"
 
 #define JOURNALD       "/lib/systemd/systemd-journald"
-#define JOURNALD_MOST  90 /* seconds, of all of it */
+#define JOURNALD_MOST  90     /* seconds, of all of it */
 #define JOURNALD_WAITS 100000 /* us, between looks */
 #define JOURNALD_CONF                                                                                                  \
 	"[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\nRateLimitBurst=0\nSystemMaxUse=4G\nReadKMsg=no\n"      \
@@ -91,7 +91,8 @@ static inline bool journald_send(unsigned long long n)
 		if (sd_journal_send("MESSAGE=exchange %llu", i, "SLUICE_BENCH=1", "SLUICE_SERVICE=vllm",
 		                    "SLUICE_MODEL=qwen2.5-7b-instruct", "SLUICE_REQUEST=chatcmpl-5f1c2d3e4a5b6c7d",
 		                    "SLUICE_SRC=10.1.2.3:51234", "SLUICE_DST=10.1.2.4:8000", "SLUICE_BYTES=20480",
-		                    "SLUICE_VERDICT=CLEARED", "SLUICE_PATH=/v1/chat/completions", "PRIORITY=7", NULL) < 0)
+		                    "SLUICE_VERDICT=CLEARED", "SLUICE_PATH=/v1/chat/completions", "PRIORITY=7",
+		                    NULL) < 0)
 			return false;
 	return true;
 }
@@ -114,7 +115,8 @@ static inline int journald_child(const char *dir, unsigned long long n, int to)
 	good = pid > 0 && journald_waits_for("/run/systemd/journal/socket") && !kill(pid, SIGUSR1) &&
 	       journald_waits_for("/run/systemd/journal/flushed");
 	clock_gettime(CLOCK_MONOTONIC, &from);
-	good = good && journald_send(n) && !kill(pid, SIGRTMIN + 1) && journald_waits_for("/run/systemd/journal/synced");
+	good = good && journald_send(n) && !kill(pid, SIGRTMIN + 1) &&
+	       journald_waits_for("/run/systemd/journal/synced");
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	out.seconds = (double)(until.tv_sec - from.tv_sec) + (double)(until.tv_nsec - from.tv_nsec) / 1e9;
 	if (good)

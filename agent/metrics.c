@@ -224,6 +224,8 @@ static void guard(struct buf *out, struct daemon *d)
 	       g->n_missing);
 	metric(out, "sluice_uncovered", "gauge",
 	       "Listeners and sockets that are not covered: sluicectl status names them.", g->n_uncovered);
+	metric(out, "sluice_guarded_namespaces", "gauge", "Network namespaces guarded beside the daemon's own.",
+	       g->namespaces);
 	head(out, "sluice_guarded_addresses", "gauge", "Addresses guarded now.");
 	for (size_t i = 0; i < g->n_services; i++) {
 		buf_printf(out, "sluice_guarded_addresses{");

@@ -2,9 +2,9 @@
 /*
  * spaces.c - the network namespaces that units' processes are in: containers, pods, PrivateNetwork=.
  *
- * Each has a copy of `steer` and doors of its own: a listener of another namespace takes connections and completes none.
- * A container has a new namespace at every start, mostly long before its server listens. If it was quicker, the address
- * is guarded by the kernel side at listen(2) all the same and the fence lets no answer out until we are there.
+ * Each has a copy of `steer` and doors of its own: a listener of another namespace takes connections and completes
+ * none. A container has a new namespace at every start, mostly long before its server listens. If it was quicker, the
+ * address is guarded by the kernel side at listen(2) all the same and the fence lets no answer out until we are there.
  *
  * What we hold in a namespace keeps it alive. So we leave where no process of a unit is any more, but the link stays:
  * what is guarded there answers RST until somebody comes back, and link and addresses go when the kernel says that the
@@ -29,9 +29,9 @@
 
 _Static_assert(CAPTURE_SPACES + 1 == NAMESPACES_MOST, "the kernel side has room for as many");
 
-#define LEAVE_LOOKS 3                   /* without a process of a unit */
-#define ASK_NS      100000000u          /* what was asked for and has not come is asked for again */
-#define ENTRIES_MANY 8192               /* of `guarded`, which has room for twice as many */
+#define LEAVE_LOOKS  3          /* without a process of a unit */
+#define ASK_NS       100000000u /* what was asked for and has not come is asked for again */
+#define ENTRIES_MANY 8192       /* of `guarded`, which has room for twice as many */
 
 /* ---- the table ---- */
 
@@ -295,8 +295,9 @@ static int space_open(struct capture *c, uint64_t inode, int pid, struct why why
 		return because(why, -ENOMEM, "out of memory");
 	fd = space_socket(c, s, AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0) {
-		err = because(why, fd, fd == -EPERM ? "to enter it, the daemon needs CAP_SYS_ADMIN: see sluiced(8)"
-		                                    : "it cannot be entered");
+		err = because(why, fd,
+		              fd == -EPERM ? "to enter it, the daemon needs CAP_SYS_ADMIN: see sluiced(8)"
+		                           : "it cannot be entered");
 	} else {
 		err = cookie_of(fd, &s->netns);
 		again = space_by_netns(c, s->netns);
@@ -366,7 +367,8 @@ void spaces_look(struct capture *c)
 
 /* ---- what is left of those that are gone ---- */
 
-static void forget_if(struct capture *c, bool (*gone)(struct capture *c, uint64_t netns, const void *arg), const void *arg)
+static void forget_if(struct capture *c, bool (*gone)(struct capture *c, uint64_t netns, const void *arg),
+                      const void *arg)
 {
 	struct address next, last;
 	bool more = !bpf_map_get_next_key(c->maps[MAP_GUARDED], NULL, &next);

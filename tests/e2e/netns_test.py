@@ -14,8 +14,8 @@ class Pod(Ground):
     """A server behind a veth pair, reached at 10.78.N.2; every start is in a namespace that was not there before."""
 
     def __init__(self, n, kind='chat', **how):
-        super().__init__(kind, '--threads' if False else '--port', str(PORT), host='10.78.%d.2' % n, port=PORT, **how)
-        self.args, self.n, self.netns, self.inode = [], n, None, None
+        super().__init__(kind, host='10.78.%d.2' % n, port=PORT, **how)
+        self.n, self.netns, self.inode = n, None, None
 
     def start(self, command=None):
         self.close()
@@ -73,7 +73,7 @@ class Hammer:
     """Clients that never stop asking for what is forbidden; every byte they get is looked at."""
 
     def __init__(self, pod, count=6):
-        self.pod, self.on, self.leaked, self.unread, self.answers = pod, True, [], [], 0
+        self.pod, self.on, self.leaked, self.failed, self.answers = pod, True, [], [], 0
         self.threads = [threading.Thread(target=self.client, args=(i,), daemon=True) for i in range(count)]
         for t in self.threads:
             t.start()
@@ -84,7 +84,8 @@ class Hammer:
             if leaks(answer.raw, ALPHA):
                 self.leaked.append(answer)
             self.answers += bool(answer.complete)
-            if answer.error:
+            if answer.error or not answer.complete:
+                self.failed.append(answer)
                 time.sleep(0.005)
 
     def stop(self):
@@ -105,8 +106,8 @@ def one_pod():
             ok('what is forbidden is cut (%s)' % ('stream' if stream else 'whole'),
                refused(answer) and not leaks(answer.raw, ALPHA), answer)
         inside = subprocess.run(['ip', 'netns', 'exec', pod.netns, PYTHON, '-c',
-                                 'import socket; s = socket.create_connection(("127.0.0.1", %d), 5);'
-                                 's.sendall(b"GET /health HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"); print(s.recv(99))' % PORT],
+                                 'import socket; s = socket.create_connection(("%s", %d), 5);'
+                                 's.sendall(b"GET /health HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"); print(s.recv(99))' % (pod.host, PORT)],
                                 capture_output=True)
         ok('somebody in its namespace, not of the unit, is read, too', b'200' in inside.stdout and
            accepted(gate) == before + 4, (inside, accepted(gate), before))
@@ -145,6 +146,151 @@ def one_pod():
         ok('the daemon is sound', gate.sound(), gate.log())
 
 
-for part in (one_pod,):
-    part()
+def same_port():
+    """Three servers on one port: two pods and the host."""
+    with Pod(1) as one, Pod(2) as two, Ground('chat', port=PORT) as host:
+        names = [service(one), service(two), {'name': 'host', 'cgroup': '/' + host.name, 'ports': [PORT], 'fail': 'closed'}]
+        with one.gate(services=names) as gate:
+            ok('two namespaces are guarded', wait_guarded(gate, one) and wait_guarded(gate, two), gate.log())
+            for g in (one, two, host):
+                ok('%s: harmless passes' % g.host, chat(g, 'say GOOD', False).status == 200)
+                answer = chat(g, 'say BAD', True)
+                ok('%s: forbidden is cut' % g.host, refused(answer) and not leaks(answer.raw, ALPHA), answer)
+            seen = {(e['service']['name'], e['dst']['address'], str(e['dst'].get('netns', 0))) for e in gate.exchanges()}
+            ok('the same port is told apart', seen == {('pod1', one.host, str(one.inode)), ('pod2', two.host, str(two.inode)),
+                                                       ('host', host.host, '0')}, seen)
+            # the sibling that is not configured is left alone
+            gate.config['services'] = names[:1] + names[2:]
+            gate.write()
+            done = gate.ctl('reload', timeout=100)
+            ok('reload without the second', done.returncode == 0, done)
+            answer = chat(two, 'say BAD', False)
+            ok('who is of no service is let alone, on the same port', leaks(answer.raw, ALPHA), answer)
+            answer = chat(one, 'say BAD', False)
+            ok('who is stays guarded', refused(answer) and not leaks(answer.raw, ALPHA), answer)
+            found = gate.ctl('discover', '--json', '--all', timeout=60).stdout.decode()
+            rows = {(r['address'], r['guarded'], r.get('netns')) for r in map(json.loads, found.splitlines())}
+            ok('discover tells them apart', ('%s:%d' % (one.host, PORT), True, one.name_of()) in rows or
+               ('0.0.0.0:%d' % PORT, True, one.name_of()) in rows, found)
+            ok('and does not call the other one guarded', not any(r[1] and r[2] == two.name_of() for r in rows), found)
+            ok('sound', gate.sound(), gate.log())
+
+
+def window():
+    """Between listen() and our being there: the keeper stands still, the fence does not."""
+    with Pod(1) as pod, pod.gate(services=[service(pod)]) as gate:
+        wait_guarded(gate, pod)
+        hammer = Hammer(pod)
+        wait_for(lambda: hammer.answers > 5)
+        for how in ('closed', 'open'):
+            if how == 'open':
+                gate.config['services'] = [service(pod, fail='open')]
+                gate.write()
+                ok('reload to fail: open', gate.ctl('reload', timeout=100).returncode == 0, gate.log())
+            pod.stop()
+            gate.process.send_signal(signal.SIGSTOP)
+            pod.start()
+            count = hammer.answers
+            got = [chat(pod, 'say GOOD', i % 2 == 0, timeout=1) for i in range(4)]
+            ok('fail: %s: nobody is answered unread while the keeper is not there yet' % how,
+               not any(a.raw for a in got) and hammer.answers <= count, (got, hammer.answers - count))
+            gate.process.send_signal(signal.SIGCONT)
+            ok('fail: %s: then it is guarded' % how, wait_guarded(gate, pod), gate.log())
+            ok('fail: %s: and served' % how, wait_for(lambda: hammer.answers > count + 20, 20), (hammer.answers, count, gate.log()))
+        hammer.stop()
+        ok('not one forbidden byte got out', not hammer.leaked, hammer.leaked[:1])
+
+
+def changes():
+    """Reload and upgrade under load: no request fails, none is unread."""
+    with Pod(1) as pod, Pod(2) as two:
+        program = os.path.join(pod.dir, 'sluiced')
+        shutil.copy(binary('sluiced'), program)
+        with pod.gate(services=[service(pod)], program=program, limits={'stop_timeout': '2s'}) as gate:
+            wait_guarded(gate, pod)
+            wait_for(lambda: chat(pod, 'say GOOD', False).status == 200)
+            hammer = Hammer(pod)
+            for n, verb in enumerate(('reload', 'upgrade', 'reload', 'upgrade'), 2):
+                gate.config['limits'] = {'stop_timeout': '%ds' % (n + 1)}
+                gate.config['services'] = [service(pod)] + [service(two)] * (n > 3)
+                if verb == 'reload':
+                    gate.write()
+                done = gate.ctl(verb, timeout=100)
+                count = hammer.answers
+                ok('%s: done' % verb, done.returncode == 0 and gate.status()['generation'] == n, (done, gate.log()))
+                ok('%s: it goes on' % verb, wait_for(lambda: hammer.answers > count + 20, 20), (hammer.answers, count, gate.log()))
+            ok('a service that came with a reload is guarded in its namespace', wait_guarded(gate, two), gate.log())
+            answer = chat(two, 'say BAD', False)
+            ok('and read', refused(answer) and not leaks(answer.raw, ALPHA), answer)
+            os.kill(gate.worker(), signal.SIGKILL)
+            ok('a worker that crashed is followed by one that serves the namespace',
+               wait_for(lambda: chat(two, 'say GOOD', False, timeout=5).status == 200, 20), gate.log())
+            hammer.stop()
+            crashed = sum(1 for a in hammer.failed if a)
+            ok('no request failed but those of the crash', crashed <= 12, hammer.failed[:2])
+            ok('not one forbidden byte got out', not hammer.leaked, hammer.leaked[:1])
+            ok('sound', gate.sound(), gate.log())
+            # what it held is let go
+            pod.stop()
+            ok('a namespace that is gone is let go of by all', wait_for(lambda: not held(gate, pod.inode), 30), held(gate, pod.inode))
+
+
+def held(gate, inode):
+    """Who of the daemon still holds the namespace open."""
+    found = []
+    for pid in [gate.process.pid] + gate.children():
+        with contextlib.suppress(OSError):
+            found += [(pid, fd) for fd in os.listdir('/proc/%d/fd' % pid)
+                      if 'net:[%d]' % inode in os.readlink('/proc/%d/fd/%s' % (pid, fd))]
+    return found or 'net:[%d]' % inode in gate.ctl('status').stdout.decode()
+
+
+def refusals():
+    """Without the capability, and beyond the limit: refused by name, and fenced."""
+    with Pod(1) as pod:
+        program = os.path.join(pod.dir, 'sluiced')
+        with open(program, 'w') as file:
+            file.write('#!/bin/sh\nexec setpriv --bounding-set -sys_admin --inh-caps -sys_admin %s "$@"\n' % binary('sluiced'))
+        os.chmod(program, 0o755)
+        with pod.gate(services=[service(pod)], program=program) as gate:
+            pod.stop()
+            pod.start()
+            ok('without CAP_SYS_ADMIN: status says what is missing',
+               wait_for(lambda: pod.name_of() in gate.ctl('status').stdout.decode() and
+                        'CAP_SYS_ADMIN' in gate.ctl('status').stdout.decode(), 20), gate.ctl('status').stdout.decode())
+            answer = chat(pod, 'say GOOD', False, timeout=1)
+            ok('and the server is fenced', not answer.raw, answer)
+            ok('the gauge counts it', gate.status()['uncovered'], gate.status())
+        with pod.gate(services=[service(pod)]) as gate:
+            ok('with it, it is guarded', wait_guarded(gate, pod), gate.log())
+            pod.stop()
+            os.rmdir(pod.cgroup) if not os.listdir(pod.cgroup) else None
+            os.makedirs(pod.cgroup, exist_ok=True)
+            crowd = [subprocess.Popen(['unshare', '--net', 'sleep', '1000'], preexec_fn=pod.join) for _ in range(64)]
+            ok('64 are entered', wait_for(lambda: held_count(gate) == 64, 40, 0.3), held_count(gate))
+            pod.start()
+            ok('one more is refused by name', wait_for(lambda: pod.name_of() in gate.ctl('status').stdout.decode() and
+                                                       '64 are guarded, which is the most' in gate.ctl('status').stdout.decode(), 20),
+               gate.ctl('status').stdout.decode() + gate.log())
+            ok('and fenced', not chat(pod, 'say GOOD', False, timeout=1).raw)
+            for p in crowd:
+                p.kill()
+                p.wait()
+            ok('when there is room it is guarded', wait_guarded(gate, pod), gate.log())
+            ok('and served', wait_for(lambda: chat(pod, 'say GOOD', False).status == 200), gate.log())
+
+
+def held_count(gate):
+    """Namespaces that the keeper has open, beside its own."""
+    names = set()
+    for fd in os.listdir('/proc/%d/fd' % gate.process.pid):
+        with contextlib.suppress(OSError):
+            names.add(os.readlink('/proc/%d/fd/%s' % (gate.process.pid, fd)))
+    return sum(n.startswith('net:[') for n in names) - 1
+
+
+parts = (one_pod, same_port, window, changes, refusals)
+for part in parts:
+    if len(sys.argv) < 2 or part.__name__ in sys.argv[1:]:
+        part()
 finish()

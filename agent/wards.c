@@ -49,7 +49,7 @@ static void tell(struct ward *w, const void *what, size_t len, const char *of)
 		log_warn("worker: it could not be told %s: error=%s", of, strerrorname_np(errno));
 }
 
-static void command(struct ward *w, struct commanded c, const char *text, const int *fds, size_t fd_count)
+void ward_send(struct ward *w, struct commanded c, const char *text, const int *fds, size_t fd_count)
 {
 	struct iovec part = { &c, sizeof(c) };
 	union {
@@ -76,65 +76,7 @@ static void command(struct ward *w, struct commanded c, const char *text, const 
 
 void ward_command(struct ward *w, enum command what, uint64_t value, const char *text, const int *fds, size_t fd_count)
 {
-	command(w, (struct commanded){ .what = what, .value = value }, text, fds, fd_count);
-}
-
-/* ---- other network namespaces ---- */
-
-/* All its listeners, in as many messages as they need; the worker takes them when it has the last. */
-static void tell_of_space(struct ward *w, uint64_t netns)
-{
-	const struct capture *capture = w->k->d->capture;
-	unsigned loops = w->k->d->thread_count, all = 2 * loops, count = 0;
-	int fds[FDS_MOST];
-	char text[64];
-
-	/* A host without IPv6 has the first half of them. */
-	if (capture_listener_in(capture, netns, 0, AF_INET6) < 0)
-		all = loops;
-	snprintf(text, sizeof(text), "%llu %u", (unsigned long long)capture_inode(capture, netns), all);
-	for (unsigned i = 0; i < all; i++) {
-		fds[count++] = capture_listener_in(capture, netns, i % loops, i < loops ? AF_INET : AF_INET6);
-		if (count < FDS_MOST && i + 1 < all)
-			continue;
-		command(w, (struct commanded){ .what = COMMAND_SPACE, .part = i + 1 - count, .value = netns }, text,
-		        fds, count);
-		count = 0;
-	}
-}
-
-void wards_space_came(void *arg, uint64_t netns)
-{
-	struct keeper *k = arg;
-
-	for (struct ward *w = k->wards; w; w = w->next)
-		if (w->role != WARD_DRAINING)
-			tell_of_space(w, netns);
-}
-
-void wards_space_went(void *arg, uint64_t netns)
-{
-	struct keeper *k = arg;
-
-	for (struct ward *w = k->wards; w; w = w->next)
-		ward_command(w, COMMAND_NO_SPACE, netns, NULL, NULL, 0);
-}
-
-static void send_dials(struct ward *w, uint64_t netns, int family)
-{
-	int fds[DIALS_ASK], n;
-
-	n = family == AF_INET || family == AF_INET6
-	            ? capture_make_dials(w->k->d->capture, netns, family, fds, ARRAY_LEN(fds))
-	            : -EAFNOSUPPORT;
-	if (n <= 0) {
-		log_debug("worker: it asks for sockets that cannot be made: error=%s", strerrorname_np(-n));
-		return;
-	}
-	command(w, (struct commanded){ .what = COMMAND_DIALS, .part = (uint32_t)family, .value = netns }, NULL, fds,
-	        (size_t)n);
-	while (n)
-		close(fds[--n]);
+	ward_send(w, (struct commanded){ .what = what, .value = value }, text, fds, fd_count);
 }
 
 static void say_status(struct ward *w)
@@ -322,7 +264,7 @@ static void heard(struct ward *w, const struct told *t, const char *text)
 		say_status(w);
 		break;
 	case TELL_DIALS:
-		send_dials(w, t->value, t->error);
+		ward_give_dials(w, t->value, t->error);
 		break;
 	case TELL_RELOAD:
 	case TELL_UPGRADE:

@@ -70,12 +70,19 @@ bool ward_ended(struct keeper *k, pid_t pid, int status);
 /* -EPERM: a keeper without CAP_KILL may not. */
 int ward_signal(struct ward *w, int signal);
 void ward_command(struct ward *w, enum command what, uint64_t value, const char *text, const int *fds, size_t fd_count);
-/* There is another network namespace now, or no more: all workers are told. `arg` is the keeper. */
-void wards_space_came(void *arg, uint64_t netns);
-void wards_space_went(void *arg, uint64_t netns);
+/* The same, whole. */
+void ward_send(struct ward *w, struct commanded c, const char *text, const int *fds, size_t fd_count);
 void ward_tick(struct keeper *k);
 /* In a fork, and at the end. Leaves the loop alone: in a fork its epoll is the parent's, too. */
 void wards_free(struct keeper *k);
+
+/* ---- spaces.c ---- */
+
+/* There is another network namespace now, or no more: all workers are told. `arg` is the keeper. */
+void wards_space_came(void *arg, uint64_t netns);
+void wards_space_went(void *arg, uint64_t netns);
+/* Makes sockets in a namespace that is guarded, for a worker that asks for them. */
+void ward_give_dials(struct ward *w, uint64_t netns, int family);
 
 /* ---- change.c ---- */
 

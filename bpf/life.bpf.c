@@ -55,6 +55,7 @@ static __always_inline void listening(struct bpf_sock_ops *s)
 	struct owner owner = { .service = port.service };
 	struct service *service;
 	struct address key = { .netns = bpf_get_netns_cookie(s) };
+	int fresh;
 
 	if (!port.service)
 		return;
@@ -69,9 +70,10 @@ static __always_inline void listening(struct bpf_sock_ops *s)
 	else
 		end_v6(&key.at, s, local_ip6, port.port);
 	owner.fail_open = service->fail_open;
+	fresh = !bpf_map_lookup_elem(&guarded, &key);
 	if (bpf_map_update_elem(&guarded, &key, &owner, BPF_ANY))
 		count(TALLY_LISTEN_LOST);
-	if (key.netns != netns)
+	if (fresh && key.netns != netns)
 		bpf_ringbuf_output(&listens, &key.netns, sizeof(key.netns), 0);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* spaces.c - the keeper hands its workers what it made in other network namespaces: listeners, and sockets to dial with. */
+/* spaces.c - the keeper hands its workers what it made in other network namespaces: listeners, and sockets to dial
+ * with. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +28,7 @@ static void tell_of_space(struct ward *w, uint64_t netns)
 		if (count < FDS_MOST && i + 1 < all)
 			continue;
 		ward_send(w, (struct commanded){ .what = COMMAND_SPACE, .part = i + 1 - count, .value = netns }, text,
-		        fds, count);
+		          fds, count);
 		count = 0;
 	}
 }
@@ -61,7 +62,7 @@ void ward_give_dials(struct ward *w, uint64_t netns, int family)
 		return;
 	}
 	ward_send(w, (struct commanded){ .what = COMMAND_DIALS, .part = (uint32_t)family, .value = netns }, NULL, fds,
-	        (size_t)n);
+	          (size_t)n);
 	while (n)
 		close(fds[--n]);
 }

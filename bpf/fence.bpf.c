@@ -71,13 +71,9 @@ static __always_inline int nobody_reads(struct __sk_buff *skb, const struct dial
 /* bpf_get_netns_cookie() is not for cgroup_skb programs; the socket knows. 0: it is no TCP socket. */
 static __always_inline __u64 netns_of_skb(struct __sk_buff *skb)
 {
-	struct bpf_sock *sk = skb->sk;
-	struct tcp_sock *tcp;
+	struct sock *sk = tcp_sock_of(skb->sk);
 
-	if (!sk)
-		return 0;
-	tcp = bpf_skc_to_tcp_sock(sk);
-	return tcp ? netns_of((struct sock *)tcp) : 0;
+	return sk ? netns_of(sk) : 0;
 }
 
 /* Whether there is a door. While there is one at home, the agent lives, and is about to be in the other namespaces. */

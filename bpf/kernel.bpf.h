@@ -75,6 +75,12 @@ static __always_inline __u64 cgroup_of(struct sock *sk)
 	return kn ? kn->id : 0;
 }
 
+/* The kernel's own struct of a TCP socket; NULL if it is another. */
+static __always_inline struct sock *tcp_sock_of(struct bpf_sock *sk)
+{
+	return sk ? (struct sock *)bpf_skc_to_tcp_sock(sk) : NULL;
+}
+
 /* The cookie of the network namespace that the socket was made in; 0 if it cannot be told. */
 static __always_inline __u64 netns_of(struct sock *sk)
 {

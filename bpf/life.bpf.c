@@ -39,13 +39,9 @@ struct {
 
 static __always_inline __u32 service_of(struct bpf_sock_ops *s)
 {
-	struct bpf_sock *sk = s->sk;
-	struct tcp_sock *tcp;
+	struct sock *sk = tcp_sock_of(s->sk);
 
-	if (!sk)
-		return 0;
-	tcp = bpf_skc_to_tcp_sock(sk);
-	return tcp ? service_in(cgroup_of((struct sock *)tcp)) : 0;
+	return sk ? service_in(cgroup_of(sk)) : 0;
 }
 
 /* An address stays guarded when its listener closes: the next server of the unit must not be met unread. */

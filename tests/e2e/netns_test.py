@@ -69,6 +69,27 @@ def accepted(gate):
     return gate.status()['counters']['accepted']
 
 
+PEER = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = ('{"peer": "%s %d", "own": "%s %d"}' % (self.request.getpeername()[:2] + self.request.getsockname()[:2])).encode()
+        self.send_response(200)
+        self.send_header('Content-Type', 'application/json')
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.HTTPServer(('0.0.0.0', int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+class Mirror(Pod):
+    """Answers with both ends of the connection."""
+
+    def command(self):
+        return [PYTHON, '-c', PEER, str(PORT)]
+
+
 class Hammer:
     """Clients that never stop asking for what is forbidden; every byte they get is looked at."""
 
@@ -127,12 +148,16 @@ def one_pod():
         time.sleep(1)
         dead = chat(pod, 'say GOOD', False, timeout=5)
         ok('kill -9: nobody gets through', not dead.raw and hammer.answers <= count + 6, (dead, hammer.answers, count))
+        pod.stop()
+        pod.start()
+        alone = chat(pod, 'say GOOD', False, timeout=1)
+        ok('nor to a server that starts again meanwhile', not alone.raw, alone)
         gate.start()
         ok('after a new start it is guarded again', wait_guarded(gate, pod), gate.log())
         ok('and served', wait_for(lambda: hammer.answers > count + 20), (hammer.answers, count, gate.log()))
 
         # a container's restart: a new namespace each time
-        for i in range(3):
+        for i in range(2):
             old = pod.inode
             pod.stop()
             pod.start()
@@ -144,6 +169,16 @@ def one_pod():
         hammer.stop()
         ok('not one forbidden byte got out', not hammer.leaked, hammer.leaked[:1])
         ok('the daemon is sound', gate.sound(), gate.log())
+
+
+def ends():
+    with Mirror(3) as pod, pod.gate(services=[service(pod)]) as gate:
+        ok('a server on all addresses is guarded', wait_guarded(gate, pod), gate.log())
+        with dial(pod) as s:
+            s.sendall(request_bytes('GET', '/v1/models', host=pod.host))
+            answer = receive(s, method='GET')
+            want = {'peer': '%s %d' % s.getsockname()[:2], 'own': '%s %d' % (pod.host, PORT)}
+        ok('it sees the client and itself', json.loads(bytes(answer.body) or b'{}') == want and accepted(gate) == 1, (answer, want))
 
 
 def same_port():
@@ -289,7 +324,7 @@ def held_count(gate):
     return sum(n.startswith('net:[') for n in names) - 1
 
 
-parts = (one_pod, same_port, window, changes, refusals)
+parts = (one_pod, ends, same_port, window, changes, refusals)
 for part in parts:
     if len(sys.argv) < 2 or part.__name__ in sys.argv[1:]:
         part()

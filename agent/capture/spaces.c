@@ -30,10 +30,19 @@
 _Static_assert(CAPTURE_SPACES + 1 == NAMESPACES_MOST, "the kernel side has room for as many");
 
 #define LEAVE_LOOKS  3          /* without a process of a unit */
+#define LOOK_NS      500000000u /* of one look may go by with entering namespaces */
 #define ASK_NS       100000000u /* what was asked for and has not come is asked for again */
 #define ENTRIES_MANY 8192       /* of `guarded`, which has room for twice as many */
 
 /* ---- the table ---- */
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
 
 struct space *space_by_netns(const struct capture *c, uint64_t netns)
 {
@@ -51,9 +60,10 @@ struct space *space_by_inode(const struct capture *c, uint64_t inode)
 	return NULL;
 }
 
-struct space *space_add(struct capture *c, uint64_t netns, uint64_t inode, int ns)
+/* Not in the table. Takes `ns` if it succeeds. */
+static struct space *space_new(const struct capture *c, uint64_t netns, uint64_t inode, int ns)
 {
-	struct space *s = c->space_count < NAMESPACES_MOST ? calloc(1, sizeof(*s)) : NULL;
+	struct space *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
@@ -67,7 +77,26 @@ struct space *space_add(struct capture *c, uint64_t netns, uint64_t inode, int n
 	s->netns = netns;
 	s->inode = inode;
 	s->ns = ns;
-	c->spaces[c->space_count++] = s;
+	return s;
+}
+
+static void space_free(struct capture *c, struct space *s)
+{
+	doors_close(c, s);
+	for (int f = 0; f < 2; f++)
+		while (s->pools[f].count)
+			close(s->pools[f].at[--s->pools[f].count]);
+	if (s->ns >= 0)
+		close(s->ns);
+	free(s);
+}
+
+struct space *space_add(struct capture *c, uint64_t netns, uint64_t inode, int ns)
+{
+	struct space *s = c->space_count < NAMESPACES_MOST ? space_new(c, netns, inode, ns) : NULL;
+
+	if (s)
+		c->spaces[c->space_count++] = s;
 	return s;
 }
 
@@ -78,13 +107,7 @@ void space_remove(struct capture *c, struct space *s)
 	while (c->spaces[at] != s)
 		at++;
 	c->spaces[at] = c->spaces[--c->space_count];
-	doors_close(c, s);
-	for (int f = 0; f < 2; f++)
-		while (s->pools[f].count)
-			close(s->pools[f].at[--s->pools[f].count]);
-	if (s->ns >= 0)
-		close(s->ns);
-	free(s);
+	space_free(c, s);
 }
 
 void space_text(const struct capture *c, const struct space *s, char *text, size_t len)
@@ -275,41 +298,6 @@ static int space_up(struct capture *c, struct space *s, struct why why)
 	return 0;
 }
 
-static int space_open(struct capture *c, uint64_t inode, int pid, struct why why)
-{
-	owned(own_close) int ns = -1;
-	owned(own_close) int fd = -1;
-	char path[64];
-	struct space *s, *again;
-	struct stat st;
-	int err;
-
-	if (c->space_count == NAMESPACES_MOST)
-		return because(why, -EUSERS, "%d are guarded, which is the most", NAMESPACES_MOST - 1);
-	snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
-	ns = open(path, O_RDONLY | O_CLOEXEC);
-	if (ns < 0 || fstat(ns, &st) || st.st_ino != inode)
-		return -ESRCH; /* gone since it was seen */
-	s = space_add(c, 0, inode, TAKE_FD(ns));
-	if (!s)
-		return because(why, -ENOMEM, "out of memory");
-	fd = space_socket(c, s, AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0) {
-		err = because(why, fd,
-		              fd == -EPERM ? "to enter it, the daemon needs CAP_SYS_ADMIN: see sluiced(8)"
-		                           : "it cannot be entered");
-	} else {
-		err = cookie_of(fd, &s->netns);
-		again = space_by_netns(c, s->netns);
-		if (err || again != s)
-			err = because(why, -EEXIST, "its cookie cannot be told");
-	}
-	err = err ? err : space_up(c, s, why);
-	if (err)
-		space_remove(c, s);
-	return err;
-}
-
 static void space_leave(struct capture *c, struct space *s)
 {
 	uint64_t netns = s->netns;
@@ -319,6 +307,76 @@ static void space_leave(struct capture *c, struct space *s)
 	space_remove(c, s);
 	if (c->watcher.went)
 		c->watcher.went(c->watcher.arg, netns);
+}
+
+/* Where nobody listens nobody misses us: those give way to one with a server. */
+static int make_room(struct capture *c, const struct space *s, struct why why)
+{
+	bool busy[NAMESPACES_MOST] = { true }, serves = false;
+	struct address next, last;
+	bool more = c->space_count == NAMESPACES_MOST && !bpf_map_get_next_key(c->maps[MAP_GUARDED], NULL, &next);
+
+	if (c->space_count < NAMESPACES_MOST)
+		return 0;
+	while (more) {
+		serves |= next.netns == s->netns;
+		for (size_t i = 1; i < c->space_count; i++)
+			busy[i] |= next.netns == c->spaces[i]->netns;
+		last = next;
+		more = !bpf_map_get_next_key(c->maps[MAP_GUARDED], &last, &next);
+	}
+	for (size_t i = 1; i < c->space_count && serves; i++)
+		if (!busy[i]) {
+			space_leave(c, c->spaces[i]);
+			return 0;
+		}
+	return because(why, -EUSERS, "%d are guarded, which is the most", NAMESPACES_MOST - 1);
+}
+
+/* Learns its cookie, and guards who listens there already: from here on they are fenced, whatever becomes of it. */
+static int look_into(struct capture *c, struct space *s, struct why why)
+{
+	owned(own_close) int fd = space_socket(c, s, AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int err;
+
+	if (fd < 0)
+		return because(why, fd,
+		               fd == -EPERM ? "to enter it, the daemon needs CAP_SYS_ADMIN: see sluiced(8)"
+		                            : "it cannot be entered");
+	err = cookie_of(fd, &s->netns);
+	if (err || space_by_netns(c, s->netns))
+		return because(why, -EEXIST, "its cookie cannot be told");
+	err = listeners_begin(c, s);
+	return err ? because(why, err, "its listeners cannot be listed: %s", strerror(-err)) : 0;
+}
+
+static int space_open(struct capture *c, uint64_t inode, int pid, struct why why)
+{
+	owned(own_close) int ns = -1;
+	char path[64];
+	struct space *s;
+	struct stat st;
+	int err;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
+	ns = open(path, O_RDONLY | O_CLOEXEC);
+	if (ns < 0 || fstat(ns, &st) || st.st_ino != inode)
+		return -ESRCH; /* gone since it was seen */
+	s = space_new(c, 0, inode, ns);
+	if (!s)
+		return because(why, -ENOMEM, "out of memory");
+	(void)TAKE_FD(ns);
+	err = look_into(c, s, why);
+	err = err ? err : make_room(c, s, why);
+	if (err) {
+		space_free(c, s);
+		return err;
+	}
+	c->spaces[c->space_count++] = s;
+	err = space_up(c, s, why);
+	if (err)
+		space_remove(c, s);
+	return err;
 }
 
 static bool look(void *arg, int pid, const struct watched *service)
@@ -334,6 +392,10 @@ static bool look(void *arg, int pid, const struct watched *service)
 		s->unseen = 0;
 		return true;
 	}
+	if (now_ns() - c->look_ns > LOOK_NS) {
+		c->look_late = true; /* the next look goes on: others wait for us, too */
+		return true;
+	}
 	err = space_open(c, inode, pid, (struct why){ text, sizeof(text) });
 	if (err && err != -ESRCH)
 		refuse(c, inode, text);
@@ -344,6 +406,8 @@ void spaces_look(struct capture *c)
 {
 	char text[256] = "";
 
+	c->look_ns = now_ns();
+	c->look_late = false;
 	for (size_t i = 0; i < c->refused_count; i++)
 		c->refused[i].seen = false;
 	for (size_t i = 1; i < c->space_count; i++) {
@@ -361,7 +425,7 @@ void spaces_look(struct capture *c)
 		if (c->spaces[i]->unseen >= LEAVE_LOOKS)
 			space_leave(c, c->spaces[i]);
 	for (size_t i = c->refused_count; i-- > 0;)
-		if (!c->refused[i].seen)
+		if (!c->refused[i].seen && !c->look_late)
 			c->refused[i] = c->refused[--c->refused_count];
 }
 
@@ -487,14 +551,6 @@ void capture_take_dials(struct capture *c, uint64_t netns, int family, const int
 	pthread_mutex_unlock(&c->dialling);
 	for (; i < count; i++)
 		close(fds[i]);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 /* Every loop that has asked may take one before any other does. */

@@ -111,7 +111,9 @@ struct capture {
 	size_t space_count;
 	struct refused refused[NAMESPACES_MOST];
 	size_t refused_count;
-	bool open; /* doors are put in place as they are made */
+	bool open;        /* doors are put in place as they are made */
+	uint64_t look_ns; /* when the look for namespaces began, monotonic */
+	bool look_late;   /* it has left some for the next */
 	struct capture_watcher watcher;
 	struct ring_buffer *listens; /* NULL in a process that only dials */
 	void (*ask)(void *arg, uint64_t netns, int family);

@@ -24,7 +24,9 @@ static void tell_of_space(struct ward *w, uint64_t netns)
 		all = loops;
 	snprintf(text, sizeof(text), "%llu %u", (unsigned long long)capture_inode(capture, netns), all);
 	for (unsigned i = 0; i < all; i++) {
-		fds[count++] = capture_listener_in(capture, netns, i % loops, i < loops ? AF_INET : AF_INET6);
+		bool v4 = i < loops;
+
+		fds[count++] = capture_listener_in(capture, netns, v4 ? i : i - loops, v4 ? AF_INET : AF_INET6);
 		if (count < FDS_MOST && i + 1 < all)
 			continue;
 		ward_send(w, (struct commanded){ .what = COMMAND_SPACE, .part = i + 1 - count, .value = netns }, text,

@@ -5,7 +5,9 @@
  * execve(2) keeps what matters: the process that systemd watches and the workers have for a parent, its cgroup, by
  * which their dials are known, and descriptors. What they are for is told by a variable of the environment:
  *
- *   SLUICE_TAKEOVER=VERSION GENERATION LOOPS CONTROL METRICS LOCK [DOOR]... [PID PAIR COMMANDS ROLE]...
+ *   SLUICE_TAKEOVER=VERSION GENERATION LOOPS CONTROL METRICS LOCK COUNT [KEPT]... [PID PAIR COMMANDS ROLE]...
+ *
+ * where KEPT are the listeners, and other network namespaces with theirs: capture_keep()
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,9 +21,10 @@
 #include "wards.h"
 
 #define TOLD    "SLUICE_TAKEOVER"
-#define VERSION 1
-#define ROOM    32768
-#define LOOPS   256 /* as many as the configuration may ask for */
+#define VERSION 2
+#define ROOM    120000 /* the kernel takes 128 KiB */
+#define LOOPS   256    /* as many as the configuration may ask for */
+#define KEPT    65536
 
 extern char **environ;
 
@@ -39,13 +42,13 @@ static void let_go(int fd)
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
-static void mark(struct keeper *k, void (*how)(int fd), const int *doors)
+static void mark(struct keeper *k, void (*how)(int fd), const int *kept, size_t count)
 {
 	how(k->d->sockets.control);
 	how(k->d->sockets.metrics);
 	how(k->d->record_lock);
-	for (unsigned i = 0; i < 2 * k->d->thread_count; i++)
-		how(doors[i]);
+	for (size_t i = 0; i < count; i++)
+		how(kept[i]);
 	for (struct ward *w = k->wards; w; w = w->next) {
 		how(w->pair.fd);
 		how(w->commands);
@@ -55,25 +58,24 @@ static void mark(struct keeper *k, void (*how)(int fd), const int *doors)
 int again_exec(struct keeper *k)
 {
 	struct daemon *d = k->d;
-	owned(own_free) int *doors = calloc(2 * d->thread_count, sizeof(*doors));
+	owned(own_free) int *kept = NULL;
 	owned(own_free) char *text = malloc(ROOM);
-	size_t len;
-	int err;
+	size_t len, count = 0;
+	int err = capture_keep(d->capture, &kept, &count);
 
-	if (!doors || !text)
-		return -ENOMEM;
-	capture_doors_keep(d->capture, doors);
-	len = (size_t)snprintf(text, ROOM, "%d %llu %u %d %d %d", VERSION, (unsigned long long)d->generation,
-	                       d->thread_count, d->sockets.control, d->sockets.metrics, d->record_lock);
-	for (unsigned i = 0; i < 2 * d->thread_count && len < ROOM; i++)
-		len += (size_t)snprintf(text + len, ROOM - len, " %d", doors[i]);
+	if (err || !text)
+		return err ? err : -ENOMEM;
+	len = (size_t)snprintf(text, ROOM, "%d %llu %u %d %d %d %zu", VERSION, (unsigned long long)d->generation,
+	                       d->thread_count, d->sockets.control, d->sockets.metrics, d->record_lock, count);
+	for (size_t i = 0; i < count && len < ROOM; i++)
+		len += (size_t)snprintf(text + len, ROOM - len, " %d", kept[i]);
 	for (struct ward *w = k->wards; w && len < ROOM; w = w->next)
 		len += (size_t)snprintf(text + len, ROOM - len, " %d %d %d %d", (int)w->pid, w->pair.fd, w->commands,
 		                        (int)w->role);
 	if (len >= ROOM)
 		return -E2BIG;
 	log_info("upgrade: going over to program=%s", k->program);
-	mark(k, keep, doors);
+	mark(k, keep, kept, count);
 	if (setenv(TOLD, text, 1)) {
 		err = -ENOMEM;
 	} else {
@@ -81,7 +83,7 @@ int again_exec(struct keeper *k)
 		err = -errno;
 	}
 	unsetenv(TOLD);
-	mark(k, let_go, doors);
+	mark(k, let_go, kept, count);
 	return err;
 }
 
@@ -117,22 +119,23 @@ static bool next_fd(const char **text, int *to)
 
 static char *rest; /* of what we were told: the workers; read once */
 
-int again_read(struct daemon *d, int **doors)
+int again_read(struct daemon *d, int **kept, size_t *kept_count)
 {
 	const char *text = getenv(TOLD);
-	long long version, generation, loops;
+	long long version, generation, loops, count;
 	int *fds, control, metrics, lock;
 
 	if (!text)
 		return 0;
 	if (!next_number(&text, &version) || version != VERSION || !next_number(&text, &generation) || generation < 1 ||
 	    !next_number(&text, &loops) || loops < 1 || loops > LOOPS || !next_fd(&text, &control) || control < 0 ||
-	    !next_fd(&text, &metrics) || !next_fd(&text, &lock) || lock < 0)
+	    !next_fd(&text, &metrics) || !next_fd(&text, &lock) || lock < 0 || !next_number(&text, &count) ||
+	    count < 2 * loops || count > KEPT)
 		return -EBADMSG;
-	fds = calloc(2 * (size_t)loops, sizeof(*fds));
+	fds = calloc((size_t)count, sizeof(*fds));
 	if (!fds)
 		return -ENOMEM;
-	for (long long i = 0; i < 2 * loops; i++)
+	for (long long i = 0; i < count; i++)
 		if (!next_fd(&text, &fds[i])) {
 			free(fds);
 			return -EBADMSG;
@@ -146,7 +149,8 @@ int again_read(struct daemon *d, int **doors)
 	d->thread_count = (unsigned)loops;
 	d->sockets = (struct serve_sockets){ .control = control, .metrics = metrics, .path = d->config->control };
 	d->record_lock = lock;
-	*doors = fds;
+	*kept = fds;
+	*kept_count = (size_t)count;
 	return unsetenv(TOLD);
 }
 

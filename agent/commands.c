@@ -163,7 +163,67 @@ static void refused(struct daemon *d, const struct commanded *c)
 	note_policy(d, true);
 }
 
-static void obey(struct daemon *d, const struct commanded *c, int fds[2])
+/* ---- other network namespaces ---- */
+
+static void space_forget(struct daemon *d)
+{
+	for (uint32_t i = 0; i < d->space_count; i++)
+		own_close(&d->space_fds[i]);
+	free(TAKE(d->space_fds));
+	d->space_count = 0;
+}
+
+/* Its listeners come in parts, in order; takes them. */
+static void space_came(struct daemon *d, const struct commanded *c, int *fds, size_t count)
+{
+	unsigned long long inode;
+	unsigned all;
+	int err = 0;
+
+	if (!c->part)
+		space_forget(d);
+	if (sscanf(c->text, "%llu %u", &inode, &all) != 2 || all > 2 * d->thread_count || c->part != d->space_count ||
+	    count > all - c->part)
+		return;
+	if (!d->space_fds) {
+		d->space_fds = malloc(2 * d->thread_count * sizeof(int));
+		for (unsigned i = 0; d->space_fds && i < 2 * d->thread_count; i++)
+			d->space_fds[i] = -1;
+	}
+	for (size_t i = 0; d->space_fds && i < count; i++) {
+		d->space_fds[d->space_count++] = fds[i];
+		fds[i] = -1;
+	}
+	if (!d->space_fds || d->space_count < all)
+		return;
+	err = capture_space_came(d->capture, c->value, inode, d->space_fds);
+	d->space_count = err ? d->space_count : 0; /* taken */
+	space_forget(d);
+	for (unsigned i = 0; i < d->thread_count && !err; i++)
+		err = worker_open_doors(d->threads[i].worker, c->value);
+	if (err)
+		log_error("namespace: its connections cannot be accepted: error=%s", strerrorname_np(-err));
+}
+
+static void space_went(struct daemon *d, uint64_t netns)
+{
+	for (unsigned i = 0; i < d->thread_count; i++)
+		if (worker_shut_doors(d->threads[i].worker, netns))
+			log_error("namespace: out of memory: its listeners stay");
+	capture_space_went(d->capture, netns);
+}
+
+void commands_ask_dials(void *arg, uint64_t netns, int family)
+{
+	struct told t = { .what = TELL_DIALS, .error = family, .value = netns };
+	struct daemon *d = arg;
+
+	/* If it gets lost it is asked again. */
+	(void)send(d->keeper, &t, sizeof(t), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Takes what it keeps of `fds`. */
+static void obey(struct daemon *d, const struct commanded *c, int *fds, size_t count)
 {
 	switch (c->what) {
 	case COMMAND_RELOAD:
@@ -191,6 +251,17 @@ static void obey(struct daemon *d, const struct commanded *c, int fds[2])
 	case COMMAND_STOP:
 		commands_stop(d);
 		break;
+	case COMMAND_SPACE:
+		space_came(d, c, fds, count);
+		break;
+	case COMMAND_NO_SPACE:
+		space_went(d, c->value);
+		break;
+	case COMMAND_DIALS:
+		capture_take_dials(d->capture, c->value, (int)c->part, fds, count);
+		for (size_t i = 0; i < count; i++)
+			fds[i] = -1;
+		break;
 	default:
 		log_warn("keeper: it commands what this version does not know: command=%u", c->what);
 		break;
@@ -202,7 +273,7 @@ static void commands_ready(struct watch *w, uint32_t events)
 	struct daemon *d = container_of(w, struct daemon, commands_watch);
 	union {
 		struct cmsghdr head;
-		char room[CMSG_SPACE(2 * sizeof(int))];
+		char room[CMSG_SPACE(FDS_MOST * sizeof(int))];
 	} room = {};
 	struct commanded c = {};
 	struct iovec part = { &c, sizeof(c) };
@@ -211,19 +282,24 @@ static void commands_ready(struct watch *w, uint32_t events)
 	};
 	ssize_t n = recvmsg(w->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	struct cmsghdr *head = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
-	int fds[2] = { -1, -1 };
+	int fds[FDS_MOST];
+	size_t count = 0;
 
 	(void)events;
-	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
-		memcpy(fds, CMSG_DATA(head), head->cmsg_len - CMSG_LEN(0));
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		fds[i] = -1;
+	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS) {
+		count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		memcpy(fds, CMSG_DATA(head), count * sizeof(int));
+	}
 	if (n == sizeof(c)) {
 		c.text[sizeof(c.text) - 1] = '\0';
-		obey(d, &c, fds);
+		obey(d, &c, fds, count);
 	} else if (n == 0) {
 		loop_del(d->loop, w); /* the keeper is gone, and we with it */
 	}
-	own_close(&fds[0]);
-	own_close(&fds[1]);
+	for (size_t i = 0; i < count; i++)
+		own_close(&fds[i]);
 }
 
 int commands_watch(struct daemon *d)
@@ -302,6 +378,7 @@ void commands_stop(struct daemon *d)
 void commands_close(struct daemon *d)
 {
 	close_inlets(d);
+	space_forget(d);
 	/* What was posted before is run, so that nothing is left of it. */
 	if (d->loop) {
 		loop_stop(d->loop);

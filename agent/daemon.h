@@ -65,6 +65,8 @@ struct daemon {
 	int keeper;   /* the worker's end of the pair */
 	int commands; /* and of the other one */
 	struct watch commands_watch;
+	int *space_fds; /* of a namespace that is on its way to us */
+	uint32_t space_count;
 	struct pipes pipes[WORKERS_MAX];
 	size_t pipe_count;
 	struct before *before; /* workers before this one that still have answers under way */

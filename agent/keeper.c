@@ -99,6 +99,13 @@ static void signal_ready(struct watch *w, uint32_t events)
 		}
 }
 
+/* A server came up in another network namespace. */
+static void listens_ready(struct watch *w, uint32_t events)
+{
+	(void)events;
+	capture_heard(container_of(w, struct keeper, listens)->d->capture);
+}
+
 static void tick_due(struct timer *t)
 {
 	struct keeper *k = container_of(t, struct keeper, tick);
@@ -156,15 +163,18 @@ static bool is_managed(void)
 	return getenv("INVOCATION_ID") && (!pid || strtol(pid, NULL, 10) == (long)getpid());
 }
 
-static int open_capture(struct daemon *d, const int *doors)
+static int open_capture(struct keeper *k, const int *kept, size_t kept_count)
 {
+	struct daemon *d = k->d;
 	const struct config *c = d->config;
 	struct capture_options o = {
 		.pins = c->pins,
 		.own_cgroup = is_managed() ? NULL : c->own_cgroup,
 		.guard_count = c->service_count,
 		.loops = d->thread_count,
-		.doors = doors,
+		.kept = kept,
+		.kept_count = kept_count,
+		.watcher = { .came = wards_space_came, .went = wards_space_went, .arg = k },
 	};
 	char why[512] = "";
 	int err;
@@ -174,9 +184,12 @@ static int open_capture(struct daemon *d, const int *doors)
 		return -ENOMEM;
 	o.guards = d->guards;
 	err = capture_open(&d->capture, &o, why, sizeof(why));
-	if (err)
+	if (err) {
 		log_error("capture: %s", why);
-	return err;
+		return err;
+	}
+	k->listens.fd = capture_listens(d->capture);
+	return loop_add_level(k->loop, &k->listens, EPOLLIN);
 }
 
 static int find_program(struct keeper *k)
@@ -201,8 +214,12 @@ static int begin(struct keeper *k, bool goes_on)
 
 int keeper_run(struct daemon *d)
 {
-	struct keeper k = { .d = d, .signals = { .ready = signal_ready, .fd = -1 }, .check_says = { .fd = -1 } };
-	owned(own_free) int *doors = NULL;
+	struct keeper k = { .d = d,
+		            .signals = { .ready = signal_ready, .fd = -1 },
+		            .listens = { .ready = listens_ready, .fd = -1 },
+		            .check_says = { .fd = -1 } };
+	owned(own_free) int *kept = NULL;
+	size_t kept_count = 0;
 	bool goes_on = keeper_goes_on();
 	int err = loop_new(&k.loop);
 
@@ -211,14 +228,14 @@ int keeper_run(struct daemon *d)
 	err = err ? err : watch_signals(&k);
 	err = err ? err : find_program(&k);
 	err = err ? err : daemon_user(d);
-	err = err ? err : again_read(d, &doors);
+	err = err ? err : again_read(d, &kept, &kept_count);
 	if (err == -EBADMSG)
 		log_error("upgrade: what the program before this one had cannot be read");
 	err = err ? err : daemon_folders(d, !goes_on);
 	err = err || !goes_on ? err : daemon_policy_key(d);
 	err = err ? err : herald_start(d);
 	err = err || goes_on ? err : listen_for_control(d);
-	err = err ? err : open_capture(d, doors);
+	err = err ? err : open_capture(&k, kept, kept_count);
 	err = err ? err : begin(&k, goes_on);
 	if (!err) {
 		loop_timer(k.loop, &k.tick, TICK_NS);

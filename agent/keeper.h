@@ -16,8 +16,8 @@
 #include "daemon.h"
 
 /* What a worker tells. The keeper takes these from a process that may have been taken over: none of them makes it do
- * more than look up its own state, open the doors that were to be opened, read its own configuration again, begin its
- * own program again, or tell systemd. */
+ * more than look up its own state, open the doors that were to be opened, make sockets in network namespaces that the
+ * worker serves, read its own configuration again, begin its own program again, or tell systemd. */
 enum tell {
 	TELL_READY,     /* all is in place, open the doors. Answered with a struct told: 0 or -errno, and open_passed */
 	TELL_UP,        /* serving; value: number of rules */
@@ -25,6 +25,7 @@ enum tell {
 	TELL_RELOADING, /* a policy is read: beats may fail to come */
 	TELL_RELOADED,
 	TELL_STATUS, /* answered with a GuardStatus */
+	TELL_DIALS,  /* sockets to dial with are wanted: value: namespace, error: family. COMMAND_DIALS brings them */
 	/* of a worker that takes over from another, and of that one */
 	TELL_LOADED,   /* the policy is read, the record may be ours. Answered with a struct told */
 	TELL_FAILED,   /* it was not, and this is why: text follows */
@@ -53,14 +54,21 @@ enum command {
 	                  */
 	COMMAND_HERALD,  /* descriptor for who is told of alerts; none: nobody is */
 	COMMAND_STOP,    /* as SIGTERM */
+	COMMAND_SPACE, /* another network namespace: value: its cookie; text: its inode, and how many listeners it has;
+	                * descriptors of those from `part` on */
+	COMMAND_NO_SPACE, /* it is gone: value: its cookie */
+	COMMAND_DIALS,    /* descriptors of sockets made in it: value: its cookie; part: their family */
 	COMMAND_COUNT
 };
 
 struct commanded {
-	uint32_t what, zero;
+	uint32_t what, part;
 	uint64_t value;
 	char text[TEXT_MAX];
 };
+
+#define FDS_MOST  64 /* with one command */
+#define DIALS_ASK 64 /* sockets that are made at a time */
 
 #define GUARD_STATUS_MAX (1u << 20)
 
@@ -95,6 +103,8 @@ void commands_look(struct daemon *d);
 void commands_stop(struct daemon *d);
 /* Closes all of it; the logs are closed, and the loops do not run. */
 void commands_close(struct daemon *d);
+/* Asks for sockets to dial with in another namespace. From any thread; `arg` is the daemon. */
+void commands_ask_dials(void *arg, uint64_t netns, int family);
 /* Has the keeper change to the configuration or the program that is there now, for sluicectl. */
 void commands_ask_change(struct daemon *d, enum tell what, ControlReply *out);
 /* Reads the policy again. */

@@ -213,6 +213,25 @@ static void opinions(struct buf *out, const struct daemon *d)
 	          histogram_times, 1e9);
 }
 
+/* A row for each; its addresses need not stand together. */
+static void namespaces(struct buf *out, const ServiceStatus *s)
+{
+	for (size_t i = 0; i < s->n_namespaces; i++) {
+		size_t before = 0, count = 0;
+
+		for (size_t k = 0; k < s->n_namespaces; k++)
+			if (!strcmp(s->namespaces[k], s->namespaces[i])) {
+				before += k < i;
+				count++;
+			}
+		if (before || !*s->namespaces[i])
+			continue;
+		buf_printf(out, "sluice_guarded_namespace{");
+		value_of(out, "service", s->name);
+		buf_printf(out, ",netns=\"%s\"} %zu\n", s->namespaces[i], count);
+	}
+}
+
 static void guard(struct buf *out, struct daemon *d)
 {
 	owned(guard_status_drop) GuardStatus *g = report_ask_guard(d);
@@ -224,12 +243,18 @@ static void guard(struct buf *out, struct daemon *d)
 	       g->n_missing);
 	metric(out, "sluice_uncovered", "gauge",
 	       "Listeners and sockets that are not covered: sluicectl status names them.", g->n_uncovered);
+	metric(out, "sluice_guarded_namespaces", "gauge", "Network namespaces guarded beside the daemon's own.",
+	       g->namespaces);
 	head(out, "sluice_guarded_addresses", "gauge", "Addresses guarded now.");
 	for (size_t i = 0; i < g->n_services; i++) {
 		buf_printf(out, "sluice_guarded_addresses{");
 		value_of(out, "service", g->services[i]->name);
 		buf_printf(out, "} %zu\n", g->services[i]->n_addresses);
 	}
+	head(out, "sluice_guarded_namespace", "gauge",
+	     "Addresses guarded in a network namespace that is not the daemon's.");
+	for (size_t i = 0; i < g->n_services; i++)
+		namespaces(out, g->services[i]);
 	head(out, "sluice_capture_total", "counter", "What the programs in the kernel decided, by reason.");
 	for (size_t i = 0; i < g->n_tallies; i++) {
 		const char *name = g->tallies[i]->name;

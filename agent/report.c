@@ -110,6 +110,7 @@ static void add_service(struct daemon *d, GuardStatus *s, const struct capture_s
 		if (c->addresses[i].service != index)
 			continue;
 		add_string(&one->addresses, &one->n_addresses, c->addresses[i].text);
+		add_string(&one->namespaces, &one->n_namespaces, c->addresses[i].namespace);
 		if (one->ports && colon)
 			one->ports[one->n_ports++] = (uint32_t)strtoul(colon + 1, NULL, 10);
 	}
@@ -141,6 +142,7 @@ GuardStatus *report_guard(struct daemon *d)
 			add_counter(&s->tallies, &s->n_tallies, name, c.tallies[i]);
 		}
 		s->dials = (uint32_t)c.dials;
+		s->namespaces = (uint32_t)c.spaces;
 	}
 	capture_status_free(&c);
 	if (*d->user_lack)

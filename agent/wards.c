@@ -49,13 +49,12 @@ static void tell(struct ward *w, const void *what, size_t len, const char *of)
 		log_warn("worker: it could not be told %s: error=%s", of, strerrorname_np(errno));
 }
 
-void ward_command(struct ward *w, enum command what, uint64_t value, const char *text, const int *fds, size_t fd_count)
+void ward_send(struct ward *w, struct commanded c, const char *text, const int *fds, size_t fd_count)
 {
-	struct commanded c = { .what = what, .value = value };
 	struct iovec part = { &c, sizeof(c) };
 	union {
 		struct cmsghdr head;
-		char room[CMSG_SPACE(2 * sizeof(int))];
+		char room[CMSG_SPACE(FDS_MOST * sizeof(int))];
 	} room = {};
 	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
 
@@ -72,7 +71,12 @@ void ward_command(struct ward *w, enum command what, uint64_t value, const char 
 		memcpy(CMSG_DATA(head), fds, fd_count * sizeof(int));
 	}
 	if (sendmsg(w->commands, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		log_warn("worker: it could not be commanded: command=%d error=%s", (int)what, strerrorname_np(errno));
+		log_warn("worker: it could not be commanded: command=%u error=%s", c.what, strerrorname_np(errno));
+}
+
+void ward_command(struct ward *w, enum command what, uint64_t value, const char *text, const int *fds, size_t fd_count)
+{
+	ward_send(w, (struct commanded){ .what = what, .value = value }, text, fds, fd_count);
 }
 
 static void say_status(struct ward *w)
@@ -258,6 +262,9 @@ static void heard(struct ward *w, const struct told *t, const char *text)
 		break;
 	case TELL_STATUS:
 		say_status(w);
+		break;
+	case TELL_DIALS:
+		ward_give_dials(w, t->value, t->error);
 		break;
 	case TELL_RELOAD:
 	case TELL_UPGRADE:

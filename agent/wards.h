@@ -43,7 +43,7 @@ struct change {
 struct keeper {
 	struct daemon *d;
 	struct loop *loop;
-	struct watch signals;
+	struct watch signals, listens;
 	struct timer tick, again; /* again: when a worker is made after a pause */
 	struct ward *wards;
 	struct change change;
@@ -70,9 +70,19 @@ bool ward_ended(struct keeper *k, pid_t pid, int status);
 /* -EPERM: a keeper without CAP_KILL may not. */
 int ward_signal(struct ward *w, int signal);
 void ward_command(struct ward *w, enum command what, uint64_t value, const char *text, const int *fds, size_t fd_count);
+/* The same, whole. */
+void ward_send(struct ward *w, struct commanded c, const char *text, const int *fds, size_t fd_count);
 void ward_tick(struct keeper *k);
 /* In a fork, and at the end. Leaves the loop alone: in a fork its epoll is the parent's, too. */
 void wards_free(struct keeper *k);
+
+/* ---- spaces.c ---- */
+
+/* There is another network namespace now, or no more: all workers are told. `arg` is the keeper. */
+void wards_space_came(void *arg, uint64_t netns);
+void wards_space_went(void *arg, uint64_t netns);
+/* Makes sockets in a namespace that is guarded, for a worker that asks for them. */
+void ward_give_dials(struct ward *w, uint64_t netns, int family);
 
 /* ---- change.c ---- */
 
@@ -93,8 +103,8 @@ bool upgrade_checked(struct keeper *k, pid_t pid, int status);
 
 /* Does not return if it succeeds. -errno. */
 int again_exec(struct keeper *k);
-/* Whether there was one before us, and what it had: sets sockets, record_lock, generation, thread_count. `doors` is the
+/* Whether there was one before us, and what it had: sets sockets, record_lock, generation, thread_count. `kept` is the
  * caller's. -EBADMSG: it says so in words that are not ours. */
-int again_read(struct daemon *d, int **doors);
+int again_read(struct daemon *d, int **kept, size_t *kept_count);
 /* Its workers. */
 int again_wards(struct keeper *k);

@@ -486,6 +486,7 @@ static int start(struct daemon *d, const sigset_t *signals)
 	note_policy(d, false);
 	if (d->opinions)
 		err = opinions_start(d->opinions);
+	capture_ask_with(d->capture, commands_ask_dials, d);
 	err = err ? err : start_workers(d);
 	if (err)
 		return err;

@@ -7,7 +7,7 @@
 #define ABI_SIZE(type, n) _Static_assert(sizeof(type) == (n), #type " changed: raise ABI_VERSION and this size")
 
 /* Kept in the pinned map `version`: pins of another number are refused, never guessed at. */
-#define ABI_VERSION 1
+#define ABI_VERSION 2
 
 /* One end of a connection. IPv4 is kept v4-mapped, so one key fits both families. */
 struct end {
@@ -34,6 +34,24 @@ struct letter {
 	__u64 cookie;
 };
 ABI_SIZE(struct letter, 32);
+
+/* A listening end. Key of `guarded`. */
+struct address {
+	struct end at;
+	__u32 zero;
+	__u64 netns;
+};
+ABI_SIZE(struct address, 32);
+
+/* The agent's listener of a network namespace and family. Key of `doors`. */
+struct door {
+	__u64 netns;
+	__u32 v6, zero;
+};
+ABI_SIZE(struct door, 16);
+
+/* Network namespaces that are guarded at a time, ours among them. */
+#define NAMESPACES_MOST 65
 
 /* Services and places are known by a hash of their name or path, not by a running number: the maps outlive the daemon,
  * and the next one may have its services in another order. 0: none. */

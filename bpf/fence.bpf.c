@@ -7,13 +7,14 @@
  * Unix sockets: the LSM programs refuse those.
  */
 #include "maps.bpf.h"
+#include "kernel.bpf.h"
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
 
-/* bpf_get_netns_cookie() came late to cgroup_skb programs, so each copy is told. */
+/* The agent's own namespace. */
 const volatile __u64 netns = 0;
 
 #define EXTENSIONS  8
@@ -67,12 +68,29 @@ static __always_inline int nobody_reads(struct __sk_buff *skb, const struct dial
 	return !sk || sk->state == BPF_TCP_TIME_WAIT || sk->state == BPF_TCP_LISTEN;
 }
 
+/* bpf_get_netns_cookie() is not for cgroup_skb programs; the socket knows. 0: it is no TCP socket. */
+static __always_inline __u64 netns_of_skb(struct __sk_buff *skb)
+{
+	struct sock *sk = tcp_sock_of(skb->sk);
+
+	return sk ? netns_of(sk) : 0;
+}
+
+/* Whether there is a door. While there is one at home, the agent lives, and is about to be in the other namespaces. */
+static __always_inline int attended(struct door *door, __u64 in)
+{
+	struct bpf_sock *sk __attribute__((cleanup(put_sk))) = NULL;
+
+	door->netns = in;
+	sk = bpf_map_lookup_elem(&doors, door);
+	return sk != NULL;
+}
+
 SEC("cgroup_skb/egress")
 int fence(struct __sk_buff *skb)
 {
-	struct bpf_sock *sk __attribute__((cleanup(put_sk))) = NULL;
-	__u32 door = skb->protocol == bpf_htons(ETH_P_IPV6);
-	struct dial key = { .netns = netns };
+	struct door door = { .v6 = skb->protocol == bpf_htons(ETH_P_IPV6) };
+	struct dial key = {};
 	struct owner *owner;
 	struct ipv6hdr h6;
 	struct iphdr h4;
@@ -82,7 +100,7 @@ int fence(struct __sk_buff *skb)
 	if (!service_in(bpf_skb_cgroup_id(skb)))
 		return 1;
 	/* The addresses from the packet, not from skb->sk: they are what the reader will see. */
-	if (!door) {
+	if (!door.v6) {
 		if (bpf_skb_load_bytes(skb, 0, &h4, sizeof(h4)) || h4.protocol != IPPROTO_TCP)
 			return 1;
 		at = h4.ihl * 4;
@@ -101,7 +119,13 @@ int fence(struct __sk_buff *skb)
 	if (skb->len <= (__u32)at + tcp.doff * 4)
 		return 1; /* handshake, ACK, FIN, RST: no text, and the server must be able to finish */
 
-	if (!door) {
+	key.netns = netns_of_skb(skb);
+	if (!key.netns) {
+		/* No TCP socket has made it, so it is nobody's answer but a forged one. */
+		count(TALLY_FENCED);
+		return 0;
+	}
+	if (!door.v6) {
 		end_v4(&key.server, h4.saddr, bpf_ntohs(tcp.source));
 		end_v4(&key.agent, h4.daddr, bpf_ntohs(tcp.dest));
 	} else {
@@ -112,14 +136,11 @@ int fence(struct __sk_buff *skb)
 	}
 	if (bpf_map_lookup_elem(&dials, &key))
 		return 1;
-	owner = owner_of(&key.server);
+	owner = owner_of(&key.server, key.netns);
 	if (!owner || nobody_reads(skb, &key))
 		return 1;
-	if (owner->fail_open) {
-		sk = bpf_map_lookup_elem(&doors, &door);
-		if (!sk)
-			return 1; /* what steer lets pass while nobody is there must be able to answer */
-	}
+	if (owner->fail_open && !attended(&door, key.netns) && !attended(&door, netns))
+		return 1; /* what steer lets pass while nobody is there must be able to answer */
 	/* The connection does not end at us: an unread answer. The server's retransmits meet the same. */
 	count(TALLY_FENCED);
 	return 0;

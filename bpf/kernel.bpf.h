@@ -35,7 +35,16 @@ struct in6_raw {
 	__u32 word[4];
 };
 
+struct net {
+	__u64 net_cookie;
+} KERNEL;
+
+struct net_of {
+	struct net *net;
+} KERNEL;
+
 struct sock_common {
+	struct net_of skc_net;
 	unsigned short skc_family;
 	__u32 skc_daddr, skc_rcv_saddr;
 	__u16 skc_dport, skc_num; /* network order, host order */
@@ -64,6 +73,20 @@ static __always_inline __u64 cgroup_of(struct sock *sk)
 		return 0;
 	kn = cg->kn;
 	return kn ? kn->id : 0;
+}
+
+/* The kernel's own struct of a TCP socket; NULL if it is another. */
+static __always_inline struct sock *tcp_sock_of(struct bpf_sock *sk)
+{
+	return sk ? (struct sock *)bpf_skc_to_tcp_sock(sk) : NULL;
+}
+
+/* The cookie of the network namespace that the socket was made in; 0 if it cannot be told. */
+static __always_inline __u64 netns_of(struct sock *sk)
+{
+	struct net *net = sk->__sk_common.skc_net.net;
+
+	return net ? net->net_cookie : 0;
 }
 
 /* Both ends of a socket, from the kernel's own struct. */

@@ -8,8 +8,16 @@
 #include "maps.bpf.h"
 #include "kernel.bpf.h"
 
-/* The agent steers in one network namespace; a listener of another one is not ours to guard by address. */
+/* The agent's own. It steers in others, too, but has to be told of those that are new. */
 const volatile __u64 netns = 0;
+
+/* Listeners in other namespaces, by cookie, so that the agent looks at once. Written: here. Read and emptied: agent.
+ * Full: it looks every second anyway, and the fence stands from the moment that the address is guarded. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} listens SEC(".maps");
 
 /* Written and read out: agent. Read: here. Full: the agent refuses to start. */
 struct {
@@ -31,13 +39,9 @@ struct {
 
 static __always_inline __u32 service_of(struct bpf_sock_ops *s)
 {
-	struct bpf_sock *sk = s->sk;
-	struct tcp_sock *tcp;
+	struct sock *sk = tcp_sock_of(s->sk);
 
-	if (!sk)
-		return 0;
-	tcp = bpf_skc_to_tcp_sock(sk);
-	return tcp ? service_in(cgroup_of((struct sock *)tcp)) : 0;
+	return sk ? service_in(cgroup_of(sk)) : 0;
 }
 
 /* An address stays guarded when its listener closes: the next server of the unit must not be met unread. */
@@ -46,9 +50,10 @@ static __always_inline void listening(struct bpf_sock_ops *s)
 	struct service_port port = { .service = service_of(s) };
 	struct owner owner = { .service = port.service };
 	struct service *service;
-	struct end at = {};
+	struct address key = { .netns = bpf_get_netns_cookie(s) };
+	int fresh;
 
-	if (!port.service || bpf_get_netns_cookie(s) != netns)
+	if (!port.service)
 		return;
 	service = bpf_map_lookup_elem(&services, &port.service);
 	if (!service)
@@ -57,12 +62,15 @@ static __always_inline void listening(struct bpf_sock_ops *s)
 	if (!service->all_ports && !bpf_map_lookup_elem(&service_ports, &port))
 		return;
 	if (s->family == AF_INET)
-		end_v4(&at, FIELD(32, s, local_ip4), port.port);
+		end_v4(&key.at, FIELD(32, s, local_ip4), port.port);
 	else
-		end_v6(&at, s, local_ip6, port.port);
+		end_v6(&key.at, s, local_ip6, port.port);
 	owner.fail_open = service->fail_open;
-	if (bpf_map_update_elem(&guarded, &at, &owner, BPF_ANY))
+	fresh = !bpf_map_lookup_elem(&guarded, &key);
+	if (bpf_map_update_elem(&guarded, &key, &owner, BPF_ANY))
 		count(TALLY_LISTEN_LOST);
+	if (fresh && key.netns != netns)
+		bpf_ringbuf_output(&listens, &key.netns, sizeof(key.netns), 0);
 }
 
 /* Ranks, rendezvous, health checks: nothing leaves the unit, so nothing is steered. Its own address as client keeps
@@ -77,9 +85,7 @@ static __always_inline void connecting(struct bpf_sock_ops *s)
 		return;
 	ends_of(s, &key.agent, &key.server);
 	key.netns = bpf_get_netns_cookie(s);
-	if (key.netns != netns)
-		return;
-	owner = owner_of(&key.server);
+	owner = owner_of(&key.server, key.netns);
 	if (!owner || owner->service != service)
 		return;
 	if (bpf_map_update_elem(&dials, &key, &key.agent, BPF_ANY))

@@ -10,9 +10,6 @@
 #include <linux/errno.h>
 #include <bpf/bpf_tracing.h>
 
-/* As in the fence: the copy is told which namespace it is for. */
-const volatile __u64 netns = 0;
-
 #define AF_NETLINK 16
 #define SOCK_RAW   3
 
@@ -36,7 +33,7 @@ int BPF_PROG(families, int family, int type, int protocol, int kern)
 SEC("lsm/socket_sendmsg")
 int BPF_PROG(old_socket, struct socket *sock, struct msghdr *msg, int size, int ret)
 {
-	struct dial key = { .netns = netns };
+	struct dial key = {};
 	unsigned short family;
 	struct sock *sk;
 
@@ -48,6 +45,7 @@ int BPF_PROG(old_socket, struct socket *sock, struct msghdr *msg, int size, int 
 	family = sk->__sk_common.skc_family;
 	if ((family != AF_INET && family != AF_INET6) || service_in(cgroup_of(sk)))
 		return 0;
+	key.netns = netns_of(sk);
 	ends_of_sock(sk, family, &key.server, &key.agent);
 	if (bpf_map_lookup_elem(&dials, &key))
 		return 0; /* a socket-activated server answers us */

@@ -11,13 +11,13 @@
 #define AF_INET  2
 #define AF_INET6 10
 
-/* Listening ends whose new connections go to the agent, of the daemon's own network namespace.
+/* Listening ends whose new connections go to the agent, of all network namespaces.
  * Written: sockops of the guarded cgroups, and the agent for listeners older than itself. Read: sk_lookup, egress,
  * agent. Full: TALLY_LISTEN_LOST, the listener is unguarded and the agent raises an alarm. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
-	__type(key, struct end);
+	__type(key, struct address);
 	__type(value, struct owner);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } guarded SEC(".maps");
@@ -33,12 +33,13 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } dials SEC(".maps");
 
-/* The agent's listeners: 0 for IPv4, 1 for IPv6. Written: agent, when it is ready; the kernel takes an entry out when
- * its socket closes, which is what closes the gate. Read: sk_lookup, egress. Cannot be full. */
+/* The agent's listeners, one a family in each namespace: one of another namespace would take connections and complete
+ * none. Written: agent, when it is ready; the kernel takes an entry out when its socket closes, which is what closes
+ * the gate. Read: sk_lookup, egress. Cannot be full. */
 struct {
-	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, 2);
-	__type(key, __u32);
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, 2 * NAMESPACES_MOST);
+	__type(key, struct door);
 	__type(value, __u64);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } doors SEC(".maps");
@@ -114,21 +115,21 @@ static __always_inline void end_v4(struct end *to, __u32 ip, __u16 port)
 	} while (0)
 
 /* Who guards this end: its exact address, any IPv4 address, any address; NULL: nobody. */
-static __always_inline struct owner *owner_of(const struct end *at)
+static __always_inline struct owner *owner_of(const struct end *at, __u64 netns)
 {
-	struct end any = { .port = at->port };
-	struct owner *owner = bpf_map_lookup_elem(&guarded, at);
+	struct address key = { .at = *at, .netns = netns };
+	struct owner *owner = bpf_map_lookup_elem(&guarded, &key);
 
 	if (owner)
 		return owner;
+	key.at.ip[3] = 0;
 	if (!at->ip[0] && !at->ip[1] && at->ip[2] == bpf_htonl(0xffff)) {
-		end_v4(&any, 0, at->port);
-		owner = bpf_map_lookup_elem(&guarded, &any);
+		owner = bpf_map_lookup_elem(&guarded, &key);
 		if (owner)
 			return owner;
-		any.ip[2] = 0;
 	}
-	return bpf_map_lookup_elem(&guarded, &any);
+	key.at.ip[0] = key.at.ip[1] = key.at.ip[2] = 0;
+	return bpf_map_lookup_elem(&guarded, &key);
 }
 
 /* The service whose unit the cgroup is in; 0: none. */

@@ -38,7 +38,7 @@ int steer(struct bpf_sk_lookup *ctx)
 {
 	struct bpf_sock *sk __attribute__((cleanup(put_sk))) = NULL;
 	struct dial key = { .netns = netns };
-	__u32 door = ctx->family == AF_INET6;
+	struct door door = { .netns = netns, .v6 = ctx->family == AF_INET6 };
 	struct owner *owner;
 
 	if (ctx->protocol != IPPROTO_TCP)
@@ -55,7 +55,7 @@ int steer(struct bpf_sk_lookup *ctx)
 		count(TALLY_OWN_DIAL);
 		return SK_PASS;
 	}
-	owner = owner_of(&key.server);
+	owner = owner_of(&key.server, netns);
 	if (!owner)
 		return SK_PASS;
 

@@ -11,10 +11,6 @@
 
 #define DEFAULT_PINS "/sys/fs/bpf/sluice"
 
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
-
 int because(struct why why, int err, const char *format, ...)
 {
 	va_list args;
@@ -23,16 +19,6 @@ int because(struct why why, int err, const char *format, ...)
 	vsnprintf(why.text, why.len, format, args);
 	va_end(args);
 	return err;
-}
-
-static int netns_find(struct capture *c, struct why why)
-{
-	owned(own_close) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	socklen_t len = sizeof(c->netns);
-
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &c->netns, &len))
-		return because(why, -errno, "this kernel does not tell the cookie of a network namespace (5.14)");
-	return 0;
 }
 
 static int up(struct capture *c, const struct capture_options *o, struct why why)
@@ -44,9 +30,11 @@ static int up(struct capture *c, const struct capture_options *o, struct why why
 	if (!err)
 		err = pins_prepare(c, why);
 	if (!err)
-		err = netns_find(c, why);
+		err = spaces_begin(c, o->kept, o->kept_count, why);
 	if (!err)
 		err = programs_load(c, why);
+	if (!err)
+		err = spaces_watch(c, why);
 	if (!err)
 		err = services_write(c, why);
 	if (!err)
@@ -65,8 +53,9 @@ static int up(struct capture *c, const struct capture_options *o, struct why why
 	}
 	if (!err) {
 		services_sweep(c);
+		programs_free();
+		spaces_look(c);
 		dials_reconcile(c);
-		err = doors_make(c, o->doors, why);
 	}
 	return err;
 }
@@ -86,6 +75,7 @@ int capture_open(struct capture **out, const struct capture_options *o, char *te
 	pthread_mutex_init(&c->dialling, NULL);
 	pthread_mutex_init(&c->seen, NULL);
 	c->loops = o->loops ? o->loops : 1;
+	c->watcher = o->watcher;
 	c->pins = strdup(o->pins ? o->pins : DEFAULT_PINS);
 	err = c->pins ? up(c, o, why) : because(why, -ENOMEM, "out of memory");
 	programs_free(); /* the pins hold them */
@@ -101,14 +91,16 @@ int capture_open(struct capture **out, const struct capture_options *o, char *te
 
 int capture_doors(struct capture *c)
 {
-	int err = doors_open(c);
+	int err = 0;
 
+	c->open = true;
+	for (size_t i = 0; i < c->space_count && !err; i++)
+		err = doors_open(c, c->spaces[i]);
+	err = err ? err : listeners_seed(c);
 	if (err)
 		return err;
-	err = listeners_seed(c);
-	if (err)
-		return err;
-	connections_destroy(c);
+	for (size_t i = 0; i < c->space_count; i++)
+		connections_destroy(c, c->spaces[i]);
 	capture_audit(c);
 	return 0;
 }
@@ -149,7 +141,8 @@ int capture_change(struct capture *c, const struct guard *guards, size_t count, 
 		return err;
 	}
 	services_free(&old);
-	connections_destroy(c);
+	for (size_t i = 0; i < c->space_count; i++)
+		connections_destroy(c, c->spaces[i]);
 	capture_audit(c);
 	return 0;
 }
@@ -175,10 +168,16 @@ int capture_fits(const char *pins, char *text, size_t len)
 
 void capture_narrow(struct capture *c)
 {
+	spaces_unwatch(c);
 	for (int i = 0; i < MAP_COUNT; i++)
 		if (i != MAP_GUARDED && c->maps[i] >= 0) {
 			close(c->maps[i]);
 			c->maps[i] = -1;
+		}
+	for (size_t i = 0; i < c->space_count; i++)
+		if (c->spaces[i]->ns >= 0) {
+			close(c->spaces[i]->ns);
+			c->spaces[i]->ns = -1;
 		}
 }
 
@@ -189,7 +188,9 @@ void capture_close(struct capture **at)
 	*at = NULL;
 	if (!c)
 		return;
-	doors_close(c);
+	spaces_unwatch(c);
+	while (c->space_count)
+		space_remove(c, c->spaces[c->space_count - 1]);
 	if (c->letters)
 		munmap(c->letters, LETTERS * sizeof(*c->letters));
 	for (int i = 0; i < MAP_COUNT; i++)

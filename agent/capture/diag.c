@@ -23,13 +23,13 @@ struct request {
 	struct inet_diag_req_v2 diag;
 };
 
-static int diag_socket(int *ret)
+static int diag_socket(const struct capture *c, const struct space *in, int *ret)
 {
 	struct timeval patience = { .tv_sec = 5 };
-	int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	int fd = space_socket(c, in, AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	*ret = fd;
 	return 0;
@@ -109,11 +109,11 @@ static int diag_dump(int fd, uint8_t family, uint32_t states, struct diag_list *
 	}
 }
 
-int diag_list(uint32_t states, struct diag_list *ret)
+int diag_list(const struct capture *c, const struct space *in, uint32_t states, struct diag_list *ret)
 {
 	owned(diag_free) struct diag_list out = { 0 };
 	owned(own_close) int fd = -1;
-	int err = diag_socket(&fd);
+	int err = diag_socket(c, in, &fd);
 
 	if (!err)
 		err = diag_dump(fd, AF_INET, states, &out);
@@ -135,7 +135,7 @@ void diag_free(struct diag_list *list)
 	*list = (struct diag_list){ 0 };
 }
 
-int diag_destroy(const struct diag_socket *s)
+int diag_destroy(const struct capture *c, const struct space *in, const struct diag_socket *s)
 {
 	struct request request = {
 		.head = { .nlmsg_len = sizeof(request),
@@ -152,7 +152,7 @@ int diag_destroy(const struct diag_socket *s)
 	_Alignas(struct nlmsghdr) char answer[1024];
 	struct nlmsghdr *head = (struct nlmsghdr *)answer;
 	owned(own_close) int fd = -1;
-	int err = diag_socket(&fd);
+	int err = diag_socket(c, in, &fd);
 	ssize_t n;
 
 	if (err)

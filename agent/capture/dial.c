@@ -31,16 +31,19 @@ static socklen_t door_address(int family, uint16_t port, struct sockaddr_storage
 }
 
 /* On loopback: nobody reaches a door but by sk_lookup, or by dialling it, which is refused. */
-static int door_make(int family, uint16_t *port, int *ret)
+static int door_make(const struct capture *c, const struct space *s, int family, uint16_t *port, int *ret)
 {
-	owned(own_close) int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	owned(own_close) int fd = space_socket(c, s, family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct sockaddr_storage a;
 	socklen_t len = door_address(family, *port, &a);
 	struct end at;
 	int one = 1;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
+	/* A namespace that has just been made has no loopback yet. */
+	if (s != c->spaces[0])
+		setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one));
 	/* What is accepted here holds the *guarded* port and inherits SO_REUSEADDR: without it a restarted server could
 	 * not bind while clients of the last one are connected to us. */
 	/* Accepted sockets inherit SO_KEEPALIVE, too: a client that vanished must not stay for ever; the server's own
@@ -59,7 +62,7 @@ static int door_make(int family, uint16_t *port, int *ret)
 }
 
 /* What another program listened on in this very process. */
-static int doors_take(struct capture *c, const int *given, struct why why)
+static int doors_take(struct capture *c, struct space *s, const int *given, struct why why)
 {
 	for (int f = 0; f < 2; f++)
 		for (unsigned i = 0; i < c->loops; i++) {
@@ -73,40 +76,22 @@ static int doors_take(struct capture *c, const int *given, struct why why)
 			if (getsockname(fd, (struct sockaddr *)&a, &len) || fcntl(fd, F_SETFD, FD_CLOEXEC))
 				return because(why, -errno, "a listener that was handed over is none");
 			end_of(&a, &at);
-			c->door_port[f] = at.port;
-			c->listeners[f][i] = fd;
+			s->door_port[f] = at.port;
+			s->listeners[f * (int)c->loops + (int)i] = fd;
 		}
 	return 0;
 }
 
-void capture_doors_keep(const struct capture *c, int *fds)
-{
-	for (int f = 0; f < 2; f++)
-		for (unsigned i = 0; i < c->loops; i++) {
-			int fd = c->listeners[f][i];
-
-			fds[f * (int)c->loops + (int)i] = fd;
-			if (fd >= 0)
-				fcntl(fd, F_SETFD, 0);
-		}
-}
-
-int doors_make(struct capture *c, const int *given, struct why why)
+int doors_make(struct capture *c, struct space *s, const int *given, struct why why)
 {
 	static const int family[2] = { AF_INET, AF_INET6 };
 
-	for (int f = 0; f < 2; f++) {
-		c->listeners[f] = calloc(c->loops, sizeof(int));
-		if (!c->listeners[f])
-			return because(why, -ENOMEM, "out of memory");
-		for (unsigned i = 0; i < c->loops; i++)
-			c->listeners[f][i] = -1;
-	}
 	if (given)
-		return doors_take(c, given, why);
+		return doors_take(c, s, given, why);
 	for (int f = 0; f < 2; f++)
 		for (unsigned i = 0; i < c->loops; i++) {
-			int err = door_make(family[f], &c->door_port[f], &c->listeners[f][i]);
+			int *at = &s->listeners[f * (int)c->loops + (int)i];
+			int err = door_make(c, s, family[f], &s->door_port[f], at);
 
 			if (f && !i && (err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT)) {
 				lines_add(&c->missing, "IPv6: this host has no ::1; guarded IPv6 addresses answer as "
@@ -119,42 +104,41 @@ int doors_make(struct capture *c, const int *given, struct why why)
 	return 0;
 }
 
-int doors_open(struct capture *c)
+int doors_open(struct capture *c, const struct space *s)
 {
 	for (uint32_t f = 0; f < 2; f++) {
-		uint64_t fd = (uint64_t)c->listeners[f][0];
+		struct door key = { .netns = s->netns, .v6 = f };
+		uint64_t fd = (uint64_t)s->listeners[f * c->loops];
 
 		/* One of the group; the kernel spreads over all of it. */
-		if (c->listeners[f][0] >= 0 && bpf_map_update_elem(c->maps[MAP_DOORS], &f, &fd, BPF_ANY))
+		if (s->listeners[f * c->loops] >= 0 && bpf_map_update_elem(c->maps[MAP_DOORS], &key, &fd, BPF_ANY))
 			return -errno;
 	}
 	return 0;
 }
 
-void doors_close(struct capture *c)
+void doors_close(struct capture *c, struct space *s)
 {
-	for (int f = 0; f < 2; f++) {
-		for (unsigned i = 0; c->listeners[f] && i < c->loops; i++)
-			if (c->listeners[f][i] >= 0)
-				close(c->listeners[f][i]);
-		free(TAKE(c->listeners[f]));
-	}
+	for (unsigned i = 0; s->listeners && i < 2 * c->loops; i++)
+		if (s->listeners[i] >= 0)
+			close(s->listeners[i]);
+	free(TAKE(s->listeners));
 }
 
 int capture_listener(const struct capture *c, unsigned loop, int family)
 {
-	return loop < c->loops ? c->listeners[family == AF_INET6][loop] : -1;
+	return loop < c->loops ? c->spaces[0]->listeners[(family == AF_INET6) * c->loops + loop] : -1;
 }
 
-static bool is_door(const struct capture *c, const struct end *at)
+static bool is_door(const struct space *s, const struct end *at)
 {
 	struct sockaddr_storage a;
 	struct end door;
 	int f = !end_is_v4(at);
 
-	if (!c->door_port[f])
+	if (!s->door_port[f])
 		return false;
-	door_address(f ? AF_INET6 : AF_INET, c->door_port[f], &a);
+	door_address(f ? AF_INET6 : AF_INET, s->door_port[f], &a);
 	end_of(&a, &door);
 	return end_is(&door, at);
 }
@@ -170,11 +154,32 @@ static bool is_lost(struct capture *c, const struct end *client, const struct en
 	return lost;
 }
 
-/* Dials `to` from its own address, so that the server's getsockname is right and servers bound to one address work. */
-static int dial_once(struct capture *c, const struct sockaddr_storage *to, socklen_t len, const struct end *client,
-                     int *ret)
+/* Of the namespace that it is in: its cookie is what the kernel gave every socket of it. NULL: it is not guarded. */
+static struct space *space_of(const struct capture *c, int fd)
 {
-	owned(own_close) int fd = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	uint64_t netns;
+	socklen_t len = sizeof(netns);
+
+	return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &netns, &len) ? NULL : space_by_netns(c, netns);
+}
+
+/* -EAGAIN: none is there that was made in that namespace. */
+static int dial_socket(struct capture *c, struct space *s, int family)
+{
+	struct pool *p = &s->pools[family == AF_INET6];
+
+	if (p->count)
+		return p->at[--p->count];
+	if (s != c->spaces[0] && s->ns < 0)
+		return -EAGAIN;
+	return space_socket(c, s, family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+/* Dials `to` from its own address, so that the server's getsockname is right and servers bound to one address work. */
+static int dial_once(struct capture *c, struct space *s, const struct sockaddr_storage *to, socklen_t len,
+                     const struct end *client, int *ret)
+{
+	owned(own_close) int fd = dial_socket(c, s, to->ss_family);
 	struct sockaddr_storage from = *to;
 	struct letter *letter;
 	struct end here;
@@ -182,7 +187,7 @@ static int dial_once(struct capture *c, const struct sockaddr_storage *to, sockl
 	int one = 1, err;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (from.ss_family == AF_INET)
 		((struct sockaddr_in *)&from)->sin_port = 0;
 	else
@@ -210,48 +215,65 @@ static int dial_once(struct capture *c, const struct sockaddr_storage *to, sockl
 	return 0;
 }
 
-int capture_ends(const struct capture *c, int client, struct ends *ends, size_t *service)
+static int find_ends(struct capture *c, int client, struct space **space, struct ends *ends, size_t *service)
 {
 	struct ends way = { 0 };
 	socklen_t n = sizeof(way.client), m = sizeof(way.server);
 	const struct watched *s;
 	struct owner owner;
+	struct space *in;
 	struct end to;
 
 	if (getpeername(client, (struct sockaddr *)&way.client, &n) ||
 	    getsockname(client, (struct sockaddr *)&way.server, &m))
 		return -errno;
 	end_of(&way.server, &to);
-	if (is_door(c, &to))
+	in = space_of(c, client);
+	if (!in)
+		return -ENOENT;
+	if (is_door(in, &to))
 		return -ELOOP;
-	s = guarded_owner(c, &to, &owner) ? NULL : service_by_id(c, owner.service);
+	way.inode = in == c->spaces[0] ? 0 : in->inode;
+	s = guarded_owner(c, in->netns, &to, &owner) ? NULL : service_by_id(c, owner.service);
 	if (!s)
 		return -ENOENT; /* no longer guarded since it was steered */
+	*space = in;
 	*ends = way;
 	*service = (size_t)(s - c->services);
 	return 0;
+}
+
+int capture_ends(struct capture *c, int client, struct ends *ends, size_t *service)
+{
+	struct space *in;
+	int err;
+
+	pthread_mutex_lock(&c->dialling);
+	err = find_ends(c, client, &in, ends, service);
+	pthread_mutex_unlock(&c->dialling);
+	return err;
 }
 
 int capture_dial(struct capture *c, int client, int *fd, struct ends *ends, size_t *service)
 {
 	struct ends way = { 0 };
 	struct end from, to;
+	struct space *in = NULL;
 	size_t whose = 0;
-	int err = capture_ends(c, client, &way, &whose), one = 1, up = -1;
+	int err, one = 1, up = -1;
 	socklen_t m;
 
-	if (err)
-		return err;
+	setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	pthread_mutex_lock(&c->dialling);
+	err = find_ends(c, client, &in, &way, &whose);
 	m = way.server.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 	end_of(&way.client, &from);
 	end_of(&way.server, &to);
-	setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-
-	pthread_mutex_lock(&c->dialling);
-	err = is_lost(c, &from, &to) ? -ELOOP : -EADDRNOTAVAIL;
+	if (!err)
+		err = is_lost(c, &from, &to) ? -ELOOP : -EADDRNOTAVAIL;
 	/* A port in TIME_WAIT towards this very server cannot be used again yet: the next one can. */
 	for (int i = 0; i < DIAL_TRIES && err == -EADDRNOTAVAIL; i++)
-		err = dial_once(c, &way.server, m, &from, &up);
+		err = dial_once(c, in, &way.server, m, &from, &up);
 	pthread_mutex_unlock(&c->dialling);
 	if (err)
 		return err;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * outside.c - what no cgroup hook can see: listeners that a unit's processes hold but did not make in the unit, or hold
- * in another network namespace, and Unix listeners. Found from /proc, guarded by address where that can be, else named.
+ * in a network namespace that cannot be guarded, and Unix listeners. Found from /proc, guarded by address where that
+ * can be, else named.
  */
 #include "capture/state.h"
 
@@ -16,13 +17,12 @@
 
 #define PROCESSES_MOST 4096 /* looked at in one turn */
 #define HELD_MOST      1000000
-#define OTHERS_MOST    32 /* network namespaces besides ours */
+#define OTHERS_MOST    (2 * NAMESPACES_MOST) /* network namespaces besides ours */
 
 /* A socket that a process of a unit has open. */
 struct held {
 	uint64_t inode;
 	const struct watched *service;
-	bool elsewhere; /* its owner is in another network namespace */
 };
 
 /* A process to read the tables of another network namespace through. */
@@ -34,8 +34,7 @@ struct other {
 struct view {
 	struct capture *c;
 	struct held *held; /* sorted by inode once all are there */
-	size_t count, processes;
-	uint64_t netns; /* inode of ours */
+	size_t count;
 	struct other others[OTHERS_MOST];
 	size_t other_count;
 	struct lines *out;
@@ -66,18 +65,18 @@ static int by_inode(const void *a, const void *b)
 {
 	const struct held *x = a, *y = b;
 
-	return x->inode != y->inode ? (x->inode < y->inode ? -1 : 1) : x->elsewhere - y->elsewhere;
+	return x->inode != y->inode ? (x->inode < y->inode ? -1 : 1) : 0;
 }
 
-static const struct held *held_by(const struct view *v, uint64_t inode, bool elsewhere)
+static const struct held *held_by(const struct view *v, uint64_t inode)
 {
-	struct held key = { .inode = inode, .elsewhere = elsewhere };
+	struct held key = { .inode = inode };
 
 	return inode && v->count ? bsearch(&key, v->held, v->count, sizeof(key), by_inode) : NULL;
 }
 
-/* The listeners of a table like /proc/net/tcp, of another network namespace. */
-static void table_elsewhere(struct view *v, int pid, const char *table)
+/* The listeners of a table like /proc/net/tcp, of a network namespace that is not guarded. */
+static void table_elsewhere(struct view *v, uint64_t netns, int pid, const char *table)
 {
 	char path[64], line[512];
 	owned(own_file) FILE *f = NULL;
@@ -95,7 +94,7 @@ static void table_elsewhere(struct view *v, int pid, const char *table)
 		           &state, &inode) != 4 ||
 		    state != 10)
 			continue;
-		h = held_by(v, inode, true);
+		h = held_by(v, inode);
 		if (!h || !service_wants(h->service, (uint16_t)port))
 			continue;
 		at.port = (uint16_t)port;
@@ -107,13 +106,15 @@ static void table_elsewhere(struct view *v, int pid, const char *table)
 				at.ip[i] = (uint32_t)strtoul(ip + i * 8, NULL, 16);
 		}
 		end_text(&at, text, sizeof(text));
-		lines_add(v->out, "%s: listener %s is in another network namespace: not guarded", h->service->name,
-		          text);
+		lines_add(v->out,
+		          "%s: listener %s in net:[%" PRIu64
+		          "] is not guarded, only fenced if it is younger than the guard: %s",
+		          h->service->name, text, netns, refused_why(v->c, netns));
 	}
 }
 
 /* Unix listeners: of the namespace the process is in. */
-static void table_unix(struct view *v, int pid, bool elsewhere)
+static void table_unix(struct view *v, int pid)
 {
 	char path[64], line[512];
 	owned(own_file) FILE *f = NULL;
@@ -130,7 +131,7 @@ static void table_unix(struct view *v, int pid, bool elsewhere)
 		if (sscanf(line, "%*x: %*x %*x %x %x %*x %" SCNu64 " %107s", &flags, &type, &inode, name) < 3 ||
 		    !(flags & 0x10000))
 			continue;
-		h = held_by(v, inode, elsewhere);
+		h = held_by(v, inode);
 		if (h)
 			lines_add(v->out, "%s: Unix listener %.100s: not guarded, this kernel runs no BPF LSM",
 			          h->service->name, *name ? name : "without a name");
@@ -146,18 +147,26 @@ static void other_note(struct view *v, uint64_t netns, int pid)
 		v->others[v->other_count++] = (struct other){ netns, pid };
 }
 
-static void process_look(struct view *v, int pid, const struct watched *s)
+/* 0: gone, or not ours to see. */
+uint64_t netns_inode(int pid)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
+	return stat(path, &st) ? 0 : st.st_ino;
+}
+
+static bool process_look(void *arg, int pid, const struct watched *s)
 {
 	char path[64];
 	struct dirent *entry;
-	struct stat st;
-	bool elsewhere;
+	struct view *v = arg;
+	uint64_t netns = netns_inode(pid);
 	DIR *d;
 
-	snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
-	elsewhere = !stat(path, &st) && st.st_ino != v->netns;
-	if (elsewhere)
-		other_note(v, st.st_ino, pid);
+	if (netns && netns != v->c->spaces[0]->inode)
+		other_note(v, netns, pid);
 	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
 	d = opendir(path);
 	while (d && (entry = readdir(d))) {
@@ -168,16 +177,24 @@ static void process_look(struct view *v, int pid, const struct watched *s)
 		if (n <= 0)
 			continue;
 		target[n] = 0;
-		if (sscanf(target, "socket:[%" SCNu64 "]", &inode) == 1 &&
-		    !hold(v, (struct held){ inode, s, elsewhere }))
+		if (sscanf(target, "socket:[%" SCNu64 "]", &inode) == 1 && !hold(v, (struct held){ inode, s }))
 			break;
 	}
 	if (d)
 		closedir(d);
+	return true;
 }
 
+struct tour {
+	struct capture *c;
+	bool (*each)(void *arg, int pid, const struct watched *s);
+	void *arg;
+	size_t processes;
+	bool over;
+};
+
 /* The processes of one cgroup of a unit. */
-static void cgroup_look(struct view *v, const char *dir, const struct watched *s)
+static void cgroup_look(struct tour *t, const char *dir, const struct watched *s)
 {
 	char path[PATH_MAX];
 	owned(own_file) FILE *f = NULL;
@@ -185,14 +202,12 @@ static void cgroup_look(struct view *v, const char *dir, const struct watched *s
 
 	snprintf(path, sizeof(path), "%s/cgroup.procs", dir);
 	f = fopen(path, "re");
-	while (f && v->processes < PROCESSES_MOST && fscanf(f, "%d", &pid) == 1) {
-		v->processes++;
-		process_look(v, pid, s);
-	}
+	while (f && !t->over && fscanf(f, "%d", &pid) == 1)
+		t->over = ++t->processes > PROCESSES_MOST || !t->each(t->arg, pid, s);
 }
 
 /* Goes where the members are. */
-static void tree_look(struct view *v, const char *dir, unsigned depth)
+static void tree_look(struct tour *t, const char *dir, unsigned depth)
 {
 	struct dirent *entry;
 	struct member m;
@@ -200,11 +215,11 @@ static void tree_look(struct view *v, const char *dir, unsigned depth)
 	uint64_t id;
 	DIR *d;
 
-	if (depth > 32 || cgroup_id(dir, &id) || bpf_map_lookup_elem(v->c->maps[MAP_MEMBERS], &id, &m))
+	if (t->over || depth > 32 || cgroup_id(dir, &id) || bpf_map_lookup_elem(t->c->maps[MAP_MEMBERS], &id, &m))
 		return;
-	s = service_by_id(v->c, m.service);
+	s = service_by_id(t->c, m.service);
 	if (s)
-		cgroup_look(v, dir, s);
+		cgroup_look(t, dir, s);
 	d = opendir(dir);
 	while (d && (entry = readdir(d))) {
 		owned(own_free) char *path = NULL;
@@ -214,48 +229,66 @@ static void tree_look(struct view *v, const char *dir, unsigned depth)
 			path = NULL;
 			continue;
 		}
-		tree_look(v, path, depth + 1);
+		tree_look(t, path, depth + 1);
 	}
 	if (d)
 		closedir(d);
 }
 
-void outside_look(struct capture *c, const struct diag_list *listeners, struct lines *out)
+bool outside_each(struct capture *c, bool (*each)(void *arg, int pid, const struct watched *s), void *arg)
 {
-	struct view v = { .c = c, .out = out };
-	struct stat st;
+	struct tour t = { .c = c, .each = each, .arg = arg };
 
-	if (stat("/proc/self/ns/net", &st))
+	tree_look(&t, c->mount, 0);
+	return !t.over;
+}
+
+/* Listeners of one guarded namespace that were made outside their unit's cgroup. */
+static void listeners_look(struct view *v, const struct space *in)
+{
+	owned(diag_free) struct diag_list all = { 0 };
+	struct capture *c = v->c;
+
+	if (diag_list(c, in, DIAG_LISTEN, &all))
 		return;
-	v.netns = st.st_ino;
-	tree_look(&v, c->mount, 0);
-	if (v.count)
-		qsort(v.held, v.count, sizeof(*v.held), by_inode);
-	for (size_t i = 0; i < v.other_count; i++) {
-		table_elsewhere(&v, v.others[i].pid, "tcp");
-		table_elsewhere(&v, v.others[i].pid, "tcp6");
-		if (!c->fenced_unix)
-			table_unix(&v, v.others[i].pid, true);
-	}
-	for (size_t i = 0; i < listeners->count; i++) {
-		const struct diag_socket *l = &listeners->at[i];
-		const struct held *h = held_by(&v, l->inode, false);
+	for (size_t i = 0; i < all.count; i++) {
+		const struct diag_socket *l = &all.at[i];
+		const struct held *h = held_by(v, l->inode);
 		struct member m;
 		char text[64];
 
 		if (!h || !service_wants(h->service, l->local.port) ||
 		    (l->cgroup && !bpf_map_lookup_elem(c->maps[MAP_MEMBERS], &l->cgroup, &m) && m.service))
 			continue;
-		if (listener_guard(c, h->service, &l->local, "process"))
+		if (listener_guard(c, h->service, in, &l->local, "process"))
 			continue;
 		end_text(&l->local, text, sizeof(text));
-		lines_add(out,
+		lines_add(v->out,
 		          "%s: listener %s was made outside the cgroup: guarded by address; egress backstop and "
 		          "getpeername "
 		          "do not apply",
 		          h->service->name, text);
 	}
+}
+
+void outside_look(struct capture *c, struct lines *out)
+{
+	struct view v = { .c = c, .out = out };
+
+	outside_each(c, process_look, &v);
+	if (v.count)
+		qsort(v.held, v.count, sizeof(*v.held), by_inode);
+	for (size_t i = 0; i < v.other_count; i++) {
+		if (!space_by_inode(c, v.others[i].netns)) {
+			table_elsewhere(&v, v.others[i].netns, v.others[i].pid, "tcp");
+			table_elsewhere(&v, v.others[i].netns, v.others[i].pid, "tcp6");
+		}
+		if (!c->fenced_unix)
+			table_unix(&v, v.others[i].pid);
+	}
+	for (size_t i = 0; i < c->space_count; i++)
+		listeners_look(&v, c->spaces[i]);
 	if (!c->fenced_unix)
-		table_unix(&v, getpid(), false);
+		table_unix(&v, getpid());
 	free(v.held);
 }

@@ -116,10 +116,9 @@ int pins_cgroup(struct capture *c, const char *name, int prog, int attach_type, 
 	return link < 0 ? -errno : pin_over(path, link);
 }
 
-int pins_netns(struct capture *c, const char *name, int prog)
+int pins_netns(struct capture *c, const char *name, int prog, int ns)
 {
 	owned(own_free) char *path = NULL;
-	owned(own_close) int ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	owned(own_close) int link = -1;
 	struct bpf_link_info info = {};
 	struct stat st;
@@ -127,7 +126,7 @@ int pins_netns(struct capture *c, const char *name, int prog)
 
 	if (err)
 		return err;
-	if (ns < 0 || fstat(ns, &st))
+	if (fstat(ns, &st))
 		return -errno;
 	if (!link_info(path, &info) && info.netns.netns_ino == st.st_ino && updated(path, prog))
 		return 0;
@@ -183,7 +182,7 @@ static int unlink_some(const char *dir, bool (*chosen)(const char *name))
 
 static bool is_steer(const char *name)
 {
-	return !strcmp(name, "link_steer");
+	return !strncmp(name, "link_steer", 10); /* of every namespace */
 }
 
 static bool is_link(const char *name)
@@ -216,8 +215,8 @@ int capture_unpin(const char *pins)
 	return err;
 }
 
-/* Dials that an earlier run left in closing lose their tuple by the link on its cgroup: it goes with the cgroup. */
-void pins_sweep_dialled(struct capture *c)
+static void sweep(struct capture *c, const char *prefix, bool (*gone)(const struct bpf_link_info *info),
+                  void (*then)(struct capture *c, uint64_t id))
 {
 	struct dirent *entry;
 	DIR *d = opendir(c->pins);
@@ -226,16 +225,47 @@ void pins_sweep_dialled(struct capture *c)
 		owned(own_free) char *path = NULL;
 		struct bpf_link_info info = {};
 
-		if (strncmp(entry->d_name, "link_dialled_", 13) ||
+		if (strncmp(entry->d_name, prefix, strlen(prefix)) ||
 		    asprintf(&path, "%s/%s", c->pins, entry->d_name) < 0) {
 			path = NULL;
 			continue;
 		}
-		if (!link_info(path, &info) && !info.cgroup.cgroup_id) {
-			log_debug("link of a cgroup that is gone removed pin=%s", entry->d_name);
-			unlink(path);
-		}
+		if (link_info(path, &info) || !gone(&info))
+			continue;
+		log_debug("link that hangs on nothing removed pin=%s", entry->d_name);
+		unlink(path);
+		if (then)
+			then(c, strtoull(entry->d_name + strlen(prefix), NULL, 16));
 	}
 	if (d)
 		closedir(d);
+}
+
+static bool cgroup_gone(const struct bpf_link_info *info)
+{
+	return !info->cgroup.cgroup_id;
+}
+
+static bool netns_gone(const struct bpf_link_info *info)
+{
+	return !info->netns.netns_ino;
+}
+
+/* Dials that an earlier run left in closing lose their tuple by the link on its cgroup: it goes with the cgroup. */
+void pins_sweep_dialled(struct capture *c)
+{
+	sweep(c, "link_dialled_", cgroup_gone, NULL);
+}
+
+void pins_sweep_steer(struct capture *c)
+{
+	sweep(c, "link_steer_", netns_gone, space_gone);
+}
+
+bool pins_steered(const struct capture *c, uint64_t netns)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/link_steer_%llx", c->pins, (unsigned long long)netns);
+	return !access(path, F_OK);
 }

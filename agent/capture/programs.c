@@ -59,7 +59,7 @@ static const char *const map_names[MAP_COUNT] = {
 	[MAP_GUARDED] = "guarded", [MAP_DIALS] = "dials",       [MAP_DOORS] = "doors",
 	[MAP_MEMBERS] = "members", [MAP_TALLY] = "tally",       [MAP_VERSION] = "version",
 	[MAP_LETTERS] = "letters", [MAP_SERVICES] = "services", [MAP_SERVICE_PORTS] = "service_ports",
-	[MAP_PLACES] = "places",
+	[MAP_PLACES] = "places",   [MAP_LISTENS] = "listens",
 };
 
 static int map_pin(const struct capture *c, enum map_id map)
@@ -116,13 +116,10 @@ static int loaded(struct capture *c, const char *what, int err, struct why why)
 /* Without "bpf" in the kernel's LSM list, or where its owner forbids it, the guard is thinner, and says so. */
 static void load_lsm(struct capture *c)
 {
-	if (!OPEN_AND_LOAD(c, lsm, now.lsm->rodata->netns = c->netns))
+	if (!OPEN_AND_LOAD(c, lsm, ))
 		return;
 	lsm__destroy(TAKE(now.lsm));
-	if (!OPEN_AND_LOAD(c, lsm, {
-		    now.lsm->rodata->netns = c->netns;
-		    bpf_program__set_autoload(now.lsm->progs.families, false);
-	    })) {
+	if (!OPEN_AND_LOAD(c, lsm, bpf_program__set_autoload(now.lsm->progs.families, false))) {
 		lines_add(&c->missing, "lsm_cgroup/socket_create: packet and vsock sockets of a unit are not refused");
 		return;
 	}
@@ -239,8 +236,30 @@ int programs_attach(struct capture *c, struct why why)
 		err = attached("getpeername6", c->mount,
 		               pins_cgroup(c, "peer6", PROG(peer, peer6), BPF_CGROUP_INET6_GETPEERNAME, c->mount), why);
 	if (!err)
-		err = attached("sk_lookup", "the network namespace", pins_netns(c, "steer", PROG(steer, steer)), why);
-	if (!err)
+		err = attached("sk_lookup", "the network namespace",
+		               pins_netns(c, "steer", PROG(steer, steer), c->spaces[0]->ns), why);
+	if (!err) {
 		pins_sweep_dialled(c);
+		pins_sweep_steer(c);
+	}
+	return err;
+}
+
+int programs_steer(struct capture *c, const struct space *s, struct why why)
+{
+	char name[64];
+	int err = loaded(c, "sk_lookup",
+	                 OPEN_AND_LOAD(c, steer,
+	                               {
+					       now.steer->rodata->netns = s->netns;
+					       bpf_program__set_autoload(now.steer->progs.dialled, false);
+				       }),
+	                 why);
+
+	snprintf(name, sizeof(name), "steer_%llx", (unsigned long long)s->netns);
+	if (!err)
+		err = attached("sk_lookup", "the network namespace", pins_netns(c, name, PROG(steer, steer), s->ns),
+		               why);
+	programs_free();
 	return err;
 }

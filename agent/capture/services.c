@@ -207,7 +207,7 @@ static bool stale_port(struct capture *c, const void *key)
 /* Also writes the mode anew where it is another now. */
 static bool stale_address(struct capture *c, const void *key)
 {
-	const struct end *at = key;
+	const struct address *at = key;
 	const struct watched *s;
 	struct owner owner;
 	char text[64];
@@ -215,8 +215,8 @@ static bool stale_address(struct capture *c, const void *key)
 	if (bpf_map_lookup_elem(c->maps[MAP_GUARDED], at, &owner))
 		return false;
 	s = service_by_id(c, owner.service);
-	end_text(at, text, sizeof(text));
-	if (!s || !service_wants(s, at->port)) {
+	end_text(&at->at, text, sizeof(text));
+	if (!s || !service_wants(s, at->at.port)) {
 		log_info("no longer guarded address=%s service=%s", text, s ? s->name : "(removed)");
 		return true;
 	}
@@ -231,5 +231,5 @@ void services_sweep(struct capture *c)
 {
 	sweep(c, MAP_SERVICES, sizeof(uint32_t), stale_service);
 	sweep(c, MAP_SERVICE_PORTS, sizeof(struct service_port), stale_port);
-	sweep(c, MAP_GUARDED, sizeof(struct end), stale_address);
+	sweep(c, MAP_GUARDED, sizeof(struct address), stale_address);
 }

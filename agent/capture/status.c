@@ -103,31 +103,35 @@ static void uncovered_turn(struct capture *c, struct lines *fresh)
 
 static void look_outside(struct capture *c)
 {
-	owned(diag_free) struct diag_list listeners = { 0 };
 	owned(lines_free) struct lines fresh = { 0 };
 
-	if (diag_list(DIAG_LISTEN, &listeners))
-		return;
 	for (size_t i = 0; i < c->service_count; i++)
 		if (service_by_port_alone(&c->services[i]))
 			lines_add(&fresh, "%s: guarded by port alone: egress backstop does not apply",
 			          c->services[i].name);
-	outside_look(c, &listeners, &fresh);
+	outside_look(c, &fresh);
 	uncovered_turn(c, &fresh);
 }
 
 void capture_audit(struct capture *c)
 {
-	int err = listeners_seed(c);
+	int err;
 
+	spaces_look(c);
+	err = listeners_seed(c);
 	if (err)
 		log_error("listeners cannot be listed or guarded cause=\"%s\"", strerror(-err));
 	if (c->audits % OUTSIDE_EVERY == 0)
 		look_outside(c);
-	if (c->audits && c->audits <= DESTROY_FIRST)
-		connections_destroy(c);
-	if (c->audits % FORGET_EVERY == 0)
+	for (size_t i = 0; i < c->space_count; i++) {
+		if (c->spaces[i]->looks && c->spaces[i]->looks <= DESTROY_FIRST)
+			connections_destroy(c, c->spaces[i]);
+		c->spaces[i]->looks++;
+	}
+	if (c->audits % FORGET_EVERY == 0) {
 		places_forget(c);
+		orphans_forget(c);
+	}
 	if (c->audits % OUTSIDE_EVERY == 0)
 		inner_forget(c);
 	losses_tell(c);
@@ -136,10 +140,11 @@ void capture_audit(struct capture *c)
 
 static int addresses(struct capture *c, struct capture_status *out)
 {
-	struct end next, last;
+	struct address next, last;
 	bool more = !bpf_map_get_next_key(c->maps[MAP_GUARDED], NULL, &next);
 
 	while (more) {
+		const struct space *in;
 		const struct watched *s = NULL;
 		struct capture_address *grown;
 		struct owner owner;
@@ -148,14 +153,16 @@ static int addresses(struct capture *c, struct capture_status *out)
 		more = !bpf_map_get_next_key(c->maps[MAP_GUARDED], &last, &next);
 		if (!bpf_map_lookup_elem(c->maps[MAP_GUARDED], &last, &owner))
 			s = service_by_id(c, owner.service);
-		if (!s)
-			continue;
+		in = space_by_netns(c, last.netns);
+		if (!s || !in)
+			continue; /* of a namespace that is gone, or that nobody has looked into yet */
 		grown = realloc(out->addresses, (out->address_count + 1) * sizeof(*grown));
 		if (!grown)
 			return -ENOMEM;
 		out->addresses = grown;
 		grown += out->address_count++;
-		end_text(&last, grown->text, sizeof(grown->text));
+		space_text(c, in, grown->namespace, sizeof(grown->namespace));
+		end_text(&last.at, grown->text, sizeof(grown->text));
 		grown->service = (size_t)(s - c->services);
 	}
 	return 0;
@@ -224,6 +231,7 @@ int capture_status(struct capture *c, struct capture_status *ret)
 		bpf_map_lookup_elem(c->maps[MAP_TALLY], &i, &out.tallies[i]);
 	}
 	out.dials = dials_count(c);
+	out.spaces = c->space_count - 1;
 	*ret = out;
 	return 0;
 }

@@ -24,8 +24,8 @@ static int usage(FILE *to, int status)
 	      "others do not see whose a listener is. Exit status: 0 none is unguarded, 1 there is one, 2 error.\n"
 	      "\n"
 	      "      --all         guarded ones, too\n"
-	      "      --json        one object a line: address, pid, process, unit, server, api, guarded, service, "
-	      "reachable\n"
+	      "      --json        one object a line: address, netns, pid, process, unit, server, api, guarded, "
+	      "service\n"
 	      "      --timeout MS  for each request (500)\n",
 	      to);
 	return status;
@@ -41,14 +41,22 @@ static void address_text(const struct listener *l, char *to, size_t room)
 		snprintf(to, room, "[%s]:%u", inet_ntop(AF_INET6, &l->ip, ip, sizeof(ip)), l->port);
 }
 
-/* The service that guards the listener, NULL: none. Guarded addresses are of the daemon's namespace, which is taken to
- * be ours. A wildcard covers the addresses of its family, [::] both. */
+/* As status has it; empty for ours, which is taken to be the daemon's. */
+static void namespace_text(const struct listener *l, char *to, size_t room)
+{
+	*to = '\0';
+	if (l->elsewhere)
+		snprintf(to, room, "net:[%llu]", (unsigned long long)l->netns);
+}
+
+/* The service that guards the listener, NULL: none. A wildcard covers the addresses of its family, [::] both. */
 static const char *guarded_by(const StatusReply *s, const struct listener *l)
 {
-	char exact[80], any[24];
+	char exact[80], any[24], in[32];
 
-	if (!s || !s->ready || l->elsewhere)
+	if (!s || !s->ready)
 		return NULL;
+	namespace_text(l, in, sizeof(in));
 	address_text(l, exact, sizeof(exact));
 	snprintf(any, sizeof(any), "0.0.0.0:%u", l->port);
 	for (size_t i = 0; i < s->n_services; i++)
@@ -56,6 +64,8 @@ static const char *guarded_by(const StatusReply *s, const struct listener *l)
 			const char *at = s->services[i]->addresses[k];
 			char any6[24];
 
+			if (strcmp(k < s->services[i]->n_namespaces ? s->services[i]->namespaces[k] : "", in))
+				continue;
 			snprintf(any6, sizeof(any6), "[::]:%u", l->port);
 			if (!strcmp(at, exact) || !strcmp(at, any6) ||
 			    (IN6_IS_ADDR_V4MAPPED(&l->ip) && !strcmp(at, any)))
@@ -75,9 +85,10 @@ static void json_or_null(const char *name, const char *text)
 
 static void print_json(const struct listener *l, const char *service)
 {
-	char address[80];
+	char address[80], in[32];
 
 	address_text(l, address, sizeof(address));
+	namespace_text(l, in, sizeof(in));
 	printf("{\"address\":\"%s\",\"pid\":", address);
 	if (l->pid)
 		printf("%d", l->pid);
@@ -89,6 +100,7 @@ static void print_json(const struct listener *l, const char *service)
 	json_or_null("api", l->api);
 	json_or_null("answered", l->asked);
 	printf(",\"namespace\":\"%s\",\"guarded\":%s", l->elsewhere ? "other" : "ours", service ? "true" : "false");
+	json_or_null("netns", in);
 	json_or_null("service", service);
 	puts("}");
 }
@@ -102,7 +114,8 @@ static void print_text(const struct listener *l, const char *service)
 	       l->pid, *l->process ? l->process : "?", service ? "guarded as " : "NOT GUARDED", service ? service : "",
 	       *l->unit && !service ? ", unit " : "", *l->unit && !service ? l->unit : "");
 	if (l->elsewhere)
-		printf("  in another network namespace: not asked, and not guarded by this version\n");
+		printf("  in another network namespace: net:[%llu]%s\n", (unsigned long long)l->netns,
+		       service ? "" : ", not asked");
 }
 
 struct view {

@@ -96,6 +96,8 @@ static void json_service(const ServiceStatus *s)
 	cli_json_string(stdout, s->name);
 	printf(",\"mode\":\"%s\",", s->mode);
 	json_strings("addresses", s->addresses, s->n_addresses);
+	fputs(",", stdout);
+	json_strings("namespaces", s->namespaces, s->n_namespaces);
 	fputs(",\"ports\":[", stdout);
 	for (size_t i = 0; i < s->n_ports; i++)
 		printf("%s%" PRIu32, i ? "," : "", s->ports[i]);
@@ -142,8 +144,11 @@ static void print_json(const StatusReply *s)
 static void print_service(const ServiceStatus *one)
 {
 	printf("%-16s fail: %-7s", one->name, one->mode);
-	for (size_t k = 0; k < one->n_addresses; k++)
-		printf(" %s", one->addresses[k]);
+	for (size_t k = 0; k < one->n_addresses; k++) {
+		const char *in = k < one->n_namespaces ? one->namespaces[k] : "";
+
+		printf(" %s%s%s", one->addresses[k], *in ? "@" : "", in);
+	}
 	puts(one->n_addresses ? "" : " not listening");
 	for (size_t k = 0; k < one->n_uncovered; k++)
 		printf("  not covered: %s\n", one->uncovered[k]);

@@ -75,10 +75,7 @@ static void close_doors(struct post *p)
 	struct call *c = container_of(p, struct call, post);
 	struct worker *w = c->worker;
 
-	if (!w->leaving)
-		for (int i = 0; i < 2; i++)
-			if (w->doors[i].fd >= 0)
-				loop_del(w->loop, &w->doors[i]);
+	doors_leave(w);
 	loop_timer_stop(w->loop, &w->retry);
 	w->leaving = true;
 	sem_post(c->done);

@@ -75,6 +75,11 @@ struct service_stats {
 int worker_new(struct worker **out, const struct worker_options *o, unsigned index, struct loop *l,
                struct ruleset *rules);
 
+/* From any thread: accepts from the listeners of another network namespace, which capture knows; and no more.
+ * -errno. The first by the thread that lets capture know of them. */
+int worker_open_doors(struct worker *w, uint64_t netns);
+int worker_shut_doors(struct worker *w, uint64_t netns);
+
 /* From any thread: exchanges that begin from now on use `rules`. -ENOMEM leaves the old ones. */
 int worker_set_rules(struct worker *w, struct ruleset *rules);
 

@@ -165,6 +165,7 @@ int note_exchange(struct flow *f, struct ledger_note *note)
 	e.service = &p.service;
 	end_of(&p.src, p.src_text, &f->ends.client);
 	end_of(&p.dst, p.dst_text, &f->ends.server);
+	p.dst.netns = f->ends.inode;
 	e.src = &p.src;
 	e.dst = &p.dst;
 	e.subject_tag = subject_of(f, r, p.subject);

@@ -11,13 +11,23 @@
 #define DOWN_HIGH     262144 /* unsent bytes at which the server is no longer read */
 #define READS_A_TURN  4      /* of one side, before its bytes are looked at and the others have their turn */
 
+/* A listener of this loop; a descriptor of its own. */
+struct door_watch {
+	struct watch watch;
+	struct worker *worker;
+	struct door_watch *next;
+	uint64_t netns; /* 0: our namespace */
+	int family;
+};
+
 struct worker {
 	struct worker_options o;
 	struct loop *loop;
 	struct ruleset *rules;
 	size_t held_max; /* of one answer, streamed or not */
-	struct watch doors[2];
-	struct timer retry;     /* out of descriptors: accept again later */
+	unsigned index;  /* of the loop */
+	struct door_watch *doors;
+	struct timer retry;     /* out of descriptors, or of sockets to dial with: accept again later */
 	struct flow *flows;     /* all of this worker's */
 	uint64_t swept_at;      /* when memory was last looked for */
 	struct flow *dead;      /* freed at the end of the call that ended them */
@@ -138,6 +148,10 @@ ssize_t side_read(struct worker *w, struct side *s, struct lane *l);
 bool side_write(struct side *s, struct lane *l);
 void side_fin(struct side *s);
 void side_close(struct flow *f, struct side *s, enum end_kind how);
+
+/* worker.c */
+/* Accepts no more. */
+void doors_leave(struct worker *w);
 
 /* cut.c */
 void cut_begin(struct flow *f);

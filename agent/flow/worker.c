@@ -3,15 +3,18 @@
 #include "flow/private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/own.h"
 
 #define ACCEPTS_A_TURN  64
 #define ACCEPT_RETRY_NS 50000000u
+#define DIALS_RETRY_NS  2000000u /* sockets of another namespace are on their way */
 
 uint64_t unix_now(void)
 {
@@ -29,21 +32,36 @@ uint64_t exact_now(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void accept_some(struct worker *w, struct watch *door)
+/* The connections stay in the backlog. Asking again at once would only burn the core. */
+static void wait_with(struct door_watch *door, uint64_t ns)
 {
+	struct worker *w = door->worker;
+
+	loop_del(w->loop, &door->watch);
+	if (loop_timer(w->loop, &w->retry, ns))
+		loop_add_level(w->loop, &door->watch, EPOLLIN);
+}
+
+static void accept_some(struct door_watch *door)
+{
+	struct worker *w = door->worker;
+
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		int fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd;
+
+		if (door->netns && !capture_can_dial(w->o.capture, door->netns, door->family)) {
+			wait_with(door, DIALS_RETRY_NS);
+			return;
+		}
+		fd = accept4(door->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
 			flow_accept(w, fd);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-			/* The connection stays in the backlog. Asking again at once would only burn the core. */
 			log_warn("accept: error=%s retry_ms=50", strerrorname_np(errno));
-			loop_del(w->loop, door);
-			if (loop_timer(w->loop, &w->retry, ACCEPT_RETRY_NS))
-				loop_add_level(w->loop, door, EPOLLIN);
+			wait_with(door, ACCEPT_RETRY_NS);
 			return;
 		}
 		if (errno != ECONNABORTED && errno != EINTR && errno != EPROTO)
@@ -51,21 +69,13 @@ static void accept_some(struct worker *w, struct watch *door)
 	}
 }
 
-static void door4_ready(struct watch *door, uint32_t events)
+static void door_ready(struct watch *watch, uint32_t events)
 {
-	struct worker *w = container_of(door, struct worker, doors[0]);
+	struct door_watch *door = container_of(watch, struct door_watch, watch);
+	struct worker *w = door->worker;
 
 	(void)events;
-	accept_some(w, door);
-	flow_reap(w);
-}
-
-static void door6_ready(struct watch *door, uint32_t events)
-{
-	struct worker *w = container_of(door, struct worker, doors[1]);
-
-	(void)events;
-	accept_some(w, door);
+	accept_some(door);
 	flow_reap(w);
 }
 
@@ -73,16 +83,159 @@ static void retry_due(struct timer *t)
 {
 	struct worker *w = container_of(t, struct worker, retry);
 
-	for (int i = 0; i < 2; i++)
-		if (w->doors[i].fd >= 0 && !w->leaving)
-			loop_add_level(w->loop, &w->doors[i], EPOLLIN); /* EEXIST for the one that was not out */
+	for (struct door_watch *d = w->doors; d && !w->leaving; d = d->next)
+		loop_add_level(w->loop, &d->watch, EPOLLIN); /* EEXIST for those that were not out */
 }
+
+/* ---- the doors ---- */
+
+static const int families[2] = { AF_INET, AF_INET6 };
+
+/* Descriptors of our own, -1 where there is no listener. In the thread that lets namespaces come and go. */
+static int doors_find(const struct worker *w, uint64_t netns, int fds[2])
+{
+	fds[0] = fds[1] = -1;
+	for (int i = 0; i < 2; i++) {
+		int fd = netns ? capture_listener_in(w->o.capture, netns, w->index, families[i])
+		               : capture_listener(w->o.capture, w->index, families[i]);
+
+		fds[i] = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (fd >= 0 && fds[i] < 0) {
+			int err = -errno;
+
+			own_close(&fds[0]);
+			return err;
+		}
+	}
+	return 0;
+}
+
+/* Takes the descriptor. */
+static int door_open(struct worker *w, uint64_t netns, int family, int listener)
+{
+	struct door_watch *door = calloc(1, sizeof(*door));
+	int err = -ENOMEM;
+
+	if (door) {
+		*door = (struct door_watch){
+			.watch = { .ready = door_ready, .fd = listener }, .worker = w, .netns = netns, .family = family
+		};
+		err = loop_add_level(w->loop, &door->watch, EPOLLIN);
+	}
+	if (err) {
+		close(listener);
+		free(door);
+		return err;
+	}
+	door->next = w->doors;
+	w->doors = door;
+	if (netns)
+		(void)capture_can_dial(w->o.capture, netns, family); /* so that the first need not wait */
+	return 0;
+}
+
+static int doors_open(struct worker *w, uint64_t netns, const int fds[2])
+{
+	int err = 0;
+
+	for (int i = 0; i < 2; i++) {
+		int failed = fds[i] < 0 ? 0 : door_open(w, netns, families[i], fds[i]);
+
+		err = err ? err : failed;
+	}
+	return err;
+}
+
+static void doors_shut(struct worker *w, bool all, uint64_t netns)
+{
+	struct door_watch **at = &w->doors, *door;
+
+	while ((door = *at)) {
+		if (!all && door->netns != netns) {
+			at = &door->next;
+			continue;
+		}
+		*at = door->next;
+		if (!w->leaving)
+			loop_del(w->loop, &door->watch);
+		own_close(&door->watch.fd);
+		free(door);
+	}
+}
+
+void doors_leave(struct worker *w)
+{
+	for (struct door_watch *d = w->doors; d && !w->leaving; d = d->next)
+		loop_del(w->loop, &d->watch);
+}
+
+struct door_call {
+	struct post post;
+	struct worker *worker;
+	uint64_t netns;
+	int fds[2];
+};
+
+static void open_posted(struct post *p)
+{
+	struct door_call *c = container_of(p, struct door_call, post);
+	int err = 0;
+
+	if (c->worker->leaving) {
+		own_close(&c->fds[0]);
+		own_close(&c->fds[1]);
+	} else {
+		err = doors_open(c->worker, c->netns, c->fds);
+	}
+	if (err)
+		log_error("namespace: its connections cannot be accepted: error=%s", strerrorname_np(-err));
+	free(c);
+}
+
+static void shut_posted(struct post *p)
+{
+	struct door_call *c = container_of(p, struct door_call, post);
+
+	doors_shut(c->worker, false, c->netns);
+	free(c);
+}
+
+int worker_open_doors(struct worker *w, uint64_t netns)
+{
+	struct door_call *c = malloc(sizeof(*c));
+	int err = -ENOMEM;
+
+	if (c) {
+		*c = (struct door_call){ .post.run = open_posted, .worker = w, .netns = netns };
+		err = doors_find(w, netns, c->fds);
+	}
+	if (err)
+		free(c);
+	else
+		loop_post(w->loop, &c->post);
+	return err;
+}
+
+int worker_shut_doors(struct worker *w, uint64_t netns)
+{
+	struct door_call *c = malloc(sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	*c = (struct door_call){ .post.run = shut_posted, .worker = w, .netns = netns };
+	loop_post(w->loop, &c->post);
+	return 0;
+}
+
+/* ---- its life ---- */
 
 int worker_new(struct worker **out, const struct worker_options *o, unsigned index, struct loop *l,
                struct ruleset *rules)
 {
-	static const int family[2] = { AF_INET, AF_INET6 };
 	struct worker *w = calloc(1, sizeof(*w));
+	uint64_t spaces[1 + CAPTURE_SPACES];
+	size_t count;
+	int err = 0;
 
 	if (!w)
 		return -ENOMEM;
@@ -105,20 +258,20 @@ int worker_new(struct worker **out, const struct worker_options *o, unsigned ind
 	w->retry.due = retry_due;
 	w->passing = -1;
 	w->pass_more.due = drain_more;
-	w->doors[0] = (struct watch){ .ready = door4_ready, .fd = -1 };
-	w->doors[1] = (struct watch){ .ready = door6_ready, .fd = -1 };
-	for (int i = 0; i < 2; i++) {
-		int err;
+	w->index = index;
+	spaces[0] = 0; /* ours */
+	count = 1 + capture_spaces(o->capture, spaces + 1, CAPTURE_SPACES);
+	for (size_t i = 0; i < count && !err; i++) {
+		int fds[2];
 
-		w->doors[i].fd = capture_listener(o->capture, index, family[i]);
-		if (w->doors[i].fd < 0)
-			continue;
-		err = loop_add_level(l, &w->doors[i], EPOLLIN);
-		if (err) {
-			free(w->services);
-			free(w);
-			return err;
-		}
+		err = doors_find(w, spaces[i], fds);
+		err = err ? err : doors_open(w, spaces[i], fds);
+	}
+	if (err) {
+		doors_shut(w, true, 0);
+		free(w->services);
+		free(w);
+		return err;
 	}
 	w->rules = ruleset_get(rules);
 	*out = w;
@@ -172,9 +325,7 @@ void worker_service_stats(const struct worker *w, size_t service, struct service
 
 void worker_stop(struct worker *w)
 {
-	for (int i = 0; i < 2; i++)
-		if (w->doors[i].fd >= 0 && !w->leaving)
-			loop_del(w->loop, &w->doors[i]);
+	doors_shut(w, true, 0);
 	loop_timer_stop(w->loop, &w->retry);
 	drain_stop(w);
 	while (w->flows)

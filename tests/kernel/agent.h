@@ -44,7 +44,8 @@ static void tell_status(struct capture *c, int fd)
 	if (capture_status(c, &s))
 		die("status");
 	for (size_t i = 0; i < s.address_count; i++)
-		dprintf(fd, "address %s %zu\n", s.addresses[i].text, s.addresses[i].service);
+		dprintf(fd, "address %s %zu%s%s\n", s.addresses[i].text, s.addresses[i].service,
+		        *s.addresses[i].namespace ? " " : "", s.addresses[i].namespace);
 	for (size_t i = 0; i < s.uncovered_count; i++)
 		dprintf(fd, "uncovered %s\n", s.uncovered[i]);
 	for (size_t i = 0; i < s.missing_count; i++)

@@ -18,6 +18,7 @@ struct worker {
 	size_t held_max; /* of one answer, streamed or not */
 	struct watch doors[2];
 	struct timer retry;     /* out of descriptors: accept again later */
+	bool files_short;       /* and look first whether there are some */
 	struct flow *flows;     /* all of this worker's */
 	uint64_t swept_at;      /* when memory was last looked for */
 	struct flow *dead;      /* freed at the end of the call that ended them */

@@ -3,7 +3,11 @@
 #include "flow/private.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -12,6 +16,7 @@
 
 #define ACCEPTS_A_TURN  64
 #define ACCEPT_RETRY_NS 50000000u
+#define FILES_KEPT      128 /* descriptors, or an eighth of all, that no client gets: record, control, dials need some */
 
 uint64_t unix_now(void)
 {
@@ -29,21 +34,53 @@ uint64_t exact_now(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* The first descriptor that is not for clients. The kernel gives the lowest that is free, so whoever gets one as high
+ * as this knows that all below are taken. */
+static int files_for_clients(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur > INT_MAX)
+		return INT_MAX;
+	return (int)(r.rlim_cur - (r.rlim_cur / 8 < FILES_KEPT ? r.rlim_cur / 8 : FILES_KEPT));
+}
+
+/* Connections stay in the backlog. Asking again at once would only burn the core. */
+static void accept_later(struct worker *w, struct watch *door, const char *why)
+{
+	log_warn("accept: error=%s retry_ms=50", why);
+	loop_del(w->loop, door);
+	if (loop_timer(w->loop, &w->retry, ACCEPT_RETRY_NS))
+		loop_add_level(w->loop, door, EPOLLIN);
+	else
+		w->files_short = true;
+}
+
 static void accept_some(struct worker *w, struct watch *door)
 {
+	int most = files_for_clients();
+
+	if (w->files_short) {
+		owned(own_close) int next = fcntl(door->fd, F_DUPFD_CLOEXEC, 0);
+
+		if (next < 0 || next >= most) {
+			accept_later(w, door, "EMFILE");
+			return;
+		}
+		w->files_short = false;
+	}
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		int fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
 			flow_accept(w, fd);
-			continue;
+			if (fd < most)
+				continue;
+			accept_later(w, door, "EMFILE"); /* that one has had its share of what is kept */
+			return;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-			/* The connection stays in the backlog. Asking again at once would only burn the core. */
-			log_warn("accept: error=%s retry_ms=50", strerrorname_np(errno));
-			loop_del(w->loop, door);
-			if (loop_timer(w->loop, &w->retry, ACCEPT_RETRY_NS))
-				loop_add_level(w->loop, door, EPOLLIN);
+			accept_later(w, door, strerrorname_np(errno));
 			return;
 		}
 		if (errno != ECONNABORTED && errno != EINTR && errno != EPROTO)

@@ -6,6 +6,7 @@
  * which their dials are known, and descriptors. What they are for is told by a variable of the environment:
  *
  *   SLUICE_TAKEOVER=VERSION GENERATION LOOPS CONTROL METRICS LOCK [DOOR]... [PID PAIR COMMANDS ROLE]...
+ *   SLUICE_BORN=SECONDS, when the first of these programs was started
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@
 #include "wards.h"
 
 #define TOLD    "SLUICE_TAKEOVER"
+#define BORN    "SLUICE_BORN" /* seconds since 1970 */
 #define VERSION 1
 #define ROOM    32768
 #define LOOPS   256 /* as many as the configuration may ask for */
@@ -57,6 +59,7 @@ int again_exec(struct keeper *k)
 	struct daemon *d = k->d;
 	owned(own_free) int *doors = calloc(2 * d->thread_count, sizeof(*doors));
 	owned(own_free) char *text = malloc(ROOM);
+	char born[24];
 	size_t len;
 	int err;
 
@@ -74,13 +77,15 @@ int again_exec(struct keeper *k)
 		return -E2BIG;
 	log_info("upgrade: going over to program=%s", k->program);
 	mark(k, keep, doors);
-	if (setenv(TOLD, text, 1)) {
+	snprintf(born, sizeof(born), "%llu", (unsigned long long)d->born_unix);
+	if (setenv(TOLD, text, 1) || setenv(BORN, born, 1)) {
 		err = -ENOMEM;
 	} else {
 		execle(k->program, "sluiced", "-c", d->config_file, (char *)NULL, environ);
 		err = -errno;
 	}
 	unsetenv(TOLD);
+	unsetenv(BORN);
 	mark(k, let_go, doors);
 	return err;
 }
@@ -142,6 +147,9 @@ int again_read(struct daemon *d, int **doors)
 		free(fds);
 		return -ENOMEM;
 	}
+	if (getenv(BORN)) /* who does not say it is young */
+		d->born_unix = strtoull(getenv(BORN), NULL, 10);
+	unsetenv(BORN);
 	d->generation = (uint64_t)generation;
 	d->thread_count = (unsigned)loops;
 	d->sockets = (struct serve_sockets){ .control = control, .metrics = metrics, .path = d->config->control };

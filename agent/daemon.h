@@ -84,6 +84,7 @@ struct daemon {
 	char user_lack[256];    /* why the worker has no user of its own; empty: it has */
 	char sandbox_lack[192]; /* what this kernel cannot take from it */
 	uint64_t open_passed;   /* connections that passed unread while nobody guarded */
+	uint64_t born_unix;     /* seconds: when there was no sluice before; reloads and upgrades do not change it */
 	uint64_t started_unix;
 	uint64_t last_unix; /* the last record before this run; 0: none */
 	uint64_t most_open; /* connections, since memory was given back */

@@ -15,6 +15,7 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -206,6 +207,7 @@ int keeper_run(struct daemon *d)
 	bool goes_on = keeper_goes_on();
 	int err = loop_new(&k.loop);
 
+	d->born_unix = (uint64_t)time(NULL);
 	k.tick.due = tick_due;
 	k.again.due = again_due;
 	err = err ? err : watch_signals(&k);

@@ -96,11 +96,12 @@ static void open_doors(struct ward *w)
 	if (!k->doors) {
 		answer.error = capture_doors(k->d->capture);
 		k->doors = !answer.error;
-		answer.value = answer.error ? 0 : capture_open_passed(k->d->capture);
+		k->d->open_passed = answer.error ? 0 : capture_open_passed(k->d->capture);
 		if (answer.error)
 			log_error("capture: the doors could not be put in place: error=%s",
 			          strerrorname_np(-answer.error));
 	}
+	answer.value = k->d->open_passed;
 	tell(w, &answer, sizeof(answer), "of the doors");
 }
 

@@ -26,7 +26,7 @@ SICK = {
     'SluiceWorkerRestarts': [('sluice_worker_restarts_total', '+1')],
     'SluiceLoopStuck': [('sluice_loops_stuck', 1)],
     'SluiceRecordFailed': [('sluice_audit_writable', 0)],
-    'SluiceFailOpen': [('sluice_fail_open_connections_total', 3), ('process_start_time_seconds', 'now')],
+    'SluiceFailOpen': [('sluice_fail_open_connections_total', 3), ('sluice_start_time_seconds', 'now')],
     'SluiceUncovered': [('sluice_uncovered', 2)],
     'SluiceNotListening': [('sluice_guarded_addresses{service="ground"}', 0)],
     'SluiceStopNotConfirmed': [('sluice_stops_not_confirmed_total', '+1')],
@@ -69,7 +69,7 @@ class Exporter(http.server.ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def text(self):
-        values = {'process_start_time_seconds': 1000, 'sluice_policy_loaded_timestamp_seconds': int(time.time()), **WELL}
+        values = {'sluice_start_time_seconds': 1000, 'sluice_policy_loaded_timestamp_seconds': int(time.time()), **WELL}
         self.scrapes += self.sick
         for rows in SICK.values():
             for name, value in rows:

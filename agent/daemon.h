@@ -161,6 +161,17 @@ int daemon_policy_key(struct daemon *d);
 int daemon_opinions(const struct config *c, const struct ruleset *rules, char *why, size_t room);
 void daemon_print_report(const struct policy_report *report);
 
+/* ---- kept.c: the policy that was last in force ---- */
+
+#define KEPT_PATH 4096
+
+/* Where its copy lies, if there is one. -ENAMETOOLONG. */
+int kept_path(const struct daemon *d, char path[KEPT_PATH]);
+/* In the keeper: copies the policy as it lies there now. Logs what fails; the copy before it stays then. */
+void kept_renew(const struct daemon *d);
+/* In the keeper, when it starts: what an earlier run had kept. */
+void kept_forget(const struct daemon *d);
+
 /* ---- owner.c: in the keeper, before there is a worker ---- */
 
 /* Sets worker_uid and worker_gid. -ENOENT or -EACCES, logged, if the configured user cannot be it. */

@@ -116,6 +116,9 @@ static void tick_due(struct timer *t)
 				loop_stop(k->loop);
 	}
 	ward_tick(k);
+	if (k->policy_news)
+		kept_renew(k->d);
+	k->policy_news = false;
 }
 
 static int watch_signals(struct keeper *k)
@@ -220,6 +223,8 @@ int keeper_run(struct daemon *d)
 	err = err || !goes_on ? err : daemon_policy_key(d);
 	err = err ? err : herald_start(d);
 	err = err || goes_on ? err : listen_for_control(d);
+	if (!err && !goes_on)
+		kept_forget(d);
 	err = err ? err : open_capture(d, doors);
 	err = err ? err : begin(&k, goes_on);
 	if (!err) {

@@ -257,6 +257,9 @@ static void heard(struct ward *w, const struct told *t, const char *text)
 		if (w->role == WARD_SERVING)
 			sd_notify(0, "READY=1");
 		break;
+	case TELL_POLICY:
+		w->k->policy_news |= w->role == WARD_SERVING;
+		break;
 	case TELL_STATUS:
 		say_status(w);
 		break;

@@ -128,6 +128,8 @@ void daemon_reload_policy(struct daemon *d)
 	}
 	policy_report_free(&report);
 	keeper_tell(d->keeper, TELL_RELOADED, 0);
+	if (!d->policy_error[0])
+		keeper_tell(d->keeper, TELL_POLICY, 0);
 }
 
 /* ---- control ---- */
@@ -369,6 +371,25 @@ static int ask_for_record(struct daemon *d)
 	return answer.error;
 }
 
+/* What is on disk cannot be read, nobody serves, and the worker before this one died: the policy it had. What is wrong
+ * with the one on disk is told as if it had been refused at a reload, which is what becomes of it. */
+static int read_kept_policy(struct daemon *d, int err, const char *why)
+{
+	struct policy_report report = {};
+	struct policy_terms terms = daemon_terms(d);
+	char path[KEPT_PATH], text[TEXT_MAX];
+
+	if (d->taken_over || kept_path(d, path) || ruleset_load_on(&d->rules, path, &terms, &report) ||
+	    daemon_opinions(d->config, d->rules, text, sizeof(text))) {
+		ruleset_put(&d->rules);
+		policy_report_free(&report);
+		return err;
+	}
+	policy_report_free(&report);
+	snprintf(d->policy_error, sizeof(d->policy_error), "%s", why);
+	return 0;
+}
+
 /* The policy of a worker that follows others; the keeper hears what is wrong with it. */
 static int read_policy(struct daemon *d)
 {
@@ -381,21 +402,24 @@ static int read_policy(struct daemon *d)
 	daemon_print_report(&report);
 	if (!err) {
 		err = daemon_opinions(d->config, d->rules, text, sizeof(text));
-		if (err)
-			keeper_tell_text(d->keeper, TELL_FAILED, text);
-		return err;
+		if (!err)
+			return 0;
+		ruleset_put(&d->rules);
+		keeper_tell_text(d->keeper, TELL_FAILED, text);
+		return read_kept_policy(d, err, text);
 	}
 	said = report.text && *report.text ? report.text : strerror(-err);
 	snprintf(text, sizeof(text), "%.*s", (int)strcspn(said, "\n"), said);
 	keeper_tell_text(d->keeper, TELL_FAILED, text);
-	return err;
+	return read_kept_policy(d, err, text);
 }
 
 static int enter_sandbox(struct daemon *d)
 {
-	char keys[4096];
+	char keys[4096], kept[KEPT_PATH] = "";
 	struct sandbox_path paths[] = {
 		{ d->config->policy, false },
+		{ kept_path(d, kept) ? NULL : kept, false },
 		{ d->config->record_dir, true },
 		{ keys, true },
 		{ getenv("CREDENTIALS_DIRECTORY"), false },
@@ -467,6 +491,13 @@ static int start(struct daemon *d, const sigset_t *signals)
 	if (d->config->retain_unsafe)
 		note_lifecycle(d, LIFECYCLE__KIND__UNSAFE, d->retain_policy[0]);
 	note_policy(d, false);
+	if (d->policy_error[0]) {
+		note_policy(d, true);
+		log_event(EVENT_POLICY_REFUSED,
+		          "policy: what is on disk is broken, the last one that was in force stays: "
+		          "cause=\"%s\"",
+		          d->policy_error);
+	}
 	if (d->opinions)
 		err = opinions_start(d->opinions);
 	err = err ? err : start_workers(d);
@@ -494,6 +525,8 @@ static int start(struct daemon *d, const sigset_t *signals)
 	log_event(EVENT_READY, "ready: services=%zu rules=%zu keywords=%u loops=%u", d->config->service_count,
 	          ruleset_rules(d->rules), report_keywords(d->rules), d->thread_count);
 	keeper_tell(d->keeper, TELL_UP, ruleset_rules(d->rules));
+	if (!d->policy_error[0])
+		keeper_tell(d->keeper, TELL_POLICY, 0);
 	herald_tell(d, SILENCE_S);
 	return 0;
 }

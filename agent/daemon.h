@@ -41,6 +41,7 @@ struct daemon {
 	struct ledger *ledger, *control; /* the two logs */
 	struct journal_told told[2];
 	char retain_policy[2][64]; /* of each log */
+	char *origin_pem;          /* the lasting key of the logs, until they are open; NULL: there is none */
 	struct subjects *subjects;
 	struct tally *tally;
 	struct opinions *opinions; /* NULL: none are configured */
@@ -160,6 +161,13 @@ int daemon_policy_key(struct daemon *d);
 /* Whether the configuration has every opinion that the rules ask for; says in `why` which one it has not. -ENOENT. */
 int daemon_opinions(const struct config *c, const struct ruleset *rules, char *why, size_t room);
 void daemon_print_report(const struct policy_report *report);
+
+/* ---- credential.c: keys that the unit is handed ---- */
+
+/* The text of a credential, which is the caller's. -ENOENT: there is none. -errno. */
+int credential_read(char **out, const char *name);
+/* Overwrites it first. */
+void credential_free(char **at);
 
 /* ---- kept.c: the policy that was last in force ---- */
 

@@ -40,39 +40,7 @@
 #define SILENCE_S   15    /* after which the herald says that nothing is read */
 #define RELOAD_S    120   /* the same, while a policy is read */
 
-/* ---- the keeper ---- */
-
-void keeper_tell(int fd, enum tell what, uint64_t value)
-{
-	struct told t = { .what = what, .value = value };
-
-	if (send(fd, &t, sizeof(t), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		log_warn("keeper: not told: error=%s", strerrorname_np(errno));
-}
-
-void keeper_tell_text(int fd, enum tell what, const char *text)
-{
-	struct {
-		struct told told;
-		char text[TEXT_MAX];
-	} t = { .told.what = what };
-
-	snprintf(t.text, sizeof(t.text), "%s", text);
-	if (send(fd, &t, sizeof(t), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		log_warn("keeper: not told: error=%s", strerrorname_np(errno));
-}
-
-ssize_t keeper_ask(int fd, enum tell what, void *answer, size_t room, int timeout_ms)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	ssize_t n;
-
-	keeper_tell(fd, what, 0);
-	if (poll(&p, 1, timeout_ms) != 1)
-		return -ETIMEDOUT;
-	n = recv(fd, answer, room, MSG_DONTWAIT);
-	return n < 0 ? -errno : n;
-}
+#define ORIGIN_KEY "origin.key" /* the credential's name */
 
 static uint64_t nanos(clockid_t clock)
 {
@@ -460,6 +428,16 @@ static int open_opinions(struct daemon *d)
 	return err;
 }
 
+/* The user that the worker is about to be cannot read it. */
+static int read_origin_key(struct daemon *d)
+{
+	int err = credential_read(&d->origin_pem, ORIGIN_KEY);
+
+	if (err && err != -ENOENT)
+		log_error("record: the credential " ORIGIN_KEY " cannot be read: error=%s", strerrorname_np(-err));
+	return err == -ENOENT ? 0 : err;
+}
+
 static int start(struct daemon *d, const sigset_t *signals)
 {
 	struct serve_ops ops = { .arg = d, .answer = answer, .metrics = report_metrics, .healthy = report_health };
@@ -477,10 +455,12 @@ static int start(struct daemon *d, const sigset_t *signals)
 	}
 	err = err ? err : watch_signals(d, signals);
 	err = err ? err : open_opinions(d);
+	err = err ? err : read_origin_key(d);
 	err = err ? err : enter_sandbox(d);
 	err = err || d->rules ? err : read_policy(d);
 	err = err ? err : ask_for_record(d);
 	err = err ? err : logs_open(d);
+	credential_free(&d->origin_pem);
 	if (err)
 		return err;
 	expect_findings(d);

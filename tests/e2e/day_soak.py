@@ -84,7 +84,7 @@ class Crowd:
                    str(PAUSE)]
         for name, n in zip(('busy', 'slow', 'kept', 'silent'), counts):
             command += ['--' + name, str(n)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors='replace')
         self.thread = threading.Thread(target=self.read, daemon=True)
         self.thread.start()
 
@@ -128,7 +128,7 @@ class Acts:
     def asked(self, verb):
         done = self.gate.ctl(verb, timeout=120)
         if done.returncode:
-            self.failed.append('%s: %s' % (verb, done.stderr.decode()))
+            self.failed.append('%s: %s' % (verb, done.stderr.decode(errors='replace')))
 
     def policy(self):
         """Another policy, read by the worker that serves."""

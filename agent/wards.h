@@ -56,7 +56,7 @@ struct keeper {
 	unsigned pause_s, stopping_s, release_s;
 	bool was_up, stopping, doors;
 	bool policy_news; /* it is in force, and no copy of it is kept yet */
-	int error; /* why the first worker did not come up */
+	int error;        /* why the first worker did not come up */
 };
 
 /* ---- wards.c ---- */

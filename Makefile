@@ -179,7 +179,7 @@ fuzz-binaries: $(FUZZERS)
 bench-binaries: $(BENCHES)
 
 .PHONY: parsers deps demo check unit kernel e2e fuzz budget bench asan coverage lint format deb install help clean \
-	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick bench-growth kernel-matrix soak-kill
+	unit-binaries kernel-binaries fuzz-binaries bench-binaries bench-quick bench-growth kernel-matrix soak soak-kill
 
 deps: ## install every Debian package that building, testing and the demo need (as root)
 	$(Q)scripts/deps --all
@@ -215,6 +215,10 @@ budget: all ## instructions of fixed answers, by callgrind, against the committe
 
 soak-kill: all ## kill -9 under load, ROUNDS (1000) times: nothing acknowledged is lost (as root)
 	$(Q)SLUICE_BUILD=release tests/e2e/kill_soak.py $(or $(ROUNDS),1000)
+
+soak: all ## a day of a busy host in SECONDS (1200): 10,500 connections, reloads, kills, restarts; all stays as it was (as root)
+	$(Q)$(MAKE) --no-print-directory $(B)/bench/soakload $(B)/bench/fastserver
+	$(Q)SLUICE_BUILD=release tests/e2e/day_soak.py $(or $(SECONDS),1200)
 
 bench: all ## ratios against direct, nginx, haproxy and Vectorscan; writes build/bench.json
 	$(Q)$(MAKE) --no-print-directory bench-binaries

@@ -6,6 +6,7 @@
  * which their dials are known, and descriptors. What they are for is told by a variable of the environment:
  *
  *   SLUICE_TAKEOVER=VERSION GENERATION LOOPS CONTROL METRICS LOCK COUNT [KEPT]... [PID PAIR COMMANDS ROLE]...
+ *   SLUICE_BORN=SECONDS, when the first of these programs was started
  *
  * where KEPT are the listeners, and other network namespaces with theirs: capture_keep()
  */
@@ -21,6 +22,7 @@
 #include "wards.h"
 
 #define TOLD    "SLUICE_TAKEOVER"
+#define BORN    "SLUICE_BORN" /* seconds since 1970 */
 #define VERSION 2
 #define ROOM    120000 /* the kernel takes 128 KiB */
 #define LOOPS   256    /* as many as the configuration may ask for */
@@ -60,6 +62,7 @@ int again_exec(struct keeper *k)
 	struct daemon *d = k->d;
 	owned(own_free) int *kept = NULL;
 	owned(own_free) char *text = malloc(ROOM);
+	char born[24];
 	size_t len, count = 0;
 	int err = capture_keep(d->capture, &kept, &count);
 
@@ -76,13 +79,15 @@ int again_exec(struct keeper *k)
 		return -E2BIG;
 	log_info("upgrade: going over to program=%s", k->program);
 	mark(k, keep, kept, count);
-	if (setenv(TOLD, text, 1)) {
+	snprintf(born, sizeof(born), "%llu", (unsigned long long)d->born_unix);
+	if (setenv(TOLD, text, 1) || setenv(BORN, born, 1)) {
 		err = -ENOMEM;
 	} else {
 		execle(k->program, "sluiced", "-c", d->config_file, (char *)NULL, environ);
 		err = -errno;
 	}
 	unsetenv(TOLD);
+	unsetenv(BORN);
 	mark(k, let_go, kept, count);
 	return err;
 }
@@ -145,6 +150,9 @@ int again_read(struct daemon *d, int **kept, size_t *kept_count)
 		free(fds);
 		return -ENOMEM;
 	}
+	if (getenv(BORN)) /* who does not say it is young */
+		d->born_unix = strtoull(getenv(BORN), NULL, 10);
+	unsetenv(BORN);
 	d->generation = (uint64_t)generation;
 	d->thread_count = (unsigned)loops;
 	d->sockets = (struct serve_sockets){ .control = control, .metrics = metrics, .path = d->config->control };

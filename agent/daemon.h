@@ -42,6 +42,7 @@ struct daemon {
 	struct ledger *ledger, *control; /* the two logs */
 	struct journal_told told[2];
 	char retain_policy[2][64]; /* of each log */
+	char *origin_pem;          /* the lasting key of the logs, until they are open; NULL: there is none */
 	struct subjects *subjects;
 	struct tally *tally;
 	struct opinions *opinions; /* NULL: none are configured */
@@ -87,6 +88,7 @@ struct daemon {
 	char user_lack[256];    /* why the worker has no user of its own; empty: it has */
 	char sandbox_lack[192]; /* what this kernel cannot take from it */
 	uint64_t open_passed;   /* connections that passed unread while nobody guarded */
+	uint64_t born_unix;     /* seconds: when there was no sluice before; reloads and upgrades do not change it */
 	uint64_t started_unix;
 	uint64_t last_unix; /* the last record before this run; 0: none */
 	uint64_t most_open; /* connections, since memory was given back */
@@ -182,6 +184,24 @@ int daemon_policy_key(struct daemon *d);
 /* Whether the configuration has every opinion that the rules ask for; says in `why` which one it has not. -ENOENT. */
 int daemon_opinions(const struct config *c, const struct ruleset *rules, char *why, size_t room);
 void daemon_print_report(const struct policy_report *report);
+
+/* ---- credential.c: keys that the unit is handed ---- */
+
+/* The text of a credential, which is the caller's. -ENOENT: there is none. -errno. */
+int credential_read(char **out, const char *name);
+/* Overwrites it first. */
+void credential_free(char **at);
+
+/* ---- kept.c: the policy that was last in force ---- */
+
+#define KEPT_PATH 4096
+
+/* Where its copy lies, if there is one. -ENAMETOOLONG. */
+int kept_path(const struct daemon *d, char path[KEPT_PATH]);
+/* In the keeper: copies the policy as it lies there now. Logs what fails; the copy before it stays then. */
+void kept_renew(const struct daemon *d);
+/* In the keeper, when it starts: what an earlier run had kept. */
+void kept_forget(const struct daemon *d);
 
 /* ---- owner.c: in the keeper, before there is a worker ---- */
 

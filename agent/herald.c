@@ -26,7 +26,6 @@
 #define AGAIN_S     10
 #define UNCOVERED_S 15 /* the keeper is asked what is not covered */
 #define TOKEN       "alerts.token"
-#define TOKEN_MAX   4096
 
 #if defined(__SANITIZE_ADDRESS__)
 #define TRACED true
@@ -88,19 +87,11 @@ static bool hear(struct herald *h, int fd)
 /* What stands in the way of a header field is not a token. */
 static char *read_token(void)
 {
-	const char *folder = getenv("CREDENTIALS_DIRECTORY");
-	char path[4096], text[TOKEN_MAX + 1];
-	owned(own_close) int fd = -1;
-	ssize_t n;
+	owned(credential_free) char *text = NULL;
 	size_t len;
 
-	if (!folder || (size_t)snprintf(path, sizeof(path), "%s/" TOKEN, folder) >= sizeof(path))
+	if (credential_read(&text, TOKEN))
 		return NULL;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? 0 : read(fd, text, TOKEN_MAX);
-	if (n <= 0)
-		return NULL;
-	text[n] = '\0';
 	len = strcspn(text, "\r\n");
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)text[i] <= 0x20 || (unsigned char)text[i] >= 0x7f)

@@ -15,6 +15,7 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -122,6 +123,9 @@ static void tick_due(struct timer *t)
 				loop_stop(k->loop);
 	}
 	ward_tick(k);
+	if (k->policy_news)
+		kept_renew(k->d);
+	k->policy_news = false;
 }
 
 static int watch_signals(struct keeper *k)
@@ -223,6 +227,7 @@ int keeper_run(struct daemon *d)
 	bool goes_on = keeper_goes_on();
 	int err = loop_new(&k.loop);
 
+	d->born_unix = (uint64_t)time(NULL);
 	k.tick.due = tick_due;
 	k.again.due = again_due;
 	err = err ? err : watch_signals(&k);
@@ -235,6 +240,8 @@ int keeper_run(struct daemon *d)
 	err = err || !goes_on ? err : daemon_policy_key(d);
 	err = err ? err : herald_start(d);
 	err = err || goes_on ? err : listen_for_control(d);
+	if (!err && !goes_on)
+		kept_forget(d);
 	err = err ? err : open_capture(&k, kept, kept_count);
 	err = err ? err : begin(&k, goes_on);
 	if (!err) {

@@ -17,7 +17,8 @@
 
 /* What a worker tells. The keeper takes these from a process that may have been taken over: none of them makes it do
  * more than look up its own state, open the doors that were to be opened, make sockets in network namespaces that the
- * worker serves, read its own configuration again, begin its own program again, or tell systemd. */
+ * worker serves, read its own configuration again, begin its own program again, copy its own policy (once a second at
+ * most), or tell systemd. */
 enum tell {
 	TELL_READY,     /* all is in place, open the doors. Answered with a struct told: 0 or -errno, and open_passed */
 	TELL_UP,        /* serving; value: number of rules */
@@ -34,6 +35,7 @@ enum tell {
 	 */
 	TELL_RELOAD,
 	TELL_UPGRADE,
+	TELL_POLICY, /* the policy as it lies there is in force: a copy may be kept */
 	TELL_COUNT
 };
 

@@ -10,13 +10,10 @@
 #include "base/log.h"
 #include "daemon.h"
 
-#define ORIGIN_KEY "origin.key" /* the credential's name */
-
 static int open_one(struct daemon *d, struct ledger **out, struct journal_told *told, const char *name,
                     const char *suffix, uint32_t floor_days)
 {
-	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
-	char dir[4096], key[4096], origin_key[4096], origin[256], host[128] = "host", vkey[LEDGER_VKEY];
+	char dir[4096], key[4096], origin[256], host[128] = "host", vkey[LEDGER_VKEY];
 	struct ledger_options o = {
 		.dir = dir, .origin = origin, .key_file = key, .issued = journal_checkpoint, .arg = told
 	};
@@ -27,14 +24,11 @@ static int open_one(struct daemon *d, struct ledger **out, struct journal_told *
 	told->id = log_event_table[EVENT_CHECKPOINT].id;
 	(void)gethostname(host, sizeof(host) - 1);
 	snprintf(origin, sizeof(origin), "sluice/%s%s", host, suffix);
+	o.origin_pem = d->origin_pem;
 	if ((size_t)snprintf(dir, sizeof(dir), "%s/%s", d->config->record_dir, name) >= sizeof(dir) ||
 	    /* Beside the record and not in it: who copies the record must not get the keys. */
-	    (size_t)snprintf(key, sizeof(key), "%s.keys/%s.key", d->config->record_dir, name) >= sizeof(key) ||
-	    (size_t)snprintf(origin_key, sizeof(origin_key), "%s/" ORIGIN_KEY, credentials ? credentials : "") >=
-	            sizeof(origin_key))
+	    (size_t)snprintf(key, sizeof(key), "%s.keys/%s.key", d->config->record_dir, name) >= sizeof(key))
 		err = -ENAMETOOLONG;
-	if (credentials && !access(origin_key, R_OK))
-		o.origin_key = origin_key;
 	o.retention_class = name;
 	o.floor_days = floor_days;
 	o.segment_bytes = d->config->segment_bytes;

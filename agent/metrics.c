@@ -110,6 +110,9 @@ static void gauges(struct buf *out, const struct daemon *d, const struct worker_
 
 	getrlimit(RLIMIT_NOFILE, &files);
 	metric(out, "sluice_up", "gauge", "The daemon is ready.", d->ready);
+	metric(out, "sluice_start_time_seconds", "gauge",
+	       "When sluice was started: reloads and upgrades do not change it, as they do process_start_time_seconds.",
+	       d->born_unix);
 	metric(out, "sluice_connections_open", "gauge", "Connections open now.", s->open);
 	metric(out, "sluice_streams_open", "gauge", "Streamed answers under way.", s->streams);
 	metric(out, "sluice_memory_bytes", "gauge", "What all connections hold.",

@@ -100,11 +100,12 @@ static void open_doors(struct ward *w)
 	if (!k->doors) {
 		answer.error = capture_doors(k->d->capture);
 		k->doors = !answer.error;
-		answer.value = answer.error ? 0 : capture_open_passed(k->d->capture);
+		k->d->open_passed = answer.error ? 0 : capture_open_passed(k->d->capture);
 		if (answer.error)
 			log_error("capture: the doors could not be put in place: error=%s",
 			          strerrorname_np(-answer.error));
 	}
+	answer.value = k->d->open_passed;
 	tell(w, &answer, sizeof(answer), "of the doors");
 }
 
@@ -259,6 +260,9 @@ static void heard(struct ward *w, const struct told *t, const char *text)
 		w->patience_s = BEATLESS_S;
 		if (w->role == WARD_SERVING)
 			sd_notify(0, "READY=1");
+		break;
+	case TELL_POLICY:
+		w->k->policy_news |= w->role == WARD_SERVING;
 		break;
 	case TELL_STATUS:
 		say_status(w);

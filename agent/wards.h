@@ -55,7 +55,8 @@ struct keeper {
 	size_t check_len;
 	unsigned pause_s, stopping_s, release_s;
 	bool was_up, stopping, doors;
-	int error; /* why the first worker did not come up */
+	bool policy_news; /* it is in force, and no copy of it is kept yet */
+	int error;        /* why the first worker did not come up */
 };
 
 /* ---- wards.c ---- */

@@ -41,39 +41,7 @@
 #define SILENCE_S   15    /* after which the herald says that nothing is read */
 #define RELOAD_S    120   /* the same, while a policy is read */
 
-/* ---- the keeper ---- */
-
-void keeper_tell(int fd, enum tell what, uint64_t value)
-{
-	struct told t = { .what = what, .value = value };
-
-	if (send(fd, &t, sizeof(t), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		log_warn("keeper: not told: error=%s", strerrorname_np(errno));
-}
-
-void keeper_tell_text(int fd, enum tell what, const char *text)
-{
-	struct {
-		struct told told;
-		char text[TEXT_MAX];
-	} t = { .told.what = what };
-
-	snprintf(t.text, sizeof(t.text), "%s", text);
-	if (send(fd, &t, sizeof(t), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		log_warn("keeper: not told: error=%s", strerrorname_np(errno));
-}
-
-ssize_t keeper_ask(int fd, enum tell what, void *answer, size_t room, int timeout_ms)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	ssize_t n;
-
-	keeper_tell(fd, what, 0);
-	if (poll(&p, 1, timeout_ms) != 1)
-		return -ETIMEDOUT;
-	n = recv(fd, answer, room, MSG_DONTWAIT);
-	return n < 0 ? -errno : n;
-}
+#define ORIGIN_KEY "origin.key" /* the credential's name */
 
 static uint64_t nanos(clockid_t clock)
 {
@@ -129,6 +97,8 @@ void daemon_reload_policy(struct daemon *d)
 	}
 	policy_report_free(&report);
 	keeper_tell(d->keeper, TELL_RELOADED, 0);
+	if (!d->policy_error[0])
+		keeper_tell(d->keeper, TELL_POLICY, 0);
 }
 
 /* ---- control ---- */
@@ -384,6 +354,25 @@ static int ask_for_record(struct daemon *d)
 	return answer.error;
 }
 
+/* What is on disk cannot be read, nobody serves, and the worker before this one died: the policy it had. What is wrong
+ * with the one on disk is told as if it had been refused at a reload, which is what becomes of it. */
+static int read_kept_policy(struct daemon *d, int err, const char *why)
+{
+	struct policy_report report = {};
+	struct policy_terms terms = daemon_terms(d);
+	char path[KEPT_PATH], text[TEXT_MAX];
+
+	if (d->taken_over || kept_path(d, path) || ruleset_load_on(&d->rules, path, &terms, &report) ||
+	    daemon_opinions(d->config, d->rules, text, sizeof(text))) {
+		ruleset_put(&d->rules);
+		policy_report_free(&report);
+		return err;
+	}
+	policy_report_free(&report);
+	snprintf(d->policy_error, sizeof(d->policy_error), "%s", why);
+	return 0;
+}
+
 /* The policy of a worker that follows others; the keeper hears what is wrong with it. */
 static int read_policy(struct daemon *d)
 {
@@ -396,21 +385,24 @@ static int read_policy(struct daemon *d)
 	daemon_print_report(&report);
 	if (!err) {
 		err = daemon_opinions(d->config, d->rules, text, sizeof(text));
-		if (err)
-			keeper_tell_text(d->keeper, TELL_FAILED, text);
-		return err;
+		if (!err)
+			return 0;
+		ruleset_put(&d->rules);
+		keeper_tell_text(d->keeper, TELL_FAILED, text);
+		return read_kept_policy(d, err, text);
 	}
 	said = report.text && *report.text ? report.text : strerror(-err);
 	snprintf(text, sizeof(text), "%.*s", (int)strcspn(said, "\n"), said);
 	keeper_tell_text(d->keeper, TELL_FAILED, text);
-	return err;
+	return read_kept_policy(d, err, text);
 }
 
 static int enter_sandbox(struct daemon *d)
 {
-	char keys[4096], cosigned[4096];
+	char keys[4096], cosigned[4096], kept[KEPT_PATH] = "";
 	struct sandbox_path paths[] = {
 		{ d->config->policy, false },
+		{ kept_path(d, kept) ? NULL : kept, false },
 		{ d->config->record_dir, true },
 		{ keys, true },
 		{ cosigned, false },
@@ -453,6 +445,16 @@ static int open_opinions(struct daemon *d)
 	return err;
 }
 
+/* The user that the worker is about to be cannot read it. */
+static int read_origin_key(struct daemon *d)
+{
+	int err = credential_read(&d->origin_pem, ORIGIN_KEY);
+
+	if (err && err != -ENOENT)
+		log_error("record: the credential " ORIGIN_KEY " cannot be read: error=%s", strerrorname_np(-err));
+	return err == -ENOENT ? 0 : err;
+}
+
 static int start(struct daemon *d, const sigset_t *signals)
 {
 	struct serve_ops ops = { .arg = d, .answer = answer, .metrics = report_metrics, .healthy = report_health };
@@ -470,10 +472,12 @@ static int start(struct daemon *d, const sigset_t *signals)
 	}
 	err = err ? err : watch_signals(d, signals);
 	err = err ? err : open_opinions(d);
+	err = err ? err : read_origin_key(d);
 	err = err ? err : enter_sandbox(d);
 	err = err || d->rules ? err : read_policy(d);
 	err = err ? err : ask_for_record(d);
 	err = err ? err : logs_open(d);
+	credential_free(&d->origin_pem);
 	if (err)
 		return err;
 	expect_findings(d);
@@ -484,6 +488,13 @@ static int start(struct daemon *d, const sigset_t *signals)
 	if (d->config->retain_unsafe)
 		note_lifecycle(d, LIFECYCLE__KIND__UNSAFE, d->retain_policy[0]);
 	note_policy(d, false);
+	if (d->policy_error[0]) {
+		note_policy(d, true);
+		log_event(EVENT_POLICY_REFUSED,
+		          "policy: what is on disk is broken, the last one that was in force stays: "
+		          "cause=\"%s\"",
+		          d->policy_error);
+	}
 	if (d->opinions)
 		err = opinions_start(d->opinions);
 	capture_ask_with(d->capture, commands_ask_dials, d);
@@ -512,6 +523,8 @@ static int start(struct daemon *d, const sigset_t *signals)
 	log_event(EVENT_READY, "ready: services=%zu rules=%zu keywords=%u loops=%u", d->config->service_count,
 	          ruleset_rules(d->rules), report_keywords(d->rules), d->thread_count);
 	keeper_tell(d->keeper, TELL_UP, ruleset_rules(d->rules));
+	if (!d->policy_error[0])
+		keeper_tell(d->keeper, TELL_POLICY, 0);
 	herald_tell(d, SILENCE_S);
 	return 0;
 }

@@ -12,6 +12,7 @@
 
 #define DOOR_BACKLOG 4096 /* the kernel takes somaxconn if that is less */
 #define DIAL_TRIES   8
+#define SHARE_DIALS  1000 /* so many share ports from the start, when one of them found no free one */
 
 static socklen_t door_address(int family, uint16_t port, struct sockaddr_storage *a)
 {
@@ -154,6 +155,25 @@ static bool is_lost(struct capture *c, const struct end *client, const struct en
 	return lost;
 }
 
+/* Takes a port of the kernel's choice. Ports in TIME_WAIT are taken, too, as one address has few; but the kernel looks
+ * for such a port in half of its range first, one by one, and that half is full from some 7,000 dials on: milliseconds
+ * for each. So this is tried only when there is no free port. */
+static int bind_somewhere(struct capture *c, int fd, const struct sockaddr_storage *from, socklen_t len)
+{
+	int one = 1;
+
+	if (!c->share_dials) {
+		if (!bind(fd, (const struct sockaddr *)from, len))
+			return 0;
+		if (errno != EADDRINUSE)
+			return -errno;
+		c->share_dials = SHARE_DIALS;
+	}
+	c->share_dials--;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	return bind(fd, (const struct sockaddr *)from, len) ? -errno : 0;
+}
+
 /* Of the namespace that it is in: its cookie is what the kernel gave every socket of it. NULL: it is not guarded. */
 static struct space *space_of(const struct capture *c, int fd)
 {
@@ -192,10 +212,11 @@ static int dial_once(struct capture *c, struct space *s, const struct sockaddr_s
 		((struct sockaddr_in *)&from)->sin_port = 0;
 	else
 		((struct sockaddr_in6 *)&from)->sin6_port = 0;
-	/* So that ports in TIME_WAIT can be taken: one address has few. */
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)&from, len) || getsockname(fd, (struct sockaddr *)&from, &len))
+	err = bind_somewhere(c, fd, &from, len);
+	if (err)
+		return err;
+	if (getsockname(fd, (struct sockaddr *)&from, &len))
 		return -errno;
 	end_of(&from, &here);
 	letter = &c->letters[here.port];

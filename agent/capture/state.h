@@ -132,6 +132,7 @@ struct capture {
 	/* From bind to the return of connect: a letter lies in a box that only has the port on it. In a process that
 	 * only dials also the namespaces and their sockets, which come and go. */
 	pthread_mutex_t dialling;
+	unsigned share_dials;      /* dials that ask for a port in TIME_WAIT at once; behind `dialling` */
 	uint8_t lost[LETTERS / 8]; /* ports of dials that `dials` had no room for */
 
 	pthread_mutex_t seen; /* guards what follows */

@@ -28,6 +28,8 @@ struct worker {
 	unsigned index;  /* of the loop */
 	struct door_watch *doors;
 	struct timer retry;     /* out of descriptors, or of sockets to dial with: accept again later */
+	int files_most;         /* the first descriptor that is not for clients */
+	bool files_short;       /* look first whether there are some */
 	struct flow *flows;     /* all of this worker's */
 	uint64_t swept_at;      /* when memory was last looked for */
 	struct flow *dead;      /* freed at the end of the call that ended them */

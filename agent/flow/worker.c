@@ -4,7 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +18,7 @@
 #define ACCEPTS_A_TURN  64
 #define ACCEPT_RETRY_NS 50000000u
 #define DIALS_RETRY_NS  2000000u /* sockets of another namespace are on their way */
+#define FILES_KEPT      128 /* descriptors, or an eighth of all, that no client gets: record, control, dials need some */
 
 uint64_t unix_now(void)
 {
@@ -32,6 +36,17 @@ uint64_t exact_now(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* The first descriptor that is not for clients. The kernel gives the lowest that is free, so whoever gets one as high
+ * as this knows that all below are taken. */
+static int files_for_clients(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur > INT_MAX)
+		return INT_MAX;
+	return (int)(r.rlim_cur - (r.rlim_cur / 8 < FILES_KEPT ? r.rlim_cur / 8 : FILES_KEPT));
+}
+
 /* The connections stay in the backlog. Asking again at once would only burn the core. */
 static void wait_with(struct door_watch *door, uint64_t ns)
 {
@@ -42,10 +57,26 @@ static void wait_with(struct door_watch *door, uint64_t ns)
 		loop_add_level(w->loop, &door->watch, EPOLLIN);
 }
 
+static void files_wait(struct door_watch *door, const char *why)
+{
+	log_warn("accept: error=%s retry_ms=50", why);
+	wait_with(door, ACCEPT_RETRY_NS);
+	door->worker->files_short = true;
+}
+
 static void accept_some(struct door_watch *door)
 {
 	struct worker *w = door->worker;
 
+	if (w->files_short) {
+		owned(own_close) int next = fcntl(door->watch.fd, F_DUPFD_CLOEXEC, 0);
+
+		if (next < 0 || next >= w->files_most) {
+			files_wait(door, "EMFILE");
+			return;
+		}
+		w->files_short = false;
+	}
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		int fd;
 
@@ -57,11 +88,13 @@ static void accept_some(struct door_watch *door)
 
 		if (fd >= 0) {
 			flow_accept(w, fd);
-			continue;
+			if (fd < w->files_most)
+				continue;
+			files_wait(door, "EMFILE"); /* that one has had its share of what is kept */
+			return;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-			log_warn("accept: error=%s retry_ms=50", strerrorname_np(errno));
-			wait_with(door, ACCEPT_RETRY_NS);
+			files_wait(door, strerrorname_np(errno));
 			return;
 		}
 		if (errno != ECONNABORTED && errno != EINTR && errno != EPROTO)
@@ -255,6 +288,7 @@ int worker_new(struct worker **out, const struct worker_options *o, unsigned ind
 		w->o.limits.event_max = EXCHANGE_EVENT_MAX;
 	w->held_max = w->o.limits.body_max > w->o.limits.event_max ? w->o.limits.body_max : w->o.limits.event_max;
 	w->loop = l;
+	w->files_most = files_for_clients(); /* what is asked for before the sandbox, which forbids it */
 	w->retry.due = retry_due;
 	w->passing = -1;
 	w->pass_more.due = drain_more;

@@ -105,9 +105,9 @@ static void own_file(FILE **f)
 		fclose(*f);
 }
 
-static int read_pem(const char *file, const char *name, struct note_signer *out)
+static int read_pem(const char *text, const char *name, struct note_signer *out)
 {
-	owned(own_file) FILE *f = fopen(file, "re");
+	owned(own_file) FILE *f = fmemopen((void *)text, strlen(text), "r");
 	uint8_t seed[KEY_LEN];
 	size_t len = sizeof(seed);
 	EVP_PKEY *pkey;

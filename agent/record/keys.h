@@ -18,8 +18,8 @@ struct keys {
 	bool has_next, has_origin, fresh;
 };
 
-/* Reads or makes the key in `file` (and the folder it lies in, mode 0700); `origin_pem`, if not NULL: a file with an
- * Ed25519 key as `openssl genpkey` writes it. -EINVAL: the name cannot stand in a note, or a file is no key. */
+/* Reads or makes the key in `file` (and the folder it lies in, mode 0700); `origin_pem`, if not NULL: the text
+ * of an Ed25519 key as `openssl genpkey` writes it. -EINVAL: the name cannot stand in a note, or a key is none. */
 int keys_open(struct keys *out, const char *file, const char *name, const char *origin_pem);
 void keys_close(struct keys *k);
 

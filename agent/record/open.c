@@ -306,7 +306,7 @@ int ledger_open_on(struct ledger **out, const struct ledger_options *o, const st
 	if (!err)
 		err = folder_open(o->dir, &l->dir, &l->lock_fd);
 	if (!err)
-		err = keys_open(&l->keys, l->key_file, l->origin, o->origin_key);
+		err = keys_open(&l->keys, l->key_file, l->origin, o->origin_pem);
 	if (!err)
 		err = open_log(l);
 	atomic_store(&l->sound, true);

@@ -28,7 +28,7 @@ struct ledger_options {
 	const char *dir;             /* made if missing, mode 0750 */
 	const char *origin;          /* name of the log and of its key: no space, no '+'; NULL: "sluice" */
 	const char *key_file;        /* the day's signing key, mode 0600; NULL: `dir`.key */
-	const char *origin_key;      /* PEM file of a second, lasting Ed25519 key, or NULL */
+	const char *origin_pem;      /* PEM text of a second, lasting Ed25519 key, or NULL */
 	uint32_t group_records;      /* commit at this many; 0: 256 */
 	uint32_t group_us;           /* or this old; 0: 5000 */
 	uint64_t segment_bytes;      /* roll at this size; 0: 64 MiB */

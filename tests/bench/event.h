@@ -28,6 +28,10 @@
 	"\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\""
 #define JSON_TAIL "\"},\"finish_reason\":\"stop\"}]}"
 
+/* Forbidden by the policies of tests and bench, in two parts: an event each. */
+#define PLANT_BEGIN " FORBIDDEN-PHR"
+#define PLANT_END   "ASE-ALPHA and so on"
+
 /* Harmless text, no character of which needs an escape; answers say it round and round. */
 static const char bench_text[] =
 	" The river runs past the old mill and under a stone bridge where children fish in summer."
@@ -67,17 +71,30 @@ static inline size_t bench_put(char *to, const char *text, size_t len)
 	return len;
 }
 
-/* One event of `size` bytes of content, written at time `t`. Moves *at on. Returns its length. */
-static inline size_t bench_event(char *to, size_t size, size_t *at, uint64_t t)
+/* Ends an event whose content stands in `to` up to `n`. Returns its length. */
+static inline size_t bench_event_end(char *to, size_t n, uint64_t t)
 {
-	size_t n = bench_put(to, EVENT_HEAD, sizeof(EVENT_HEAD) - 1);
-
-	n += bench_words(to + n, size, at);
 	n += bench_put(to + n, EVENT_TIME, sizeof(EVENT_TIME) - 1);
 	for (int i = TIME_DIGITS - 1; i >= 0; i--, t /= 10)
 		to[n + (size_t)i] = (char)('0' + t % 10);
 	n += TIME_DIGITS;
 	return n + bench_put(to + n, EVENT_TAIL, sizeof(EVENT_TAIL) - 1);
+}
+
+/* One event of `size` bytes of content, written at time `t`. Moves *at on. Returns its length. */
+static inline size_t bench_event(char *to, size_t size, size_t *at, uint64_t t)
+{
+	size_t n = bench_put(to, EVENT_HEAD, sizeof(EVENT_HEAD) - 1);
+
+	return bench_event_end(to, n + bench_words(to + n, size, at), t);
+}
+
+/* The same with words of the caller's. */
+static inline size_t bench_words_event(char *to, const char *words, uint64_t t)
+{
+	size_t n = bench_put(to, EVENT_HEAD, sizeof(EVENT_HEAD) - 1);
+
+	return bench_event_end(to, n + bench_put(to + n, words, strlen(words)), t);
 }
 
 /* The time in an event, 0 if it is not one of ours. */
@@ -86,7 +103,7 @@ static inline uint64_t bench_event_time(const char *event, size_t len)
 	uint64_t t = 0;
 	const char *digits;
 
-	if (len < sizeof(EVENT_HEAD) + sizeof(EVENT_TIME) + TIME_DIGITS + sizeof(EVENT_TAIL))
+	if (len < sizeof(EVENT_HEAD EVENT_TIME EVENT_TAIL) + TIME_DIGITS)
 		return 0;
 	digits = event + len - (sizeof(EVENT_TAIL) - 1) - TIME_DIGITS;
 	for (int i = 0; i < TIME_DIGITS; i++) {

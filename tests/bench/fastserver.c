@@ -9,6 +9,8 @@
  *   {"stream":true,"events":200,"size":12,"pace":5000}    an event of `size` bytes every `pace` microseconds (0: each
  *                                                         stream writes its next one whenever the socket takes it)
  *   {"json":1000}                                         one JSON answer with that much text
+ *   {"stream":true,"events":200,"plant":7}                likewise, but what test policies forbid stands in events 7
+ * and 8
  *   {"say":"words"}                                       one JSON answer with these words
  *
  * Each event is one chunk and one write, as inference servers do it. Ends with its parent's SIGTERM.
@@ -39,6 +41,7 @@ struct client {
 	char *request;
 	size_t got;
 	long events; /* still to be written */
+	long plant;  /* before which of them the forbidden phrase begins; negative: before none */
 	size_t size, at;
 	uint64_t pace, due; /* nanoseconds */
 	char *pending;      /* owned, bytes that the socket did not take */
@@ -47,8 +50,12 @@ struct client {
 	bool listed;
 };
 
+#define SLOW_NS 1000000000u /* streams with pauses of this or more are looked at ten times a second only */
+#define LOOK_NS 100000000u
+
 static int poller, timer;
-static struct client *streaming;
+static struct client *streaming, *slow;
+static uint64_t slow_look; /* when they are looked at next */
 
 static void die(const char *what)
 {
@@ -132,8 +139,13 @@ static void step(struct client *c, uint64_t t)
 	char event[EVENT_MAX];
 
 	if (c->events > 0) {
+		size_t len = c->plant == 0    ? bench_words_event(event, PLANT_BEGIN, t)
+		             : c->plant == -1 ? bench_words_event(event, PLANT_END, t)
+		                              : bench_event(event, c->size, &c->at, t);
+
 		c->events--;
-		put_chunk(c, event, bench_event(event, c->size, &c->at, t), false);
+		c->plant = c->plant > -2 ? c->plant - 1 : c->plant;
+		put_chunk(c, event, len, false);
 		c->due += c->pace;
 		return;
 	}
@@ -200,14 +212,17 @@ static void begin(struct client *c, const char *body)
 	if (c->size > EVENT_MAX / 2)
 		c->size = EVENT_MAX / 2;
 	c->pace = (uint64_t)number(body, "\"pace\":", 0) * 1000;
+	c->plant = number(body, "\"plant\":", -2);
 	c->at = 0;
 	c->due = bench_now() + c->pace;
 	c->streaming = true;
 	put(c, stream_head, sizeof(stream_head) - 1);
 	if (!c->listed) {
+		struct client **list = c->pace >= SLOW_NS ? &slow : &streaming;
+
 		c->listed = true;
-		c->next = streaming;
-		streaming = c;
+		c->next = *list;
+		*list = c;
 	}
 }
 
@@ -279,11 +294,10 @@ static void accept_all(int listener)
 	}
 }
 
-/* One event for each stream that is due. Returns when the next one is: 0 now, UINT64_MAX never. */
-static uint64_t turn(void)
+/* One event for each stream of a list that is due. Returns when the next one is: 0 now, UINT64_MAX never. */
+static uint64_t turn_of(struct client **at, uint64_t t)
 {
-	uint64_t t = bench_now(), next = UINT64_MAX;
-	struct client **at = &streaming;
+	uint64_t next = UINT64_MAX;
 
 	while (*at) {
 		struct client *c = *at;
@@ -305,6 +319,17 @@ static uint64_t turn(void)
 		at = &c->next;
 	}
 	return next;
+}
+
+static uint64_t turn(void)
+{
+	uint64_t t = bench_now(), next = turn_of(&streaming, t);
+
+	if (slow && t >= slow_look) {
+		turn_of(&slow, t);
+		slow_look = t + LOOK_NS;
+	}
+	return slow && slow_look < next ? slow_look : next;
 }
 
 static int listen_at(const char *host, int port)

@@ -29,7 +29,7 @@ def dial_or_none(ground):
 
 
 def descriptors(ground, gate):
-    """Fewer descriptors than clients: those beyond wait or are refused, the others go on, and all is well afterwards."""
+    """Fewer descriptors than clients: those beyond wait, the others go on, and all is well afterwards."""
     most = gate.descriptors() + 60
     resource.prlimit(gate.worker(), resource.RLIMIT_NOFILE, (most, most))
     held = dial(ground)
@@ -41,6 +41,8 @@ def descriptors(ground, gate):
     time.sleep(2)
     used = cpu(gate.worker()) - begin
     ok('out of descriptors: it waits and does not spin (%.2f s of 2)' % used, used < 1.0, gate.log())
+    ok('out of descriptors: what is not for clients is left, status answers', gate.ctl('status').returncode == 0, gate.log())
+    ok('out of descriptors: nobody is refused for it', gate.status()['counters'].get('dial_failed', 0) == 0, gate.status())
     answer = receive(held, 30, answer=begun)
     ok('out of descriptors: who is served goes on', answer.complete and read_answer(answer.body).finish.get(0) == 'stop', answer)
     held.close()

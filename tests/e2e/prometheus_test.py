@@ -28,7 +28,7 @@ SICK = {
     'SluiceRecordFailed': [('sluice_audit_writable', 0)],
     'SluiceCheckpointStale': [('sluice_audit_checkpoint_timestamp_seconds{log="control"}', 1000000000)],
     'SluiceWitnessStale': [('sluice_audit_witness_timestamp_seconds{log="ledger",witness="w.test/w1"}', 1000000000)],
-    'SluiceFailOpen': [('sluice_fail_open_connections_total', 3), ('process_start_time_seconds', 'now')],
+    'SluiceFailOpen': [('sluice_fail_open_connections_total', 3), ('sluice_start_time_seconds', 'now')],
     'SluiceUncovered': [('sluice_uncovered', 2)],
     'SluiceNotListening': [('sluice_guarded_addresses{service="ground"}', 0)],
     'SluiceStopNotConfirmed': [('sluice_stops_not_confirmed_total', '+1')],
@@ -74,7 +74,7 @@ class Exporter(http.server.ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def text(self):
-        values = {'process_start_time_seconds': 1000, **{name: int(time.time()) for name in NOW}, **WELL}
+        values = {'sluice_start_time_seconds': 1000, **{name: int(time.time()) for name in NOW}, **WELL}
         self.scrapes += self.sick
         for rows in SICK.values():
             for name, value in rows:

@@ -49,6 +49,38 @@ def check(file):
     return subprocess.run([binary('sluiced'), '--check', '-c', file], capture_output=True, timeout=30)
 
 
+def death_over_a_broken_policy(ground, gate, pack):
+    """A worker that dies meanwhile comes back with the policy that was last in force, and says so."""
+    kept = os.path.join(ground.dir, 'policy.kept')
+
+    def is_kept():
+        try:
+            with open(os.path.join(kept, 'test.yaml')) as file:
+                return file.read() == GOOD
+        except OSError:
+            return False
+    ok('broken on disk: a copy of the good one is kept', wait_for(is_kept, 10), os.listdir(ground.dir))
+    ok('broken on disk: for nobody but the worker', not os.stat(kept).st_mode & 7 and
+       not os.stat(os.path.join(kept, 'test.yaml')).st_mode & 7, oct(os.stat(kept).st_mode))
+    write(pack, MISTAKES['unknown action'])
+    for turn in ('once', 'and once more'):
+        first = gate.worker()
+        os.kill(first, signal.SIGKILL)
+        ok('broken on disk: a worker that dies comes back, ' + turn,
+           wait_for(lambda: gate.ready() and gate.worker() != first, 30, 0.2), gate.log())
+        answer = chat(ground, 'say BAD')
+        ok('broken on disk: with the last policy that was in force', refused(answer) and not leaks(answer.raw, ALPHA) and
+           refused(chat(ground, 'say GOOD')), gate.log())
+        ok('broken on disk: status says what is wrong', 'test.yaml' in ((gate.status() or {'policy': {}})['policy'].get('error') or ''), gate.status())
+        changes = [e['policy'] for e in gate.events() if 'policy' in e]
+        ok('broken on disk: on record, in force and refused', [bool(c.get('refused')) for c in changes[-2:]] == [False, True] and
+           changes[-1]['digest'] == changes[-2]['digest'], changes[-2:])
+        time.sleep(1.5)  # the keeper looks once a second: what is broken must not become the copy
+        ok('broken on disk: the copy stays the good one', is_kept())
+    write(pack, GOOD)
+    ok('mended: it is in force', gate.ctl('reload').returncode == 0 and not gate.status()['policy'].get('error'), gate.status())
+
+
 with Ground('chat') as ground:
     folder = os.path.join(ground.dir, 'policy.d')
     shutil.copytree(POLICY, folder)
@@ -76,6 +108,7 @@ with Ground('chat') as ground:
         ok('reload: a good one takes over', wait_for(lambda: refused(chat(ground, 'say GOOD')), 5), gate.log())
         changes = [e['policy'] for e in gate.events() if 'policy' in e]
         ok('reload: on record, refused ones too', len(changes) >= 2 and any(c.get('refused') for c in changes), changes)
+        death_over_a_broken_policy(ground, gate, pack)
         ok('the daemon is sound', gate.sound(), gate.log())
         text = open(gate.file).read()
         for name, wrong in (('unknown key', text + 'colour: red\n'), ('unknown fail mode', text.replace('fail: closed', 'fail: maybe')),

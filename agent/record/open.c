@@ -198,7 +198,6 @@ static void ledger_free(struct ledger **at)
 	pthread_mutex_destroy(&l->proof_lock);
 	pthread_mutex_destroy(&l->notary_lock);
 	pthread_mutex_destroy(&l->seal_lock);
-	pthread_mutex_destroy(&l->relay.sending);
 	free(l->shot);
 	free(l->key_file);
 	free(l->origin);
@@ -230,7 +229,6 @@ static void make_locks(struct ledger *l)
 	pthread_mutex_init(&l->proof_lock, NULL);
 	pthread_mutex_init(&l->notary_lock, NULL);
 	pthread_mutex_init(&l->seal_lock, NULL);
-	pthread_mutex_init(&l->relay.sending, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&l->wake, &attr);

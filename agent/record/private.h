@@ -53,9 +53,8 @@ struct relay {
 	int fd;
 	bool runs, stop;
 	pthread_t sender, acks;
-	pthread_mutex_t sending;    /* from an item's number to its place among the sent; taken before the lock */
 	struct item *first, **last; /* sent, not confirmed */
-	uint64_t next_no;
+	uint64_t next_no, sent_no;  /* of the next item; of the first that is not sent */
 };
 
 struct ledger {

@@ -85,16 +85,15 @@ static void *send_run(void *arg)
 		l->queue_notes -= i->note != NULL;
 		i->next = NULL;
 		i->seq = r->next_no++;
-		pthread_mutex_unlock(&l->lock);
-
-		/* No confirmation is looked at before the item lies where it is looked for. */
-		pthread_mutex_lock(&r->sending);
-		err = send_item(r->fd, i);
-		pthread_mutex_lock(&l->lock);
 		*r->last = i;
 		r->last = &i->next;
+		/* No lock is held: who waits here for room may wait for confirmations to be read. */
+		pthread_mutex_unlock(&l->lock);
+		err = send_item(r->fd, i);
+		pthread_mutex_lock(&l->lock);
+		r->sent_no = r->next_no;
 		r->stop |= err != 0;
-		pthread_mutex_unlock(&r->sending);
+		pthread_cond_broadcast(&l->wake);
 	}
 	pthread_mutex_unlock(&l->lock);
 	return NULL;
@@ -122,10 +121,11 @@ static void confirmed(struct ledger *l, const struct relay_ack *ack)
 {
 	struct item *i;
 
-	pthread_mutex_lock(&l->relay.sending);
 	pthread_mutex_lock(&l->lock);
-	pthread_mutex_unlock(&l->relay.sending);
-	i = take_sent(&l->relay, ack->no);
+	/* Not while it is being sent; a number that nothing has yet is nobody's. */
+	while (ack->no >= l->relay.sent_no && ack->no < l->relay.next_no && !l->relay.stop)
+		pthread_cond_wait(&l->wake, &l->lock);
+	i = ack->no < l->relay.sent_no ? take_sent(&l->relay, ack->no) : NULL;
 	if (i) {
 		l->queue_bytes -= item_frame(i);
 		l->stats.records += !ack->err;

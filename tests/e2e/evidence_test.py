@@ -392,6 +392,17 @@ with Ground('chat') as ground:
     ok('P9: nor in what was handed out, asked or written since', not found, found)
     ok('it stops', gate.stop(), gate.log())
 
+    # ---- counted, for years: a Window a minute, and one at the end ----
+    windows, said = bodies('window'), {}
+    for row in [f for w in windows for f in w['findings']]:
+        said[row['rule_id']] = said.get(row['rule_id'], 0) + int(row['count'])
+    told = {}
+    for b in bodies('finding'):
+        told[b['risks'][0]['rule_id']] = told.get(b['risks'][0]['rule_id'], 0) + 1
+    ok('Windows count what the records of the answers say', windows and {w['service'] for w in windows} == {'ground'} and
+       sum(int(w['exchanges']) for w in windows) == len(bodies('exchange')) == sum(int(v['count']) for w in windows for v in w['verdicts']) and
+       said == told, (windows, told))
+
     # ---- each file of a record with both logs and evidence, a byte of it ----
     copy, unnoticed, files = os.path.join(ground.dir, 'copy'), [], 0
     shutil.copytree(gate.record, copy)

@@ -115,6 +115,8 @@ struct daemon {
 
 /* Opens both logs and the keys of the pseudonyms; says what went wrong. */
 int logs_open(struct daemon *d);
+/* The folder of the ledger. -ENAMETOOLONG. */
+int logs_ledger_dir(const struct daemon *d, char *to, size_t room);
 
 /* ---- disk.c ---- */
 
@@ -146,6 +148,14 @@ void subject_answer(struct daemon *d, const SubjectRequest *in, const Caller *ca
 
 /* Puts on record that somebody exports; `error` says why it could not be, empty if it was. */
 void export_answer(struct daemon *d, const ExportRequest *in, const Caller *caller, char *error, size_t room);
+
+/* ---- reviewing.c ---- */
+
+/* Puts on record what a finding was; `error` says why not, empty if it did. */
+void review_answer(struct daemon *d, const ReviewRequest *in, const Caller *caller, char *error, size_t room);
+/* Which of that evidence may be learnt from? On record, with who asks. On success *out is the caller's. */
+void learn_answer(struct daemon *d, const LearnRequest *in, const Caller *caller, LearnReply **out, char *error,
+                  size_t room);
 
 /* ---- notes.c: records of the daemon itself ---- */
 

@@ -32,11 +32,6 @@ static uint64_t now_nano(void)
 	return (uint64_t)t.tv_sec * NS + (uint64_t)t.tv_nsec;
 }
 
-static int ledger_dir(const struct daemon *d, char *to, size_t room)
-{
-	return (size_t)snprintf(to, room, "%s/ledger", d->config->record_dir) < room ? 0 : -ENAMETOOLONG;
-}
-
 /* ---- reading ---- */
 
 static const char *why_not(const struct daemon *d, int found, uint64_t seq)
@@ -77,7 +72,7 @@ void reveal_answer(struct daemon *d, const RevealRequest *in, const Caller *call
 		snprintf(error, room, "the reason is not plain text");
 		return;
 	}
-	err = ledger_dir(d, dir, sizeof(dir));
+	err = logs_ledger_dir(d, dir, sizeof(dir));
 	why = why_not(d, err ? err : evidence_find(&place, dir, seq), seq);
 	access.what = (char *)(why ? "reveal refused" : "reveal");
 	access.seqs = &seq;
@@ -202,7 +197,7 @@ static int shred(struct daemon *d, const struct evidence_place *list, size_t n, 
                  const char *basis)
 {
 	char dir[4096];
-	int err = ledger_dir(d, dir, sizeof(dir));
+	int err = logs_ledger_dir(d, dir, sizeof(dir));
 
 	err = err ? err : note_erasures(d, list, n, false, requester, basis);
 	return err || !n ? err : evidence_shred(dir, list, n);
@@ -241,7 +236,7 @@ void erase_answer(struct daemon *d, const EraseRequest *in, const Caller *caller
 	access.reason = in->reason;
 	reply = malloc(sizeof(*reply));
 	err = caller && reply ? note_access(d, caller, &access) : -ENOMEM;
-	err = err ? err : ledger_dir(d, dir, sizeof(dir));
+	err = err ? err : logs_ledger_dir(d, dir, sizeof(dir));
 	if (!err)
 		err = in->n_seqs ? erase_listed(&e, dir)
 		                 : evidence_each(dir, in->first_seq, in->last_seq, erase_one, &e);
@@ -283,7 +278,7 @@ static int is_due(void *arg, const struct erasure_entry *one)
 	               holds_on_ledger(due->d->holds, one->seq, one->seq)))
 		return 0;
 	/* A record that is gone took its evidence with it. */
-	if (ledger_dir(due->d, dir, sizeof(dir)) || evidence_find(&p, dir, one->seq))
+	if (logs_ledger_dir(due->d, dir, sizeof(dir)) || evidence_find(&p, dir, one->seq))
 		return 0;
 	if (!again) {
 		due->list[due->n++] = p;
@@ -300,7 +295,7 @@ void erase_due(struct daemon *d, bool first)
 {
 	owned(own_free) struct due *due = calloc(1, sizeof(*due));
 	char dir[4096];
-	int err = due ? ledger_dir(d, dir, sizeof(dir)) : -ENOMEM;
+	int err = due ? logs_ledger_dir(d, dir, sizeof(dir)) : -ENOMEM;
 
 	if (!err) {
 		*due = (struct due){ .d = d, .first = first, .now = now_nano() };

@@ -166,6 +166,14 @@ static void answer(void *arg, const ControlRequest *in, ControlReply *out)
 		subject_answer(d, in->subject, in->caller, &out->subject, error, sizeof(error));
 		out->error = strdup(error);
 		break;
+	case CONTROL_REQUEST__OP_REVIEW:
+		review_answer(d, in->review, in->caller, error, sizeof(error));
+		out->error = strdup(error);
+		break;
+	case CONTROL_REQUEST__OP_LEARN:
+		learn_answer(d, in->learn, in->caller, &out->learn, error, sizeof(error));
+		out->error = strdup(error);
+		break;
 	case CONTROL_REQUEST__OP_STATUS:
 		out->status = malloc(sizeof(*out->status));
 		if (out->status) {

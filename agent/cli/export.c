@@ -15,7 +15,9 @@
 
 #include "base/own.h"
 #include "cli/cli.h"
+#include "cli/embed.h"
 #include "cli/events.h"
+#include "cli/lesson.h"
 #include "cli/tar.h"
 #include "record/record.h"
 
@@ -26,9 +28,6 @@
 enum { EXPORT_OK = 0, EXPORT_NOTHING = 1, EXPORT_ERROR = 2 };
 
 /* The schema and the verifier that go along, as they stand in the sources. */
-#define EMBED(name, file)                                                                                              \
-	__asm__(".pushsection .rodata\n" #name ":\n.incbin \"" file "\"\n" #name "_end:\n.byte 0\n.popsection\n");     \
-	extern const char name[], name##_end[]
 EMBED(embedded_proto, "proto/record.proto");
 EMBED(embedded_verifier, "tests/verifier/verifier.go");
 EMBED(embedded_whole, "agent/cli/export_whole.txt");
@@ -59,6 +58,8 @@ static int usage(FILE *to, int status)
 	fputs("usage: sluicectl export --bundle FILE [--evidence] [--reason TEXT] [-D DIR]\n"
 	      "       sluicectl export --bundle FILE [--evidence] [--reason TEXT] [-D DIR] [--control]\n"
 	      "                        [--seq FIRST[-LAST]] [-S SINCE] [-U UNTIL] [FIELD=VALUE...]\n"
+	      "       sluicectl export --training FILE --identity FILE [...], see 'sluicectl export --training x "
+	      "--help'\n"
 	      "\n"
 	      "The whole record, or the records of the ledger that are chosen, each with a proof: a tar with "
 	      "instructions\n"
@@ -278,6 +279,14 @@ static bool read_matches(struct export_run *r, int argc, char **argv)
 	return !wrong;
 }
 
+/* --training is a command of its own. */
+static bool is_training(char **argv)
+{
+	while (*argv && strncmp(*argv, "--training", 10) != 0)
+		argv++;
+	return *argv != NULL;
+}
+
 int export_main(int argc, char **argv)
 {
 	enum { BUNDLE = 256, REASON, CONTROL, SEQ, EVIDENCE };
@@ -298,6 +307,8 @@ int export_main(int argc, char **argv)
 	bool good = true;
 	int c;
 
+	if (is_training(argv))
+		return export_training_main(argc, argv);
 	optind = 0;
 	while (good && (c = getopt_long(argc, argv, "S:U:D:h", options, NULL)) != -1) {
 		switch (c) {

@@ -188,7 +188,7 @@ enum exception question_new(struct exchange *x, const struct reading *r, const s
 	return EXCEPTION_NONE;
 }
 
-void question_clear(struct exchange *x, const struct point *p)
+void question_clear_asked(struct exchange *x, const struct point *p)
 {
 	const struct point *least = p;
 
@@ -262,5 +262,5 @@ void exchange_decide(struct exchange *x, uint64_t id, bool counts)
 	if (e != EXCEPTION_NONE)
 		exchange_except(x, e, NULL);
 	else if (!x->blocked)
-		question_clear(x, &x->free);
+		question_clear_asked(x, &x->free);
 }

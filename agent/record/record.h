@@ -450,6 +450,49 @@ struct erasure_entry {
 /* Each that is not NONE, in order of seq, until `each` returns other than 0, which is returned. */
 int erasures_each(const struct erasures *e, int (*each)(void *arg, const struct erasure_entry *one), void *arg);
 
+/* ---- reviews: what people say of findings ---- */
+
+enum review { REVIEW_NONE, REVIEW_CORRECT, REVIEW_WRONG, REVIEW_UNSURE, REVIEW_COUNT };
+
+extern const char *const review_names[REVIEW_COUNT]; /* "none", "correct", "wrong", "unsure" */
+
+#define EXCHANGE_ID 16
+
+/* What a review is of. */
+struct reviewable {
+	uint64_t seq;
+	uint8_t exchange_id[EXCHANGE_ID];
+	char rule[256];
+	Verdict verdict;
+};
+
+/* A finding. -EINVAL: it is none, or says less than a finding does. */
+int reviewable_of(struct reviewable *out, const Record *r);
+/* Finding `seq` of the ledger in folder `dir`. -ENOENT: there is no such record; -ENODATA: it was pruned; -EINVAL: it
+ * is no finding; -EBADMSG: it is damaged; -errno. */
+int reviewable_find(struct reviewable *out, const char *dir, uint64_t seq);
+
+/* The last word on each finding that somebody has looked at. */
+struct reviews;
+
+struct review_entry {
+	uint64_t seq;
+	uint8_t exchange_id[EXCHANGE_ID];
+	enum review outcome;
+	const char *rule; /* as long as the reviews */
+};
+
+int reviews_new(struct reviews **out); /* -ENOMEM */
+/* From the control log in folder `dir`, which need not be there. -errno. */
+int reviews_open(struct reviews **out, const char *dir);
+void reviews_close(struct reviews **at);
+/* A later one. -EINVAL: it says nothing that this version knows; -ENOMEM. */
+int reviews_apply(struct reviews *s, const Review *r);
+/* Of that finding, if it is the one that was reviewed. */
+enum review reviews_state(const struct reviews *s, uint64_t seq, const uint8_t exchange_id[EXCHANGE_ID]);
+/* Each, in order of seq, until `each` returns other than 0, which is returned. */
+int reviews_each(const struct reviews *s, int (*each)(void *arg, const struct review_entry *one), void *arg);
+
 struct evidence_counts {
 	uint64_t kept, erased, restricted, lost, faults;
 };

@@ -116,6 +116,8 @@ static void leave_due(struct timer *t)
 	uint64_t now = loop_now(d->loop), open = open_now(d);
 
 	loop_timer(d->loop, t, LOOK_NS);
+	if (!open)
+		windows_note(d); /* of what ended here since the record was handed over */
 	if (open && d->leave_at && now >= d->leave_at) {
 		log_warn("draining: the time is up, what is open is ended: connections=%llu", (unsigned long long)open);
 		for (unsigned i = 0; i < d->thread_count; i++)

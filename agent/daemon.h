@@ -94,9 +94,10 @@ struct daemon {
 	uint64_t most_open; /* connections, since memory was given back */
 	char policy_error[512];
 	uint64_t policy_loaded_unix;
-	uint64_t open_ns; /* how long fail: open services passed unread before this run */
-	unsigned stuck;   /* loops that stand still */
-	pid_t herald;     /* 0: there is none to be; -1: it is gone */
+	uint64_t open_ns;    /* how long fail: open services passed unread before this run */
+	uint64_t files_most; /* descriptors that the worker may hold */
+	unsigned stuck;      /* loops that stand still */
+	pid_t herald;        /* 0: there is none to be; -1: it is gone */
 	int herald_pair[2];
 	uint64_t herald_born;              /* monotonic seconds */
 	struct alert_counts *alert_counts; /* shared with it; NULL: there is none */
@@ -104,6 +105,10 @@ struct daemon {
 	bool ready;
 	atomic_bool stopped; /* nobody is served: the disk of the record */
 	unsigned disk_state; /* see disk.c */
+	struct {
+		struct service_stats *before; /* owned; by service, at the end of the last one */
+		uint64_t until;               /* which was then */
+	} windows;
 	struct {
 		uint64_t unix_s[2][CONFIG_WITNESSES_MAX]; /* by log and witness: when it last cosigned; 0: never */
 		struct timespec seen[2];                  /* the file that says so, as it was then */
@@ -161,6 +166,8 @@ void learn_answer(struct daemon *d, const LearnRequest *in, const Caller *caller
 void note_lifecycle(struct daemon *d, Lifecycle__Kind kind, const char *reason);
 void note_policy(struct daemon *d, bool refused);
 void note_heartbeat(struct daemon *d);
+/* Any record of the daemon's, into the log or logs that it belongs in. */
+void note_record(struct daemon *d, Record *r);
 /* Appends and waits until it is durable, two seconds at most: -ETIMEDOUT, and then it may become so yet. */
 int note_durably(struct ledger *l, const Record *r);
 /* Somebody asked for something: durable, with what the kernel says of the caller. */

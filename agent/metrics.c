@@ -6,7 +6,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/own.h"
 #include "report.h"
@@ -106,9 +105,6 @@ static void counters(struct buf *out, const struct daemon *d, const struct worke
 
 static void gauges(struct buf *out, const struct daemon *d, const struct worker_stats *s, const struct ledger_stats *l)
 {
-	struct rlimit files = {};
-
-	getrlimit(RLIMIT_NOFILE, &files);
 	metric(out, "sluice_up", "gauge", "The daemon is ready.", d->ready);
 	metric(out, "sluice_start_time_seconds", "gauge",
 	       "When sluice was started: reloads and upgrades do not change it, as they do process_start_time_seconds.",
@@ -132,7 +128,7 @@ static void gauges(struct buf *out, const struct daemon *d, const struct worker_
 	        d->policy_loaded_unix);
 	seconds(out, "process_start_time_seconds", "gauge", "When the worker began.", d->started_unix);
 	metric(out, "process_max_fds", "gauge", "Descriptors that the worker may hold, two a connection.",
-	       files.rlim_cur);
+	       d->files_most);
 }
 
 static void by_service(struct buf *out, const struct daemon *d)

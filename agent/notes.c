@@ -29,7 +29,7 @@ static void append(struct daemon *d, const Record *r, unsigned where)
 
 /* What stands in both logs has a number that no other record has, so that a reader of both knows it again. Without one
  * (there is no randomness) it is told twice. */
-static void note(struct daemon *d, Record *r)
+void note_record(struct daemon *d, Record *r)
 {
 	unsigned where = record_logs(r->body_case);
 	bool both = where == (LOG_LEDGER | LOG_CONTROL);
@@ -126,7 +126,7 @@ void note_lifecycle(struct daemon *d, Lifecycle__Kind kind, const char *reason)
 	l.version = (char *)SLUICE_VERSION;
 	r.body_case = RECORD__BODY_LIFECYCLE;
 	r.lifecycle = &l;
-	note(d, &r);
+	note_record(d, &r);
 }
 
 void note_policy(struct daemon *d, bool refused)
@@ -141,7 +141,7 @@ void note_policy(struct daemon *d, bool refused)
 	p.refused = refused;
 	r.body_case = RECORD__BODY_POLICY;
 	r.policy = &p;
-	note(d, &r);
+	note_record(d, &r);
 }
 
 void note_heartbeat(struct daemon *d)
@@ -157,7 +157,7 @@ void note_heartbeat(struct daemon *d)
 	h.clock_synchronised = clock_state >= 0 && clock_state != TIME_ERROR;
 	r.body_case = RECORD__BODY_HEARTBEAT;
 	r.heartbeat = &h;
-	note(d, &r);
+	note_record(d, &r);
 }
 
 uint64_t note_last(const char *dir)
@@ -211,5 +211,5 @@ void note_bypass(struct daemon *d, Bypass__Kind kind, uint64_t from)
 	}
 	r.body_case = RECORD__BODY_BYPASS;
 	r.bypass = &b;
-	note(d, &r);
+	note_record(d, &r);
 }

@@ -24,6 +24,11 @@ void report_status(struct daemon *d, StatusReply *s);
  * logged. */
 GuardStatus *report_ask_guard(struct daemon *d);
 
+/* ---- windows.c ---- */
+
+/* Puts on record what each service did since it was called last. */
+void windows_note(struct daemon *d);
+
 /* ---- witnessed.c ---- */
 
 /* Looks whether witnesses have cosigned the record since. Now and then. */

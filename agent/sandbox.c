@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -73,6 +74,9 @@ static int drop_privileges(const struct sandbox *s, char *lacks, size_t len)
 		return because(lacks, len, -EPERM, "privileges cannot be given up (libcap-ng %d)", err);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return because(lacks, len, -errno, "no_new_privs: %s", strerror(errno));
+	/* What is held back must not lie in a core on a disk, whatever the host does with cores. */
+	if (setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }))
+		return because(lacks, len, -errno, "no cores: %s", strerror(errno));
 	/* Nobody else of that user may look into it; this also undoes what changing the user did to the next call. */
 	if (!s->traced)
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

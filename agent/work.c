@@ -265,8 +265,10 @@ static void tick_due(struct timer *t)
 		erase_due(d, !d->ticks);
 		forget_evidence(d);
 	}
-	if (++d->ticks % HEARTBEAT_S == 0)
+	if (++d->ticks % HEARTBEAT_S == 0) {
+		windows_note(d);
 		note_heartbeat(d);
+	}
 }
 
 static int watch_signals(struct daemon *d, const sigset_t *set)
@@ -458,8 +460,12 @@ static int read_origin_key(struct daemon *d)
 static int start(struct daemon *d, const sigset_t *signals)
 {
 	struct serve_ops ops = { .arg = d, .answer = answer, .metrics = report_metrics, .healthy = report_health };
+	struct rlimit files = {};
 	int err = loop_new(&d->loop);
 
+	/* It may not be asked from within the sandbox. */
+	getrlimit(RLIMIT_NOFILE, &files);
+	d->files_most = files.rlim_cur;
 	d->started_unix = d->policy_loaded_unix = nanos(CLOCK_REALTIME);
 	d->threads = calloc(d->thread_count, sizeof(*d->threads));
 	d->names = calloc(d->config->service_count, sizeof(*d->names));
@@ -544,6 +550,7 @@ static void stop(struct daemon *d)
 	capture_close(&d->capture);
 	if (d->ledger) {
 		if (d->ready && !d->leaving) {
+			windows_note(d);
 			note_lifecycle(d, LIFECYCLE__KIND__STOP, "signal");
 			note_bypass(d, BYPASS__KIND__START, 0);
 		}
@@ -568,6 +575,7 @@ static void stop(struct daemon *d)
 	free(d->threads);
 	free(d->names);
 	free(d->upgrade_pass);
+	free(d->windows.before);
 }
 
 int work(struct daemon *d, int fd)

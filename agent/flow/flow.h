@@ -120,3 +120,5 @@ void tally_free(struct tally **at);
 void tally_expect(struct tally *t, const char *service, const struct ruleset *rules);
 /* Calls `each` for every row, under a lock that the workers wait for. */
 void tally_each(struct tally *t, void (*each)(void *arg, const struct finding_count *row), void *arg);
+/* Calls `each` for every row that has grown since it was taken, with as much as it grew by; true takes it. Likewise. */
+void tally_take(struct tally *t, bool (*each)(void *arg, const struct finding_count *row), void *arg);

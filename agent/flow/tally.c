@@ -19,6 +19,7 @@
 struct row {
 	struct finding_count shown;
 	char *rule, *risk; /* owned */
+	uint64_t taken;    /* of its count */
 };
 
 struct tally {
@@ -145,5 +146,22 @@ void tally_each(struct tally *t, void (*each)(void *arg, const struct finding_co
 	for (size_t i = 0; i < SLOTS; i++)
 		if (t->slots[i])
 			each(arg, &t->slots[i]->shown);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void tally_take(struct tally *t, bool (*each)(void *arg, const struct finding_count *row), void *arg)
+{
+	pthread_mutex_lock(&t->lock);
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct row *r = t->slots[i];
+		struct finding_count grown;
+
+		if (!r || r->shown.count == r->taken)
+			continue;
+		grown = r->shown;
+		grown.count -= r->taken;
+		if (each(arg, &grown))
+			r->taken = r->shown.count;
+	}
 	pthread_mutex_unlock(&t->lock);
 }

@@ -4,11 +4,15 @@
 import base64
 import glob
 import hashlib
+import http.server
 import json
 import os
+import random
+import re
 import shutil
 import socket
 import sys
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from gate import TOP, ALPHA, ZH, Ground, binary, chat, finish, isolate, ok, run, skip, wait_for
@@ -147,6 +151,36 @@ def plants():
     return {form(w) for w in words for form in forms}
 
 
+class Listener:
+    """What is told to a journal and to a webhook."""
+
+    def __init__(self):
+        self.journal, self.bodies = [], []
+        os.makedirs('/run/systemd/journal')
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind('/run/systemd/journal/socket')
+        os.chmod('/run/systemd/journal/socket', 0o666)
+        threading.Thread(target=self.listen, daemon=True).start()
+        listener = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                listener.bodies.append(self.rfile.read(int(self.headers['content-length'])) + str(self.headers).encode())
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+        self.url = 'http://127.0.0.1:%d/' % server.server_address[1]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def listen(self):
+        while True:
+            self.journal.append(self.socket.recv(1 << 16))
+
+
 def places():
     with socket.create_connection(('127.0.0.1', 9498), 5) as s:
         s.sendall(b'GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
@@ -155,12 +189,19 @@ def places():
     ok('(there are metrics)', b'sluice_up 1' in metrics)
     yield 'metrics', metrics
     yield 'status', gate.ctl('status', '--json').stdout
-    for folder, _, files in os.walk(ground.dir):
-        for file in files:
-            path = os.path.join(folder, file)
-            if os.path.isfile(path) and not folder.startswith((ground.pins, policy)) and file != 'server.log':
-                with open(path, 'rb') as f:
-                    yield path, f.read()
+    yield 'journal', b'\n'.join(listener.journal)
+    yield 'webhook', b'\n'.join(listener.bodies)
+    for pid in (gate.process.pid, gate.status()['worker_pid']):
+        for file in ('cmdline', 'environ'):
+            with open('/proc/%d/%s' % (pid, file), 'rb') as f:
+                yield f.name, f.read()
+    for top in (ground.dir, '/run', '/var/lib/sluice', '/dev/shm/sluice'):
+        for folder, _, files in os.walk(top):
+            for file in files:
+                path = os.path.join(folder, file)
+                if os.path.isfile(path) and not folder.startswith((ground.pins, policy)) and file != 'server.log':
+                    with open(path, 'rb') as f:
+                        yield path, f.read()
 
 
 for tool in ('age', 'gcc'):
@@ -193,10 +234,16 @@ with Ground('chat') as ground:
     done = run(gate.program, '-c', gate.file, '--check', check=False, capture_output=True)
     ok('a recipient that is none is named by place', b'a recipient must be the public half of an age key' in done.stderr, done)
     gate.config['record']['recipients'] = [recipient, recipient2]
+    listener = Listener()
+    gate.config['alerts'] = {'webhook': listener.url, 'blocks': 1, 'window': '2s'}
     gate.write()
 
     # ---- kept ----
+    with open(os.path.join(ground.dir, 'sluiced.log'), 'ab') as file:
+        place = os.fstat(file.fileno())
+    os.environ['JOURNAL_STREAM'] = '%d:%d' % (place.st_dev, place.st_ino)  # as if the file were the journal's
     gate.start()
+    del os.environ['JOURNAL_STREAM']
     ok('ready', wait_for(gate.ready, 30), gate.log())
     for who in (SECOND, SECOND, THIRD):
         chat(ground, PROMPT + ' say BAD', fields=('Connection: close', 'X-User-Id: ' + who))
@@ -229,8 +276,12 @@ with Ground('chat') as ground:
     ok('the default of the configuration', decrypt(mine, finding['evidence'])['match'] == '東京', finding)
     _, finding = kept('k.person')
     ok('which is not for personal data', finding and 'content_tag' not in finding and 'evidence' not in finding, finding)
+    ok('(the journal and the webhook are told of it)', wait_for(lambda: b'SluiceBlocksMany' in b''.join(listener.bodies) and
+       b'SluiceBlocksMany' in b''.join(listener.journal), 20), (listener.bodies, listener.journal))
     found = [(place, plant) for place, data in places() for plant in plants() if plant in data]
-    ok('P9: no word of an answer, a prompt or a name in any file, metric or status', not found, found)
+    ok('P9: no word of an answer, a prompt or a name in any file, metric, status, journal or push', not found, found)
+    with open('/proc/%d/limits' % gate.status()['worker_pid']) as file:
+        ok('and no core', re.search(r'^Max core file size +0 +0 ', file.read(), re.M))
     with open(os.path.join(ground.dir, 'planted'), 'w') as file:
         file.write('x' + USER)
     ok('(one that is there is found)', [p for p, data in places() for plant in plants() if plant in data] == [os.path.join(ground.dir, 'planted')])
@@ -340,6 +391,42 @@ with Ground('chat') as ground:
     found = [(place, plant) for place, data in places() for plant in plants() if plant in data]
     ok('P9: nor in what was handed out, asked or written since', not found, found)
     ok('it stops', gate.stop(), gate.log())
+
+    # ---- counted, for years: a Window a minute, and one at the end ----
+    windows, said = bodies('window'), {}
+    for row in [f for w in windows for f in w['findings']]:
+        said[row['rule_id']] = said.get(row['rule_id'], 0) + int(row['count'])
+    told = {}
+    for b in bodies('finding'):
+        told[b['risks'][0]['rule_id']] = told.get(b['risks'][0]['rule_id'], 0) + 1
+    ok('Windows count what the records of the answers say', windows and {w['service'] for w in windows} == {'ground'} and
+       sum(int(w['exchanges']) for w in windows) == len(bodies('exchange')) == sum(int(v['count']) for w in windows for v in w['verdicts']) and
+       said == told, (windows, told))
+
+    # ---- each file of a record with both logs and evidence, a byte of it ----
+    copy, unnoticed, files = os.path.join(ground.dir, 'copy'), [], 0
+    shutil.copytree(gate.record, copy)
+    random.seed(os.environ.get('SEED', '7'))
+    for folder, _, names in os.walk(copy):
+        for name in names:
+            path = os.path.join(folder, name)
+            if name == 'lock' or name.endswith('.idx') or not os.path.getsize(path):
+                continue
+            files += 1
+            for at in {0, random.randrange(os.path.getsize(path)), os.path.getsize(path) - 1}:
+                flip(path, at)
+                done = run(binary('sluicectl'), 'verify', '-D', copy, '-q', check=False, capture_output=True)
+                if done.returncode != 1:
+                    unnoticed.append((path, at, done))
+                flip(path, at)
+            os.rename(path, path + '.away')
+            if run(binary('sluicectl'), 'verify', '-D', copy, '-q', check=False, capture_output=True).returncode != 1:
+                unnoticed.append((path, 'gone'))
+            os.rename(path + '.away', path)
+    ok('verify notices a flipped byte in any of %d files, and that it is gone' % files, files >= 12 and not unnoticed, unnoticed)
+    done = run(binary('sluicectl'), 'verify', '-D', copy, check=False, capture_output=True)
+    ok('(and nothing when it is back)', done.returncode == 0, done)
+    shutil.rmtree(copy)
 
     # ---- erased: after it ----
     with open('/run/clock.c', 'w') as file:

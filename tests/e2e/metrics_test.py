@@ -69,6 +69,7 @@ with Ground('chat') as ground, ground.gate(metrics={'listen': '"127.0.0.1:9477"'
         asked = ' '.join(t['expr'] for panel in json.load(file)['panels'] for t in panel['targets'])
     missing = {n for n in re.findall(r'\bsluice_[a-z_]+', asked) if not any(key.split('{')[0] == n for key in got)}
     ok('and every metric of the dashboard', not missing, missing)
+    ok('the worker knows how many descriptors it may hold', got.get('process_max_fds', 0) > 1000, got.get('process_max_fds'))
     ok('health: well', fetch('/healthz') == (200, 'ok\n'), fetch('/healthz'))
     ok('nothing else is served', fetch('/')[0] == 404 and fetch('/metricsx')[0] == 404)
     if shutil.which('promtool'):

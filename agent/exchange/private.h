@@ -42,7 +42,10 @@ struct asking {
 	struct point point; /* nothing behind it is cleared */
 	uint32_t place;     /* of its text, + 1; 0: one by itself */
 	uint64_t upto;      /* byte of the text that `window` goes to */
-	size_t hit_end;     /* within the window */
+	size_t hit_at;      /* of the hit, within the window: its first byte that is there, */
+	size_t hit_end;     /* and the one behind it */
+	uint64_t missing;   /* bytes of the hit in front of the window */
+	bool generated;     /* as of an excerpt */
 	struct buf window;  /* owned */
 	bool ripe;          /* it may be asked */
 	bool given;         /* it was */

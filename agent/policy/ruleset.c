@@ -191,8 +191,6 @@ static enum evidence evidence_of(const struct draft *d, const struct draft_rule 
 {
 	if (from->says_evidence || !d->terms)
 		return from->rule.evidence;
-	if (from->rule.opinion)
-		return EVIDENCE_NONE; /* when the opinion is there the text is gone */
 	return d->terms->evidence > EVIDENCE_HASH && is_personal(&from->rule) ? EVIDENCE_NONE : d->terms->evidence;
 }
 
@@ -388,6 +386,15 @@ int ruleset_load_pack(struct ruleset **out, const char *dir, const char *file, c
 	owned(draft_free) struct draft d = { .report = report, .dir = dir, .key = key };
 
 	return finish(out, &d, true, read_pack_file(&d, file));
+}
+
+int ruleset_load_texts(struct ruleset **out, const struct pack_text *packs, size_t count, struct policy_report *report)
+{
+	owned(draft_free) struct draft d = { .report = report };
+
+	for (size_t i = 0; i < count; i++)
+		draft_pack(&d, packs[i].name, packs[i].text);
+	return finish(out, &d, false, 0);
 }
 
 int ruleset_load_on(struct ruleset **out, const char *dir, const struct policy_terms *terms,

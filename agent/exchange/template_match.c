@@ -93,4 +93,3 @@ bool template_match(const struct template *t, struct slice data, struct slice fo
 	*used = (size_t)(data.at - from) + t->after;
 	return true;
 }
-

@@ -5,6 +5,9 @@
 #include "scan/automaton.h"
 #include "scan/fold.h"
 #include "scan/rows.h"
+#include "scan/words.h"
+
+#define EDGE_SYMBOL 1 /* of a word edge, if a needle begins with one */
 
 #define GAP_EDGE 0x80 /* the needle must begin a word */
 
@@ -16,15 +19,17 @@ struct reach {
 
 struct scanner {
 	void *hot; /* owned: what every character reads, on huge pages; the automaton's nodes and roots, the table's
-	            * `low` and the moves and links of `rows` point into it */
+	            * `low`, the moves and links of `rows`, the slots and places of `words` point into it */
 	struct automaton automaton;
 	struct fold_table table;
+	struct words words; /* or, where needles do not allow these: */
 	struct rows rows;
 	bool *own;               /* owned: by symbol, a letter that others look like */
 	struct automaton gapped; /* needles with a gap, without their noise; no nodes if there are none */
 	uint8_t *gaps;           /* owned: by place in gapped.ids, gap and GAP_EDGE */
 	struct reach *reach;     /* owned: by slot of gapped */
 	uint8_t gap_max;
+	uint32_t edged; /* places in automaton.ids below this are those of needles that must begin a word */
 	size_t needles, longest;
 };
 
@@ -41,6 +46,9 @@ bool step_character(const struct scanner *s, struct sink *k, struct scan_state *
 
 /* The word ends here: what waited for that is a hit. False: no room. */
 bool step_end_word(const struct scanner *s, struct sink *k, const struct scan_state *p);
+
+/* Symbols that needles hold which begin in the middle of a word. */
+size_t step_parted_hold(const struct scanner *s, const struct scan_state *p);
 
 /* Symbols that a needle with a gap holds. */
 size_t step_gap_hold(const struct scanner *s, const struct scan_state *p);

@@ -46,10 +46,11 @@ void exchange_free(struct exchange **at)
 
 int exchange_new(struct exchange **out, struct ruleset *rules, const struct exchange_limits *limits)
 {
-	struct exchange *x = calloc(1, sizeof(*x));
+	struct exchange *x = malloc(sizeof(*x));
 
 	if (!x)
 		return -ENOMEM;
+	memset(x, 0, EXCHANGE_BLANK);
 	if (kept_new(&x->kept, rules) || (ruleset_acts(rules, ACTION_REDACT) && redact_new(&x->redact))) {
 		kept_free(&x->kept);
 		free(x);

@@ -241,13 +241,12 @@ struct exchange {
 	enum payload payload;
 	uint8_t end_mark; /* bytes of "[DONE]" matched */
 	uint8_t lead_len;
-	uint8_t lead[6]; /* the first bytes of a text that are not blank */
-	struct walk walk;
+	uint8_t lead[6];          /* the first bytes of a text that are not blank */
 	uint64_t walk_structural; /* of walk.structural, already in here.structural */
 	struct lookout one;       /* the text by itself that is under way */
-	struct label labels[LABELS];
-	struct label label; /* the name under way; len over LABEL_BYTES: too long to be kept */
-	bool label_known;   /* so far it is the one of labels[]: it was not read again */
+	uint32_t labels_known;    /* bit i: labels[i] is one */
+	struct label label;       /* the name under way; len over LABEL_BYTES: too long to be kept */
+	bool label_known;         /* so far it is the one of labels[]: it was not read again */
 
 	struct template *templates[TEMPLATES]; /* owned */
 	uint8_t template_count, template_next;
@@ -264,9 +263,8 @@ struct exchange {
 
 	struct finding *findings; /* owned */
 	size_t finding_count, finding_room;
-	uint64_t found_at[FINDINGS_MAX]; /* of each: the step of its last hit */
-	uint64_t hits;                   /* met so far */
-	uint64_t step;                   /* of reading: hits of one step are one place in the text */
+	uint64_t hits; /* met so far */
+	uint64_t step; /* of reading: hits of one step are one place in the text */
 
 	struct asking *questions; /* owned; open ones, the oldest first */
 	size_t question_count, question_room;
@@ -282,7 +280,23 @@ struct exchange {
 	bool ids_seen, text_seen;
 	size_t tap_at;
 	bool tap_open; /* a string that is to be repeated is under way */
+
+	struct walk walk; /* up to WALK_BLANK */
+	/* What follows is not zero before it is used: clearing it was a good part of what a short answer cost. */
+	struct label labels[LABELS];
+	uint64_t found_at[FINDINGS_MAX]; /* of each finding: the step of its last hit */
 };
+
+/* So many bytes of it are zero at first. */
+#define EXCHANGE_BLANK (offsetof(struct exchange, walk) + WALK_BLANK)
+
+/* The name that was read last in the place of a leaf's, if it was clean; NULL: none was. */
+static inline struct label *label_before(struct exchange *x, const struct leaf *leaf)
+{
+	uint32_t at = leaf->slot % LABELS;
+
+	return leaf->row && x->labels_known >> at & 1 && x->labels[at].row == leaf->row ? &x->labels[at] : NULL;
+}
 
 /* Reading stops at a hit that blocks, where the answer goes out while it comes. What is held whole is read on. */
 static inline bool stopped(const struct exchange *x)
@@ -374,7 +388,7 @@ static inline bool unbase_letter(uint8_t c)
 /* Takes one byte of a text, gives what is decoded now: nothing as long as there is no run. */
 size_t unbase_byte(struct unbase *u, uint8_t c, uint8_t out[UNBASE_MAX]);
 
-/* ---- text.c: texts and what of them is held ---- */
+/* ---- text.c: texts ---- */
 
 void text_free(struct exchange *x, struct text *t);
 /* As at the start of a text. */
@@ -389,6 +403,16 @@ size_t text_readings(struct exchange *x, size_t at, struct reading *readings, si
 enum exception text_go_on(struct exchange *x, const struct leaf *leaf, size_t at);
 /* Nothing is held for it. */
 void text_forget_marks(struct exchange *x, struct text *t);
+/* It ends inside a character or an escape. */
+static inline bool text_is_cut(const struct text *t)
+{
+	return t->state.scan.tail_len || t->escapes.len;
+}
+/* Generated text of a choice, as the tables know it. */
+static inline bool text_is_prose(enum channel channel)
+{
+	return (channel >= CHANNEL_CONTENT && channel <= CHANNEL_TOOL_ARGUMENTS) || channel == CHANNEL_LOGPROBS;
+}
 
 /* ---- again.c: a text that may come whole in each message ---- */
 
@@ -404,6 +428,9 @@ enum exception text_choice(struct exchange *x, uint32_t index, bool finish);
 void text_choices_finish(struct exchange *x);
 /* NULL: too many. */
 struct choice *choice_of(struct exchange *x, uint32_t index);
+
+/* ---- unit.c: what of texts is held ---- */
+
 void unit_begin(struct exchange *x);
 /* The unit that began at x->unit is complete and ends at x->here: decides how far the answer is cleared. */
 enum exception unit_end(struct exchange *x);

@@ -118,9 +118,10 @@ static enum exception learn_begin(struct exchange *x, struct slice encoding)
 		return EXCEPTION_NONE;
 	if (coding != CODING_NONE && decoder_new(&x->request_decoder, coding))
 		return EXCEPTION_MEMORY;
-	x->request_walk = calloc(1, sizeof(*x->request_walk));
+	x->request_walk = malloc(sizeof(*x->request_walk));
 	if (!x->request_walk)
 		return EXCEPTION_MEMORY;
+	memset(x->request_walk, 0, WALK_BLANK);
 	walk_start(x->request_walk, x->report.dialect->request);
 	return EXCEPTION_NONE;
 }

@@ -101,7 +101,7 @@ static enum exception model_named(struct exchange *x)
 	x->scope.named = x->named_model;
 	if (!ruleset_widens(x->rules, &before, &x->scope))
 		return EXCEPTION_NONE;
-	memset(x->labels, 0, sizeof(x->labels));
+	x->labels_known = 0;
 	template_forget(x);
 	return x->words_read ? EXCEPTION_MODEL_NAMED_LATE : EXCEPTION_NONE;
 }

@@ -12,25 +12,9 @@
  */
 #include "exchange/private.h"
 #include "exchange/redact.h"
+#include "exchange/template.h"
 
-#include <endian.h>
 #include <stdlib.h>
-
-#define TEMPLATE_BYTES 1024
-#define EACH_BYTE(c)   (0x0101010101010101u * (c))
-
-struct template
-{
-	struct hole holes[TEMPLATE_HOLES];
-	size_t hole_count, words; /* holes[words]: the words */
-	size_t after;             /* fixed bytes behind the last hole */
-	size_t scanned;           /* of the fixed bytes: those that were read as texts by themselves */
-	size_t message;           /* where the JSON message begins; it is in one piece up to the last hole */
-	uint32_t said[TEMPLATE_SAID];
-	uint32_t heeds[TEMPLATE_SAID]; /* all ones; 0: the value is in a hole, and may be another one each time */
-	struct sse behind;             /* how the line break at its end leaves the lines */
-	uint8_t bytes[TEMPLATE_BYTES]; /* the fixed ones */
-};
 
 void template_free(struct exchange *x)
 {
@@ -57,15 +41,6 @@ static bool is_kept(enum tap tap, size_t *which)
 	return false;
 }
 
-static size_t digits(struct slice in)
-{
-	size_t n = 0;
-
-	while (n < in.len && in.at[n] >= '0' && in.at[n] <= '9')
-		n++;
-	return n;
-}
-
 /* Does the leaf, whole or as it begins, say what is known already? */
 static bool says_what_is_known(const struct exchange *x, const struct leaf *leaf)
 {
@@ -85,7 +60,7 @@ static bool says_what_is_known(const struct exchange *x, const struct leaf *leaf
 			return false;
 		for (size_t i = 0; i < leaf->text.len; i++)
 			number = number * 10 + (uint64_t)(leaf->text.at[i] - '0');
-		return leaf->text.len && digits(leaf->text) == leaf->text.len && number == x->created;
+		return leaf->text.len && digits_of(leaf->text) == leaf->text.len && number == x->created;
 	}
 }
 
@@ -159,11 +134,11 @@ static bool is_words(const struct leaf *leaf)
 }
 
 /* A name that was another one in the last event, and that may be another one in the next. */
-static bool is_changing(const struct exchange *x, const struct leaf *leaf)
+static bool is_changing(struct exchange *x, const struct leaf *leaf)
 {
-	const struct label *last = &x->labels[leaf->slot % LABELS];
+	const struct label *last = label_before(x, leaf);
 
-	return leaf->channel == CHANNEL_LABEL && leaf->begin && leaf->row && last->row == leaf->row &&
+	return leaf->channel == CHANNEL_LABEL && leaf->begin && last &&
 	       (leaf->tap == TAP_NONE || leaf->tap == TAP_TIME) &&
 	       !slice_is(leaf->text, slice_of(last->bytes, last->len));
 }
@@ -234,95 +209,6 @@ void template_leaf(struct exchange *x, const struct leaf *leaf)
 	}
 	d->has_words = true;
 	dig(x, HOLE_WORDS, leaf);
-}
-
-/* ---- what may be in a hole ---- */
-
-/* Bytes of one character that needs no escape in a string (RFC 8259, RFC 3629); 0: it is not plainly one. */
-static size_t plain_character(const uint8_t *p, size_t len)
-{
-	if (*p < 0x80)
-		return *p >= 0x20 && *p != '"' && *p != '\\';
-	if (*p >= 0xc2 && *p < 0xe0)
-		return len >= 2 && p[1] >> 6 == 2 ? 2 : 0;
-	if (*p >= 0xe0 && *p < 0xf0) {
-		if (len < 3 || p[1] >> 6 != 2 || p[2] >> 6 != 2 || (*p == 0xe0 && p[1] < 0xa0) ||
-		    (*p == 0xed && p[1] > 0x9f))
-			return 0;
-		return 3;
-	}
-	if (*p >= 0xf0 && *p < 0xf5) {
-		if (len < 4 || p[1] >> 6 != 2 || p[2] >> 6 != 2 || p[3] >> 6 != 2 || (*p == 0xf0 && p[1] < 0x90) ||
-		    (*p == 0xf4 && p[1] > 0x8f))
-			return 0;
-		return 4;
-	}
-	return 0;
-}
-
-/* How many bytes of eight are ASCII that needs no escape. A borrow can only mark bytes above one that is marked
- * rightly, so the lowest mark is exact. */
-static size_t plain_ascii(const uint8_t *p)
-{
-	uint64_t w, stop;
-
-	memcpy(&w, p, sizeof(w));
-	w = le64toh(w);
-	stop = (w | ((w ^ EACH_BYTE(2)) - EACH_BYTE(0x21)) | ((w ^ EACH_BYTE('\\')) - EACH_BYTE(1))) & EACH_BYTE(0x80u);
-	return stop ? (size_t)__builtin_ctzll(stop) / 8 : 8;
-}
-
-static size_t plain_text(struct slice in)
-{
-	size_t n = 0, step;
-
-	do {
-		while (in.len - n >= 8 && (step = plain_ascii(in.at + n)))
-			n += step;
-		step = n < in.len ? plain_character(in.at + n, in.len - n) : 0;
-		n += step;
-	} while (step);
-	return n;
-}
-
-/* A JSON number without an exponent (RFC 8259 6): what is longer does not match what is behind it. 0: none. */
-static size_t plain_number(struct slice in)
-{
-	size_t n = in.len && *in.at == '-', whole = digits(slice_from(in, n)), more;
-
-	if (!whole || (whole > 1 && in.at[n] == '0'))
-		return 0;
-	n += whole;
-	more = n < in.len && in.at[n] == '.' ? digits(slice_from(in, n + 1)) : 0;
-	return more ? n + 1 + more : n;
-}
-
-/* What each hole holds, if `data` begins with such an event; *used: all of it. */
-static bool match(const struct template *t, struct slice data, struct slice found[TEMPLATE_HOLES], size_t *used)
-{
-	const uint8_t *fixed = t->bytes, *from = data.at;
-
-	for (size_t i = 0; i < t->hole_count; i++) {
-		const struct hole *h = &t->holes[i];
-		size_t n;
-
-		if (data.len < h->at || memcmp(data.at, fixed, h->at))
-			return false;
-		fixed += h->at;
-		data = slice_from(data, h->at);
-		n = h->kind == HOLE_NUMBER ? plain_number(data) : plain_text(data);
-		if ((h->kind == HOLE_NUMBER && !n) || (h->kind == HOLE_LABEL && n > LABEL_BYTES))
-			return false;
-		/* Of values that are kept only plain ones. */
-		if (h->kind == HOLE_NUMBER && h->leaf.tap != TAP_NONE && digits(data) != n)
-			return false;
-		found[i] = slice_of(data.at, n);
-		data = slice_from(data, n);
-	}
-	if (data.len < t->after || memcmp(data.at, fixed, t->after))
-		return false;
-	*used = (size_t)(data.at - from) + t->after;
-	return true;
 }
 
 /* ---- the event is complete ---- */
@@ -421,7 +307,7 @@ static bool fill(struct exchange *x, struct template *t, size_t message, struct 
 	for (size_t i = 0, which; i < t->hole_count; i++)
 		if (is_kept(t->holes[i].leaf.tap, &which))
 			t->heeds[which] = 0;
-	if (!match(t, event, found, &used) || used != event.len)
+	if (!template_match(t, event, found, &used) || used != event.len)
 		return false;
 	for (size_t i = 0; i < t->hole_count; i++)
 		if (found[i].at != d->holes[i].leaf.text.at || found[i].len != d->holes[i].leaf.text.len)
@@ -515,7 +401,7 @@ bool template_read(struct exchange *x, struct slice data, size_t *used, enum exc
 	for (size_t i = 0; i < x->template_count && !t; i++) {
 		struct template *one = x->templates[i];
 
-		if (one->hole_count && says_what_was_said(x, one) && match(one, data, found, &total))
+		if (one->hole_count && says_what_was_said(x, one) && template_match(one, data, found, &total))
 			t = one;
 	}
 	if (!t || x->here.wire - x->cleared.wire + total > x->limits.event_max)

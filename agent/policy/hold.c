@@ -141,7 +141,7 @@ void lookout_hold(const struct ruleset *r, const struct lookout *w, struct looko
 
 	*out = (struct lookout_hold){ .symbol = lookout_under_way(r, w), .byte = w->bytes };
 	if (m && r->recognisers) {
-		uint64_t byte = trail_hold(m->trail, r->recognisers);
+		uint64_t byte = trail_hold(m->trail);
 
 		if (byte < out->byte)
 			out->byte = byte;

@@ -274,9 +274,9 @@ uint64_t narrow_needed(const struct narrow *n, const struct recognisers *s)
 	return n->on ? real_start(n, recognisers_needed(s, &n->recognising, &n->copy)) : UINT64_MAX;
 }
 
-uint64_t narrow_hold(const struct narrow *n, const struct recognisers *s)
+uint64_t narrow_hold(const struct narrow *n)
 {
-	uint64_t first = n->on ? recognisers_hold(s, &n->recognising) : UINT64_MAX;
+	uint64_t first = n->on ? recognisers_hold(&n->recognising) : UINT64_MAX;
 
 	return first == UINT64_MAX ? first : real_start(n, first);
 }

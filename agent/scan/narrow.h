@@ -43,7 +43,7 @@ int narrow_recognise(struct narrow *n, const struct recognisers *s, bool end, tr
 
 /* As recognisers_hold and recognisers_needed, in places of the text; UINT64_MAX: nothing. */
 uint64_t narrow_needed(const struct narrow *n, const struct recognisers *s);
-uint64_t narrow_hold(const struct narrow *n, const struct recognisers *s);
+uint64_t narrow_hold(const struct narrow *n);
 
 /* Lets go of what nobody needs, if need be of the whole reading; `alive`: the search in the text itself is under way.
  */

@@ -253,6 +253,23 @@ static int begin(struct attempt *a, struct recognising *g, size_t at, trail_foun
 	return error;
 }
 
+/* What is alive, and where it begins: asked for at each event, and known until the next bytes come. */
+static void count_alive(const struct recognisers *s, struct recognising *g)
+{
+	g->first = g->first_held = UINT64_MAX;
+	for (size_t i = 0; i < s->count; i++) {
+		const struct under_way *u = &g->at[i];
+
+		if (!u->alive)
+			continue;
+		g->alive++;
+		if (u->start < g->first)
+			g->first = u->start;
+		if (s->at[i].holds && u->start < g->first_held)
+			g->first_held = u->start;
+	}
+}
+
 int recognisers_feed(const struct recognisers *s, struct recognising *g, const struct recent *r, bool end,
                      trail_found *found, void *to)
 {
@@ -273,31 +290,21 @@ int recognisers_feed(const struct recognisers *s, struct recognising *g, const s
 	if (!error) {
 		g->seen = r->base + r->clean;
 		g->alive = 0;
-		for (size_t i = 0; a.lives && i < s->count; i++)
-			g->alive += g->at[i].alive;
+		if (a.lives)
+			count_alive(s, g);
 	}
 	pcre2_match_data_free(a.data);
 	return error;
 }
 
-static uint64_t first_alive(const struct recognisers *s, const struct recognising *g, bool all)
+uint64_t recognisers_hold(const struct recognising *g)
 {
-	uint64_t least = UINT64_MAX;
-
-	for (size_t i = 0; g->alive && i < s->count; i++)
-		if (g->at[i].alive && (all || s->at[i].holds) && g->at[i].start < least)
-			least = g->at[i].start;
-	return least;
-}
-
-uint64_t recognisers_hold(const struct recognisers *s, const struct recognising *g)
-{
-	return first_alive(s, g, false);
+	return g->alive ? g->first_held : UINT64_MAX;
 }
 
 uint64_t recognisers_needed(const struct recognisers *s, const struct recognising *g, const struct recent *r)
 {
-	uint64_t least = first_alive(s, g, true), end = r->base + r->clean;
+	uint64_t least = g->alive ? g->first : UINT64_MAX, end = r->base + r->clean;
 
 	if (least > end)
 		least = end;
@@ -330,6 +337,7 @@ int recognising_copy(const struct recognisers *s, struct recognising *to, const 
 	if (!at)
 		return -ENOMEM;
 	memcpy(at, from->at, s->count * sizeof(*at));
-	*to = (struct recognising){ .at = at, .seen = from->seen, .alive = from->alive };
+	*to = *from;
+	to->at = at;
 	return 0;
 }

@@ -27,6 +27,8 @@ struct recognising {
 	struct under_way *at; /* owned; one a pattern */
 	uint64_t seen;        /* bytes that were looked at */
 	size_t alive;         /* so many are */
+	uint64_t first;       /* if any is: where the first match under way begins, */
+	uint64_t first_held;  /* and the first of a pattern that holds; UINT64_MAX: none does */
 	bool fresh;           /* what is in `at` is of a text before */
 };
 
@@ -43,5 +45,5 @@ int recognisers_feed(const struct recognisers *s, struct recognising *g, const s
 
 /* The first byte that a pattern which holds may still need, and that any pattern may need for another call; UINT64_MAX
  * if there is none. */
-uint64_t recognisers_hold(const struct recognisers *s, const struct recognising *g);
+uint64_t recognisers_hold(const struct recognising *g);
 uint64_t recognisers_needed(const struct recognisers *s, const struct recognising *g, const struct recent *r);

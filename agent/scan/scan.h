@@ -239,7 +239,7 @@ void trail_forget(struct trail *t, const struct recognisers *s, uint64_t symbol,
 struct slice trail_recent(const struct trail *t, uint64_t from, uint64_t *at);
 
 /* The first byte that a pattern which holds may still need; UINT64_MAX: none. */
-uint64_t trail_hold(const struct trail *t, const struct recognisers *s);
+uint64_t trail_hold(const struct trail *t);
 
 /* Bytes [*from, *to) of symbols [start, end) of a hit; symbols in front of a position; characters behind one. */
 void trail_locate(const struct trail *t, const struct scanner *s, uint64_t start, uint64_t end, uint64_t *from,

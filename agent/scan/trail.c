@@ -90,9 +90,9 @@ void trail_forget(struct trail *t, const struct recognisers *s, uint64_t symbol,
 	recent_forget(&t->recent, byte, symbol);
 }
 
-uint64_t trail_hold(const struct trail *t, const struct recognisers *s)
+uint64_t trail_hold(const struct trail *t)
 {
-	uint64_t first = recognisers_hold(s, &t->recognising), second = narrow_hold(&t->narrow, s);
+	uint64_t first = recognisers_hold(&t->recognising), second = narrow_hold(&t->narrow);
 
 	return second < first ? second : first;
 }

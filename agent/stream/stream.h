@@ -459,7 +459,6 @@ struct walk_place {
 struct walk {
 	struct json json;
 	const struct field *rows;
-	struct walk_level level[JSON_DEPTH_MAX + 1];
 	uint16_t depth;
 
 	const struct field *row; /* of the current value */
@@ -502,7 +501,12 @@ struct walk {
 	struct late *late;   /* owned */
 	uint64_t structural; /* bytes of this message that are in no leaf's `raw`; exact when the message has ended */
 	const char *why;
+
+	struct walk_level level[JSON_DEPTH_MAX + 1]; /* beyond the first, of no meaning before they are reached */
 };
+
+/* So many bytes of it are zero before it is used for the first time. */
+#define WALK_BLANK offsetof(struct walk, level[1])
 
 /* Starts a message of the given table (NULL: no table). Keeps memory of an earlier message. */
 void walk_start(struct walk *w, const struct field *rows);

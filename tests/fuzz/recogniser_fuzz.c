@@ -50,7 +50,7 @@ static bool run(const struct recognisers *s, const struct reference_rule *rule, 
 		if (!fine)
 			break;
 		if (holds && step == 1 && (at + 1 == text.len || (text.at[at + 1] & 0xc0) != 0x80)) {
-			uint64_t from = trail_hold(t, s);
+			uint64_t from = trail_hold(t);
 
 			reference_matches(rule, slice_of(text.at, at + 1), true, hits, REFERENCE_MAX, &hold);
 			MUST((from == UINT64_MAX ? at + 1 : from) == hold);

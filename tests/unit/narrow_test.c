@@ -75,7 +75,7 @@ static uint64_t as_it_is(const struct recognisers *s, struct slice text, bool en
 	if (end)
 		recent_end(&r);
 	cr_assert_eq(recognisers_feed(s, &g, &r, end, add, h), 0);
-	hold = recognisers_hold(s, &g);
+	hold = recognisers_hold(&g);
 	recent_free(&r);
 	recognising_free(&g);
 	return hold;
@@ -204,8 +204,8 @@ TEST(narrow, holds)
 			h.n = 0;
 			least = other == UINT64_MAX ? other : d.from[other];
 			least = plain < least ? plain : least;
-			cr_assert_eq(trail_hold(t, s), least, "round %d, after %zu: %zu for %zu", round, i,
-			             (size_t)trail_hold(t, s), (size_t)least);
+			cr_assert_eq(trail_hold(t), least, "round %d, after %zu: %zu for %zu", round, i,
+			             (size_t)trail_hold(t), (size_t)least);
 		}
 	}
 }

@@ -209,8 +209,10 @@ static const uint16_t *narrow(struct compile *c)
 /* `from` moves to *to, which goes on behind it. */
 static void *move(uint8_t **to, void *from, size_t len)
 {
-	void *at = memcpy(*to, from, len);
+	void *at = *to;
 
+	if (len)
+		memcpy(at, from, len);
 	*to += (len + 63) & ~(size_t)63;
 	free(from);
 	return at;
@@ -223,8 +225,10 @@ static int pack(struct scanner *s)
 	struct automaton *a = &s->automaton;
 	size_t low = FOLD_LOW * sizeof(*s->table.low), root = (a->symbols + 1) * sizeof(*a->root);
 	size_t nodes = a->slots * sizeof(*a->nodes), next = (s->rows.count << s->rows.shift) * sizeof(*s->rows.next),
-	       links = s->rows.link_count * sizeof(*s->rows.links),
-	       len = (low + root + nodes + next + links + 320 + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	       links = s->rows.link_count * sizeof(*s->rows.links), known = words_table_bytes(&s->words.known),
+	       pairs = words_table_bytes(&s->words.pairs), places = s->words.place_count * sizeof(*s->words.places),
+	       len = (low + root + nodes + next + links + known + pairs + places + 512 + HUGE_PAGE - 1) &
+	             ~(HUGE_PAGE - 1);
 	uint8_t *at = aligned_alloc(HUGE_PAGE, len);
 
 	if (!at)
@@ -234,6 +238,9 @@ static int pack(struct scanner *s)
 	s->table.low = move(&at, s->table.low, low);
 	s->rows.next = move(&at, s->rows.next, next);
 	s->rows.links = move(&at, s->rows.links, links);
+	s->words.known.slots = move(&at, s->words.known.slots, known);
+	s->words.pairs.slots = move(&at, s->words.pairs.slots, pairs);
+	s->words.places = move(&at, s->words.places, places);
 	a->root = move(&at, a->root, root);
 	a->nodes = move(&at, a->nodes, nodes);
 	return 0;
@@ -296,6 +303,20 @@ static int build_gapped(struct compile *c, struct scanner *s, struct word *words
 	return 0;
 }
 
+/* The forms for ASCII. With gaps each character is looked at for itself. */
+static int build_ascii(struct compile *c, struct scanner *s, size_t plain, const uint16_t *pool)
+{
+	int error = 0;
+
+	if (plain == c->word_count)
+		error = words_build(&s->words, &s->automaton, &s->table, c->words, plain, pool,
+		                    (uint16_t)c->number[FOLD_EDGE], c->letter);
+	if (error || s->words.worth)
+		return error ? error : rows_none(&s->rows);
+	words_free(&s->words);
+	return rows_build(&s->rows, &s->automaton, &s->table, c->letter);
+}
+
 static int build(struct compile *c, struct scanner *s)
 {
 	size_t plain = part_words(c);
@@ -314,7 +335,7 @@ static int build(struct compile *c, struct scanner *s)
 	while (!error && c->number[FOLD_EDGE] && s->edged < plain && pool[c->words[s->edged].start] == EDGE_SYMBOL)
 		s->edged++;
 	if (!error)
-		error = rows_build(&s->rows, &s->automaton, &s->table, c->letter);
+		error = build_ascii(c, s, plain, pool);
 	if (!error)
 		error = build_gapped(c, s, c->words + plain, c->word_count - plain, pool);
 	return error ? error : pack(s);
@@ -373,11 +394,15 @@ void scanner_free(struct scanner **at)
 		(*at)->table.low = NULL;
 		(*at)->rows.next = NULL;
 		(*at)->rows.links = NULL;
+		(*at)->words.known.slots = NULL;
+		(*at)->words.pairs.slots = NULL;
+		(*at)->words.places = NULL;
 		free((*at)->hot);
 	}
 	automaton_free(&(*at)->automaton);
 	automaton_free(&(*at)->gapped);
 	rows_free(&(*at)->rows);
+	words_free(&(*at)->words);
 	free((*at)->own);
 	free((*at)->gaps);
 	free((*at)->reach);
@@ -400,6 +425,6 @@ void scanner_stats(const struct scanner *s, struct scanner_stats *out)
 		         (a->wait ? a->slots * sizeof(*a->wait) : 0) + (a->symbols + 1) * sizeof(*a->root) +
 		         a->output_count * sizeof(*a->outputs) + a->id_count * sizeof(*a->ids) +
 		         s->table.block_count * sizeof(*s->table.blocks) + fold_multi_count * sizeof(*s->table.multi) +
-		         FOLD_LOW * sizeof(*s->table.low) + rows_bytes(&s->rows, a),
+		         FOLD_LOW * sizeof(*s->table.low) + rows_bytes(&s->rows, a) + words_bytes(&s->words),
 	};
 }

@@ -250,6 +250,12 @@ int rows_build(struct rows *r, const struct automaton *a, const struct fold_tabl
 	return 0;
 }
 
+int rows_none(struct rows *r)
+{
+	r->row_slot = calloc(2, sizeof(*r->row_slot));
+	return r->row_slot ? 0 : -ENOMEM;
+}
+
 void rows_free(struct rows *r)
 {
 	free(r->next);
@@ -262,6 +268,7 @@ void rows_free(struct rows *r)
 
 size_t rows_bytes(const struct rows *r, const struct automaton *a)
 {
-	return a->slots * sizeof(*r->of) + r->count * ((sizeof(*r->next) << r->shift) + sizeof(*r->row_slot)) +
+	return (r->of ? a->slots * sizeof(*r->of) : 0) +
+	       r->count * ((sizeof(*r->next) << r->shift) + sizeof(*r->row_slot)) +
 	       r->link_count * (sizeof(*r->links) + sizeof(*r->link_slot));
 }

@@ -45,6 +45,8 @@ struct rows {
 
 /* Fills *r for an automaton; letter[symbol] as for automaton_build(). 0 or -ENOMEM; the caller frees in each case. */
 int rows_build(struct rows *r, const struct automaton *a, const struct fold_table *t, const bool *letter);
+/* Makes *r rows that know the root alone. 0 or -ENOMEM. */
+int rows_none(struct rows *r);
 void rows_free(struct rows *r);
 
 /* Memory of it. */

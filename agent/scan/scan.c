@@ -8,6 +8,8 @@
  */
 #include "scan/scan.h"
 
+#include <endian.h>
+
 #include "scan/scanner.h"
 #include "scan/utf8.h"
 
@@ -76,8 +78,9 @@ struct walk {
 
 enum stop { STOP_END, STOP_CUT, STOP_CAREFUL, STOP_ASCII };
 
-/* When ASCII goes by the rows: if most nodes are there, whenever it comes; else only where there is much of it. */
-enum rows_use { ROWS_FOR_LONG, ROWS_FOR_ALL };
+/* How ASCII goes: by words; or by the rows, if most nodes are there, whenever it comes, else only where there is much
+ * of it. */
+enum ascii_way { BY_WORDS, ROWS_FOR_LONG, ROWS_FOR_ALL };
 
 /* Looks at the next character for the careful path. */
 static enum stop look(const struct scanner *s, struct walk *w)
@@ -263,19 +266,146 @@ static __attribute__((noinline)) void walk_rows(const struct scanner *s, struct 
 	if (p != w->p) {
 		st->symbols += (size_t)(p - w->p);
 		st->at = ROWS_COLD | rows_node(&s->rows, at);
-		st->last = TEXT_SYMBOL(s->table.low[p[-1]]);
+		st->last = (uint16_t)TEXT_SYMBOL(s->table.low[p[-1]]);
 		st->in_word = (uint8_t)in_word;
 	}
 	w->p = p;
 	w->ascii = p == w->end ? p : p + 1;
 }
 
-/* Takes characters as long as each gives one symbol and ends nothing. STOP_CAREFUL: `entry` is not taken. STOP_ASCII:
- * what follows is for walk_rows(). */
-static always_inline enum stop walk(const struct scanner *s, struct walk *w, struct scan_state *st, const bool edges,
-                                    const enum rows_use use)
+/* The node of a walk by words, at the last letter. */
+static uint32_t node_of_words(const struct scanner *s, const struct scan_state *st)
 {
-	const bool rows = use == ROWS_FOR_ALL;
+	const struct words_place *place = &s->words.places[st->at & WORDS_PLACE];
+
+	return words_letters(&s->automaton, &s->table, place->node, st->letters);
+}
+
+static size_t words_hold(const struct scanner *s, const struct scan_state *st)
+{
+	return st->letters ? s->automaton.hold[node_of_words(s, st)] : s->words.places[st->at & WORDS_PLACE].hold;
+}
+
+/* How many letters that is. */
+static always_inline size_t letters_count(uint64_t letters)
+{
+	return letters ? 8 - (size_t)__builtin_clzll(letters) / 8 : 0;
+}
+
+/* Goes over from words to letters. */
+static void settle(const struct scanner *s, struct scan_state *st)
+{
+	if (!(st->at & WORDS_AT))
+		return;
+	if (st->letters)
+		st->last = (uint16_t)TEXT_SYMBOL(s->table.low[st->letters >> 8 * (letters_count(st->letters) - 1)]);
+	st->at = ROWS_COLD | node_of_words(s, st);
+}
+
+static always_inline bool begins_word(const struct scanner *s, const struct scan_state *st, struct slice bytes)
+{
+	return st->at & WORDS_AT ||
+	       (!st->in_word && !st->apart && s->words.byte[*bytes.at] == WORDS_LETTER &&
+	        (bytes.len < 16 ? !(bytes.at[bytes.len - 1] & 0x80) : ascii_ahead(bytes.at, bytes.at + bytes.len)));
+}
+
+/* Short pieces are read where enough can be read behind them, and with the letters of the word that they go on. */
+#define WORDS_PIECE 64
+
+/* Copies `len` <= WORDS_PIECE bytes, with zeros behind. */
+static always_inline void copy_piece(uint8_t *to, const uint8_t *from, size_t len)
+{
+	if (len < 16) {
+		memset(to, 0, 16);
+		for (size_t i = 0; i < len; i++)
+			to[i] = from[i];
+	} else {
+		for (size_t i = 16; i < len; i += 16)
+			memcpy(to + i - 16, from + i - 16, 16);
+		memcpy(to + len - 16, from + len - 16, 16);
+	}
+	memset(to + len, 0, WORDS_BEHIND);
+}
+
+/* The walk is at w->p, in front of what is not taken by words. */
+static always_inline void leave_words(const struct scanner *s, struct walk *w, struct scan_state *st,
+                                      const struct words_walk *at)
+{
+	size_t left = (size_t)(w->end - w->p);
+
+	if (left && (left != at->open || left > sizeof(st->letters))) {
+		settle(s, st);
+		/* That is for letters. */
+		for (w->ascii = w->p; w->ascii != w->end && s->words.byte[*w->ascii] == WORDS_LETTER;)
+			w->ascii++;
+		return;
+	}
+	/* The end, perhaps in a word. */
+	st->letters = left ? at->letters : 0;
+	st->in_word = left > 0;
+	st->at = at->place || left ? WORDS_AT | at->place : 0;
+	w->p = w->end;
+}
+
+/* Takes ASCII by words, up to what they cannot take; what is left of a word at the end is in the state. */
+static __attribute__((noinline)) void walk_words(const struct scanner *s, struct walk *w, struct scan_state *st)
+{
+	uint8_t text[sizeof(st->letters) + WORDS_PIECE + WORDS_BEHIND];
+	bool by_words = st->at & WORDS_AT, more = true;
+	size_t cut = by_words ? letters_count(st->letters) : 0;
+	const uint8_t *from = w->p;
+	struct words_walk at = { .place = st->at & ~WORDS_AT };
+
+	if (!by_words)
+		at.place = words_place(&s->words, &s->automaton, st->at & ROWS_AT);
+	while (more) {
+		size_t left = (size_t)(w->end - w->p), n = left < WORDS_PIECE ? left : WORDS_PIECE;
+
+		if (!cut && left > WORDS_PIECE) {
+			at.p = w->p;
+			at.limit = w->end - (WORDS_BEHIND - 1);
+			words_run(&s->words, &at);
+			more = at.p >= at.limit;
+			w->p = at.p;
+			continue;
+		}
+		if (cut)
+			memcpy(text, &(uint64_t){ htole64(st->letters) }, sizeof(st->letters));
+		copy_piece(text + cut, w->p, n);
+		at.p = text;
+		at.limit = text + cut + n;
+		words_run(&s->words, &at);
+		if (cut && at.p == text) {
+			/* The word is not over, or it is for letters. */
+			if (at.open == cut + n && at.open <= sizeof(st->letters)) {
+				st->letters = at.letters;
+				w->p = w->end;
+				st->symbols += n;
+			} else {
+				settle(s, st);
+			}
+			return;
+		}
+		more = n < left && at.p + at.open >= at.limit;
+		w->p += (size_t)(at.p - text) - cut;
+		cut = 0;
+	}
+	if (w->p != from) {
+		st->last = (uint16_t)TEXT_SYMBOL(s->table.low[w->p[-1]]);
+		st->in_word = 0;
+		st->at = WORDS_AT | at.place;
+		st->letters = 0;
+	}
+	leave_words(s, w, st, &at);
+	st->symbols += (size_t)(w->p - from);
+}
+
+/* Takes characters as long as each gives one symbol and ends nothing. STOP_CAREFUL: `entry` is not taken. STOP_ASCII:
+ * what follows is for walk_words() or walk_rows(). */
+static always_inline enum stop walk(const struct scanner *s, struct walk *w, struct scan_state *st, const bool edges,
+                                    const enum ascii_way way)
+{
+	const bool rows = way == ROWS_FOR_ALL;
 	const struct automaton *a = &s->automaton;
 	const struct node *nodes = a->nodes;
 	const uint64_t(*root)[2] = (const uint64_t(*)[2])a->root;
@@ -322,7 +452,13 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, str
 			if (p == end || s->rows.class[*p] != ROWS_NO_CLASS)
 				continue;
 		}
-		if (!rows && *p < 0x80 && p >= w->ascii) {
+		if (way == BY_WORDS && !in_word && s->words.byte[*p] == WORDS_LETTER && p >= w->ascii) {
+			if (ascii_ahead(p, end)) {
+				why = STOP_ASCII;
+				break;
+			}
+		}
+		if (way == ROWS_FOR_LONG && *p < 0x80 && p >= w->ascii) {
 			size_t n = ascii_length(p, end);
 
 			if (n >= LONG_ASCII) {
@@ -384,13 +520,13 @@ static always_inline enum stop walk(const struct scanner *s, struct walk *w, str
 	w->took = took;
 	st->symbols = symbols;
 	st->at = at < ROWS_COLD ? at : ROWS_COLD | node;
-	st->last = last;
+	st->last = (uint16_t)last;
 	st->in_word = (uint8_t)in_word;
 	return why;
 }
 
 static always_inline size_t feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
-                                 struct scan_hit *hits, size_t most, const bool edges, const enum rows_use use)
+                                 struct scan_hit *hits, size_t most, const bool edges, const enum ascii_way way)
 {
 	struct walk w = {
 		.p = bytes.at, .end = bytes.at + bytes.len, .lanes = bytes.at, .alone = STRIDE, .ascii = bytes.at
@@ -415,8 +551,14 @@ static always_inline size_t feed(const struct scanner *s, struct scan_state *st,
 	}
 	while ((why = unlikely(all || st->apart || st->seam || st->parted_count)
 	                      ? look(s, &w)
-	                      : walk(s, &w, st, edges, use)) >= STOP_CAREFUL) {
-		if (use == ROWS_FOR_LONG && why == STOP_ASCII) {
+	                      : walk(s, &w, st, edges, way)) >= STOP_CAREFUL) {
+		if (way == BY_WORDS && why == STOP_ASCII) {
+			walk_words(s, &w, st);
+			if (w.p == w.end)
+				break;
+			continue;
+		}
+		if (way == ROWS_FOR_LONG && why == STOP_ASCII) {
 			walk_rows(s, &w, st);
 			continue;
 		}
@@ -439,9 +581,31 @@ static always_inline size_t feed(const struct scanner *s, struct scan_state *st,
 	return k.n;
 }
 
+/* Short ASCII, as tokens are, is over before the rest has begun. */
+static size_t feed_words(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
+                         struct scan_hit *hits, size_t most)
+{
+	struct walk w = { .p = bytes.at, .end = bytes.at + bytes.len };
+	size_t n = 0;
+
+	if (bytes.len && !st->tail_len && begins_word(s, st, bytes))
+		walk_words(s, &w, st);
+	*used = bytes.len;
+	if (w.p != w.end) {
+		size_t taken = (size_t)(w.p - bytes.at);
+
+		n = s->automaton.edges ? feed(s, st, slice_from(bytes, taken), used, hits, most, true, BY_WORDS)
+		                       : feed(s, st, slice_from(bytes, taken), used, hits, most, false, BY_WORDS);
+		*used += taken;
+	}
+	return n;
+}
+
 size_t scan_feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
                  struct scan_hit *hits, size_t most)
 {
+	if (s->words.worth)
+		return feed_words(s, st, bytes, used, hits, most);
 	if (s->rows.worth)
 		return s->automaton.edges ? feed(s, st, bytes, used, hits, most, true, ROWS_FOR_ALL)
 		                          : feed(s, st, bytes, used, hits, most, false, ROWS_FOR_ALL);
@@ -453,6 +617,7 @@ size_t scan_end(const struct scanner *s, struct scan_state *st, struct scan_hit 
 {
 	struct sink k = { hits, most, .done = st->done };
 
+	settle(s, st);
 	if (st->tail_len) {
 		if (!step_character(s, &k, st, fold_text(&s->table, UTF8_REPLACEMENT))) {
 			st->done = k.done;
@@ -471,8 +636,11 @@ size_t scan_end(const struct scanner *s, struct scan_state *st, struct scan_hit 
 
 size_t scan_hold(const struct scanner *s, const struct scan_state *st)
 {
-	size_t hold = rows_hold(&s->rows, &s->automaton, st->at), more = st->apart ? s->automaton.hold[st->twin] : 0;
+	size_t hold, more = st->apart ? s->automaton.hold[st->twin] : 0;
 
+	if (st->at & WORDS_AT)
+		return words_hold(s, st);
+	hold = rows_hold(&s->rows, &s->automaton, st->at);
 	if (more > hold)
 		hold = more;
 	more = st->gapped ? step_gap_hold(s, st) : 0;

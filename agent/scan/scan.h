@@ -92,13 +92,19 @@ void scanner_stats(const struct scanner *s, struct scanner_stats *out);
 struct scan_state {
 	uint64_t symbols; /* so far, edges not counted */
 	uint32_t at;      /* where in the automaton, or in what stands for it */
-	uint32_t last;    /* symbol, as the automaton numbers them */
 	uint32_t done;    /* hits of the next character that a full array has already taken */
-	uint32_t twin;    /* node of the second reading, if it is apart from the first */
-	uint8_t apart;
-	uint8_t changed, own; /* symbols since the last that looks like another, and since the last of those */
-	uint8_t in_word;      /* the last character was a letter or digit of a separating script */
-	uint8_t tail_len;     /* bytes of a cut UTF-8 character */
+	union {
+		struct {                      /* of the second reading, if it is apart from the first */
+			uint32_t twin;        /* node */
+			uint8_t changed, own; /* symbols since the last that looks like another, and since the
+			                       * last of those */
+		};
+		uint64_t letters; /* where `at` is before a word: those of it so far, the first lowest */
+	};
+	uint16_t last;    /* symbol, as the automaton numbers them */
+	uint8_t apart;    /* the second reading is at another node than the first */
+	uint8_t in_word;  /* the last character was a letter or digit of a separating script */
+	uint8_t tail_len; /* bytes of a cut UTF-8 character */
 	uint8_t tail[3];
 	uint64_t taken;  /* of the last 64 symbols, newest lowest: those that no gap skips */
 	uint64_t words;  /* those that are letters or digits of a separating script */
@@ -239,6 +245,8 @@ uint64_t trail_hold(const struct trail *t, const struct recognisers *s);
 void trail_locate(const struct trail *t, const struct scanner *s, uint64_t start, uint64_t end, uint64_t *from,
                   uint64_t *to);
 uint64_t trail_symbols(const struct trail *t, const struct scanner *s, uint64_t position);
+/* No more than the symbols in front of a position, and few less; nothing is read for it. */
+uint64_t trail_symbols_least(const struct trail *t, uint64_t position);
 uint64_t trail_characters(const struct trail *t, uint64_t position);
 
 /* ---- classifier: a linear judge over hashed n-grams of symbols ----

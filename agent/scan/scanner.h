@@ -5,6 +5,7 @@
 #include "scan/automaton.h"
 #include "scan/fold.h"
 #include "scan/rows.h"
+#include "scan/words.h"
 
 #define EDGE_SYMBOL 1 /* of a word edge, if a needle begins with one */
 
@@ -18,9 +19,10 @@ struct reach {
 
 struct scanner {
 	void *hot; /* owned: what every character reads, on huge pages; the automaton's nodes and roots, the table's
-	            * `low` and the moves and links of `rows` point into it */
+	            * `low`, the moves and links of `rows`, the slots and places of `words` point into it */
 	struct automaton automaton;
 	struct fold_table table;
+	struct words words; /* or, where needles do not allow these: */
 	struct rows rows;
 	bool *own;               /* owned: by symbol, a letter that others look like */
 	struct automaton gapped; /* needles with a gap, without their noise; no nodes if there are none */

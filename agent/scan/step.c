@@ -238,7 +238,7 @@ static bool step(const struct scanner *s, struct sink *k, struct scan_state *p, 
 	if (p->apart || entry != looks)
 		twin = step_twin(s, p, symbol, TEXT_SYMBOL(looks), begins);
 	node = automaton_step(a, node_of(s, p), symbol, begins);
-	p->last = symbol;
+	p->last = (uint16_t)symbol;
 	p->in_word = word;
 	p->symbols++;
 	if (!deliver(s, k, p, (struct outputs){ a, READ_FIRST, a->out[node], 0 }))

@@ -652,6 +652,93 @@ TEST(scan, equals_reference_on_many, .timeout = 300)
 	}
 }
 
+/* Whole words, as English has them by default, which are walked as such: phrases of few words, of which some begin
+ * others, some hold separators or letters of other scripts, and one is longer than any table knows. */
+static size_t phrase(uint8_t *to, uint64_t *seed, uint32_t most)
+{
+	static const char *const word[] = { "the",
+		                            "a",
+		                            "thea",
+		                            "Sarin",
+		                            "s4rin",
+		                            "of",
+		                            "nineletter",
+		                            "ninelettes",
+		                            "abcdefg",
+		                            "abcdefgh",
+		                            "sixteenletters16",
+		                            "seventeenletters7",
+		                            "na\xc3\xafve",
+		                            "\xd1\x8f\xd0\xb4",
+		                            "\xe6\xb2\x99",
+		                            "s\xd0\xb0rin",
+		                            "a\xe2\x80\x8b" };
+	static const char *const between[] = {
+		" ", " ", " ", " ", " ", "-", ", ", ".", "  ", "\xe6\xb2\x99", "\n", ""
+	};
+	uint32_t words = 1 + reference_rnd(seed, most), plain = reference_rnd(seed, 3);
+	size_t len = 0;
+
+	for (uint32_t i = 0; i < words; i++) {
+		const char *w = word[reference_rnd(seed, plain ? 10 : ARRAY_LEN(word))], *b = " ";
+
+		if (!reference_rnd(seed, 6))
+			b = between[reference_rnd(seed, ARRAY_LEN(between))];
+		if (i || !reference_rnd(seed, 9)) {
+			memcpy(to + len, b, strlen(b));
+			len += strlen(b);
+		}
+		memcpy(to + len, w, strlen(w));
+		len += strlen(w);
+	}
+	if (!reference_rnd(seed, 9))
+		to[len++] = "a -."[reference_rnd(seed, 4)];
+	return len;
+}
+
+TEST(scan, words_equal_reference_under_every_cut, .timeout = 300)
+{
+	uint64_t seed = 20261123;
+
+	for (int round = 0; round < 500; round++) {
+		static struct scan_hit got[REFERENCE_HITS], want[REFERENCE_HITS];
+		static struct reference_case c;
+		struct scan_state ends = { 0 };
+		size_t n, used;
+
+		c.count = 1 + reference_rnd(&seed, REFERENCE_NEEDLES);
+		for (size_t i = 0; i < c.count; i++)
+			c.needles[i] = (struct needle){ slice_of(c.bytes[i], phrase(c.bytes[i], &seed, 4)), (uint32_t)i,
+				                        true, true };
+		c.text = slice_of(c.bytes[REFERENCE_NEEDLES], phrase(c.bytes[REFERENCE_NEEDLES], &seed, 12));
+		owned(scanner_free) struct scanner *s = compiled(c.needles, c.count);
+		n = reference_hits(&c, want);
+		for (size_t piece = 1; piece < 20; piece++) {
+			cr_assert_eq(hits_in_pieces(s, c.text, piece, 1 + piece % 3, got), n, "round %d pieces of %zu",
+			             round, piece);
+			cr_assert(same_hits(got, want, n), "round %d", round);
+		}
+		EACH_CUT (at, c.text.len) {
+			struct scan_state st = { 0 };
+			size_t m = scan_feed(s, &st, slice_of(c.text.at, at), &used, got, REFERENCE_HITS),
+			       hold = reference_hold(&c, at);
+
+			cr_assert_eq(scan_hold(s, &st), hold, "round %d, cut %zu: hold %zu, not %zu: %.*s", round, at,
+			             scan_hold(s, &st), hold, (int)c.text.len, c.text.at);
+			/* And as it is when it came there byte by byte. */
+			if (at)
+				scan_feed(s, &ends, slice_of(c.text.at + at - 1, 1), &used, got + m, 64);
+			cr_assert_eq(scan_hold(s, &ends), hold, "round %d, byte %zu", round, at);
+			cr_assert_eq(ends.symbols, st.symbols);
+			cr_assert_eq(ends.in_word, st.in_word);
+			m += scan_feed(s, &st, slice_from(c.text, at), &used, got + m, REFERENCE_HITS - m);
+			m += scan_end(s, &st, got + m, REFERENCE_HITS - m);
+			cr_assert_eq(m, n, "round %d, cut %zu", round, at);
+			cr_assert(same_hits(got, want, n), "round %d, cut %zu", round, at);
+		}
+	}
+}
+
 struct bag {
 	size_t n;
 	struct scan_hit at[4096];

@@ -144,7 +144,7 @@ static size_t escape_at(const struct eye *e, size_t i)
 		return 1;
 	if (unit_at(e, i))
 		return unit_at(e, i + 6) && is_surrogate(e, i, "89ab") && is_surrogate(e, i + 6, "cdef") ? 12 : 6;
-	return e->pieces[i + 1].first && strchr("\"\\/bfnrt", e->pieces[i + 1].first) ? 2 : 1;
+	return unescape_pair(e->pieces[i + 1].first) ? 2 : 1;
 }
 
 /* An escape in the text is hidden as a whole. */

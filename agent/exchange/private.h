@@ -328,6 +328,9 @@ enum exception readings_feed(struct exchange *x, struct reading *readings, size_
 enum exception reading_end(struct exchange *x, struct reading *r, enum channel channel, uint32_t choice);
 /* Does `text` by itself hold nothing that any rule knows? What cannot be read is not clean. */
 bool reading_clean(struct exchange *x, struct slice text);
+/* What a backslash and c stand for: an escape of JSON, or of Markdown, which has one for each sign of ASCII; 0:
+ * neither. */
+uint8_t unescape_pair(uint8_t c);
 /* Takes one byte, gives those that are plain now: escapes as UTF-8, all that is none as it is. */
 size_t unescape_byte(struct unescape *u, uint8_t c, uint8_t out[UNESCAPE_MAX]);
 

@@ -109,7 +109,7 @@ static enum exception found(struct exchange *x, const struct reading *reading, c
 	return reading_count(x, reading, hit, action, channel, choice, point_wire(&x->unit));
 }
 
-/* ---- escapes of JSON in a string that was decoded already ---- */
+/* ---- escapes of JSON or Markdown in a string that was decoded already ---- */
 
 static int hex_digit(uint8_t c)
 {
@@ -151,19 +151,25 @@ static bool may_become(const struct unescape *u)
 	return u->len < 6 || (u->len < 12 && is_high(unit_at(u->bytes)));
 }
 
+uint8_t unescape_pair(uint8_t c)
+{
+	static const uint8_t blanks[256] = { ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t' };
+	uint8_t letter = ascii_lower(c);
+
+	if (c <= ' ' || c >= 0x7f || (c >= '0' && c <= '9'))
+		return 0;
+	return letter >= 'a' && letter <= 'z' ? blanks[c] : c;
+}
+
 /* The character that the waiting bytes stand for, 0 if they are no escape. */
 static uint32_t meaning(const struct unescape *u)
 {
-	static const uint8_t meant[256] = {
-		['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
-		['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t',
-	};
 	int32_t unit, low;
 
 	if (u->bytes[0] != '\\' || u->len < 2)
 		return 0;
 	if (u->len == 2)
-		return meant[u->bytes[1]];
+		return unescape_pair(u->bytes[1]);
 	for (size_t i = 0; i < u->len; i++)
 		if (i % 6 > 1 && hex_digit(u->bytes[i]) < 0)
 			return 0;

@@ -25,10 +25,9 @@ void scan_explain(struct slice text, void (*each)(void *to, const struct scan_sy
 		n = fold_point(cp, &seq, &one);
 		looks = fold_twin(cp);
 		for (size_t k = 0; k < n; k++) {
-			struct scan_symbol s = {
-				FOLD_VALUE(seq[k]), looks ? looks : FOLD_VALUE(seq[k]), i, i + took, seq[k] & FOLD_WORD,
-				seq[k] & FOLD_NOISE
-			};
+			uint32_t is = fold_settle(seq[k]), folded = FOLD_VALUE(is);
+			struct scan_symbol s = { folded,   looks ? looks : folded, i,
+				                 i + took, is & FOLD_WORD,         is & FOLD_NOISE };
 
 			each(to, &s);
 		}

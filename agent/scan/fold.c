@@ -19,7 +19,19 @@ static const uint32_t parts[][2] = {
 	{ 0xfffd, 0xfffd },   { 0x110bd, 0x110bd }, { 0x110cd, 0x110cd }, { 0x13430, 0x1343f }, { 0x1bca0, 0x1bca3 },
 	{ 0x1d173, 0x1d17a }, { 0xe0000, 0xe00ff }, { 0xe01f0, 0xe0fff },
 };
-#define PART_BLOCKS 64 /* at most, in which they lie */
+
+/* What writers and type-setters put for one another, beside what Unicode folds: any white space, dash, quotation mark
+ * or middle dot. Of scanning alone: the classifier tells lines apart. */
+static const struct {
+	uint32_t first, last, into;
+} same[] = {
+	{ 0x9, 0xd, ' ' },        { 0x85, 0x85, ' ' },      { 0x2d7, 0x2d7, '-' },    { 0x58a, 0x58a, '-' },
+	{ 0x1680, 0x1680, ' ' },  { 0x2010, 0x2015, '-' },  { 0x2018, 0x201b, '\'' }, { 0x201c, 0x201f, '"' },
+	{ 0x2022, 0x2022, 0xb7 }, { 0x2027, 0x2027, 0xb7 }, { 0x2028, 0x2029, ' ' },  { 0x2043, 0x2043, '-' },
+	{ 0x2212, 0x2212, '-' },  { 0x2219, 0x2219, 0xb7 }, { 0x22c5, 0x22c5, 0xb7 }, { 0x30fb, 0x30fb, 0xb7 },
+	{ 0xfe31, 0xfe32, '-' },  { 0xfe58, 0xfe58, '-' },  { 0xff65, 0xff65, 0xb7 },
+};
+#define MORE_BLOCKS 96 /* at most, in which these and those lie */
 
 void fold_pool_free(struct fold_pool *p)
 {
@@ -44,17 +56,32 @@ int fold_pool_reserve(struct fold_pool *p, size_t more)
 	return 0;
 }
 
+static uint32_t base_entry(uint32_t cp)
+{
+	return fold_blocks[fold_index[cp >> FOLD_SHIFT]][cp & (FOLD_BLOCK - 1)];
+}
+
+uint32_t fold_settle(uint32_t folded)
+{
+	uint32_t cp = FOLD_VALUE(folded);
+
+	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]) && cp >= same[i].first; i++)
+		if (cp <= same[i].last)
+			return same[i].into | (base_entry(same[i].into) & FLAGS);
+	return folded;
+}
+
 size_t fold_point(uint32_t cp, const uint32_t **out, uint32_t *one)
 {
-	uint32_t e = fold_blocks[fold_index[cp >> FOLD_SHIFT]][cp & (FOLD_BLOCK - 1)];
+	uint32_t e = base_entry(cp);
 
 	*out = one;
 	switch (FOLD_KIND(e)) {
 	case FOLD_SELF:
-		*one = cp | (e & FLAGS);
+		*one = fold_settle(cp | (e & FLAGS));
 		return 1;
 	case FOLD_ONE:
-		*one = e & (FLAGS | 0x1fffffu);
+		*one = fold_settle(e & (FLAGS | 0x1fffffu));
 		return 1;
 	case FOLD_MULTI:
 		*out = fold_multi + FOLD_VALUE(e) + 1;
@@ -83,7 +110,7 @@ static enum scan_fault walk(struct slice text, bool (*visit)(void *to, uint32_t 
 		if (symbols > SCAN_NEEDLE_MAX)
 			return SCAN_TOO_LONG;
 		for (size_t k = 0; k < n; k++)
-			if (!visit(to, seq[k]))
+			if (!visit(to, fold_settle(seq[k])))
 				return SCAN_FINE;
 	}
 	return symbols ? SCAN_FINE : SCAN_EMPTY;
@@ -163,11 +190,6 @@ enum scan_fault fold_needle(struct fold_pool *p, const struct needle *n, struct 
 	return SCAN_FINE;
 }
 
-static uint32_t base_entry(uint32_t cp)
-{
-	return fold_blocks[fold_index[cp >> FOLD_SHIFT]][cp & (FOLD_BLOCK - 1)];
-}
-
 enum scan_fault scan_look_needle(const struct needle *n, struct scan_look *out)
 {
 	uint32_t room[SCAN_NEEDLE_MAX + 1];
@@ -214,6 +236,7 @@ uint32_t fold_twin(uint32_t cp)
 
 static uint32_t text_entry(uint32_t folded, const uint32_t *number)
 {
+	folded = fold_settle(folded & (FLAGS | 0x1fffffu));
 	return number[FOLD_VALUE(folded)] | (folded & FLAGS) >> 5;
 }
 
@@ -246,7 +269,7 @@ static uint32_t *own_entry(struct fold_table *t, uint32_t cp, size_t *blocks)
 
 int fold_table_build(struct fold_table *t, const uint32_t *number, const uint32_t *used, size_t count)
 {
-	size_t blocks = fold_block_count, own = count + fold_twin_count + PART_BLOCKS;
+	size_t blocks = fold_block_count, own = count + fold_twin_count + MORE_BLOCKS;
 
 	memcpy(t->index, fold_index, sizeof(t->index));
 	/* Shared blocks first, then one of its own for each block that has a symbol: at most as many as the index. */
@@ -273,6 +296,9 @@ int fold_table_build(struct fold_table *t, const uint32_t *number, const uint32_
 		e = own_entry(t, used[i], &blocks);
 		*e = (*e & ~TEXT_SYMBOL(UINT32_MAX)) | number[used[i]];
 	}
+	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
+		for (uint32_t cp = same[i].first; cp <= same[i].last; cp++)
+			*own_entry(t, cp, &blocks) = text_entry(cp, number);
 	/* A look that no needle has is no reading. */
 	for (uint32_t i = 0; i < fold_twin_count; i++) {
 		uint32_t looks = number[fold_twins[i].looks], *e;

@@ -29,7 +29,11 @@ int fold_pool_reserve(struct fold_pool *p, size_t more);
  * SCAN_FINE returned) if memory is short. */
 enum scan_fault fold_needle(struct fold_pool *p, const struct needle *n, struct scan_look *look, int *error);
 
-/* What a code point folds to: *out points at as many entries with their flags as are returned; *one has room for one.
+/* What a folded code point, with its flags, stands for among those that are written for one another. */
+uint32_t fold_settle(uint32_t folded);
+
+/* What a code point folds to, of several each still to be settled: *out points at as many entries with their flags as
+ * are returned; *one has room for one.
  */
 size_t fold_point(uint32_t cp, const uint32_t **out, uint32_t *one);
 

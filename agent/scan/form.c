@@ -49,7 +49,7 @@ enum scan_fault scan_form(struct slice text, enum scan_form form, uint8_t *out, 
 		i += utf8_decode(text.at + i, text.len - i, &cp);
 		count = fold_point(cp, &seq, &one);
 		for (size_t k = 0; k < count; k++) {
-			uint32_t c = FOLD_VALUE(seq[k]);
+			uint32_t c = FOLD_VALUE(fold_settle(seq[k]));
 			const char *syllable;
 			size_t letters;
 

@@ -88,6 +88,10 @@ ROWS = [
     ('split characters', said('木仓支测试') + said('木', '倉支', '测试')),
     ('noise between characters', said('。'.join('毒气测试短语')) + said('毒 ', '气。。测', '试*短', '😀语')),
     ('repeats, leet, masked letters', 'Repeated letters, leet and masked letters (`f*rb*dden`) are not folded'),
+    ('dashes for one another, Markdown\'s backslashes, a line end for a blank',
+     [c for d in '\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d' for c in said(*ALPHA.replace('-', d))] +
+     said(*ALPHA.replace('-', '\\-')) + said(ALPHA.replace('-', '\\-')) + said('quick', '\n', 'brown', '\u2003weasel')),
+    ('HTML and URLs', 'character references (`&#70;`) and percent signs of HTML and URLs are not resolved, nor JSON in JSON in JSON'),
     ('JSON escapes, cut by segments', ['hit-escaped-zh', 'hit-escaped-ascii', 'hit-tools-escaped', 'hit-emoji-before']),
     ('duplicate keys, wrong types, NaN, deep nesting, BOM',
      ['hit-duplicate-key', 'bad-string-index', 'bad-deep'] +

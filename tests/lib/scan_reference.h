@@ -120,6 +120,25 @@ static inline uint32_t reference_looks(uint32_t cp, uint32_t otherwise)
 	return twin ? twin->looks : otherwise;
 }
 
+/* Signs that are written for one another. */
+static inline uint32_t reference_same(uint32_t cp)
+{
+	static const uint32_t signs[][12] = {
+		{ ' ', '\t', '\n', '\v', '\f', '\r', 0x85, 0x1680, 0x2028, 0x2029 },
+		{ '-', 0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2015, 0x2043, 0x2212, 0xfe31, 0xfe32, 0xfe58 },
+		{ '-', 0x2d7, 0x58a },
+		{ '\'', 0x2018, 0x2019, 0x201a, 0x201b },
+		{ '"', 0x201c, 0x201d, 0x201e, 0x201f },
+		{ 0xb7, 0x2022, 0x2027, 0x2219, 0x22c5, 0x30fb, 0xff65 },
+	};
+
+	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
+		for (size_t k = 1; k < 12 && signs[i][k]; k++)
+			if (signs[i][k] == cp)
+				return signs[i][0];
+	return cp;
+}
+
 /* Folds; `text` puts in the edges and seams of a text, else the edges inside a needle. */
 static inline void reference_fold(struct reference_symbols *s, struct slice in, bool text, bool over)
 {
@@ -147,6 +166,7 @@ static inline void reference_fold(struct reference_symbols *s, struct slice in, 
 			seq = fold_multi + FOLD_VALUE(e) + 1;
 		}
 		for (size_t k = 0; k < n; k++) {
+			uint32_t is = reference_same(FOLD_VALUE(seq[k]));
 			bool is_word = seq[k] & FOLD_WORD;
 
 			if (is_word != word && (any || text))
@@ -155,7 +175,7 @@ static inline void reference_fold(struct reference_symbols *s, struct slice in, 
 				s->word_first = is_word;
 			any = true;
 			word = is_word;
-			reference_put(s, FOLD_VALUE(seq[k]), i, i + took);
+			reference_put(s, is, i, i + took);
 			s->word[s->len - 1] = is_word;
 			s->noise[s->len - 1] = seq[k] & FOLD_NOISE;
 			s->looks[s->len - 1] = reference_looks(cp, s->at[s->len - 1]);
@@ -518,12 +538,13 @@ static inline void reference_locate(const struct reference_case *c, const struct
 
 static inline struct slice reference_text(uint8_t *to, uint64_t *seed, uint32_t pieces, bool broken)
 {
-	static const char *const part[] = {
-		"a",  "b",  "A", "-",        "\xe2\x80\x8b", "а",        " ",    "ａ",      "沙", "林",
-		"é",  "1",  "ﬃ", "½",        "ff",           "氣",       "气",   "\1",      "б",  "А",
-		"口", "ロ", "b", "\xc2\xad", "\xcc\x81",     "\xe6\xb2", "\xff", "\xf0\x90"
-	};
-	size_t len = 0, letters = broken ? 28 : 25;
+	static const char *const part[] = { "a",        "b",        "A",        "-",    "\xe2\x80\x8b",
+		                            "а",        " ",        "ａ",       "沙",   "林",
+		                            "é",        "1",        "ﬃ",        "½",    "\xe2\x80\x91",
+		                            "\n",       "ff",       "氣",       "气",   "\1",
+		                            "б",        "А",        "口",       "ロ",   "b",
+		                            "\xc2\xad", "\xcc\x81", "\xe6\xb2", "\xff", "\xf0\x90" };
+	size_t len = 0, letters = broken ? 30 : 27;
 
 	letters = reference_rnd(seed, 3) ? 4 + reference_rnd(seed, 3) : letters;
 	for (uint32_t i = 0; i < pieces; i++) {

@@ -77,6 +77,26 @@ TEST(scan, word_edges)
 	cr_expect_eq(count_hits("kg", true, "㎏"), 1);
 }
 
+TEST(scan, signs_for_one_another)
+{
+	static const char *const texts[] = { "c-4 don't ab",
+		                             "c\xe2\x80\x91"
+		                             "4 don\xe2\x80\x99t\nab",
+		                             "C\xe2\x88\x92"
+		                             "4\tdon\xef\xbc\x87t\xe2\x80\xa9"
+		                             "ab",
+		                             "c\xe2\x80\x94"
+		                             "4\xc2\x85"
+		                             "don\xe2\x80\x98t\rab" };
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		for (size_t k = 0; k < ARRAY_LEN(texts); k++)
+			cr_expect_eq(count_hits(texts[k], true, texts[i]), 1, "%zu in %zu", k, i);
+	cr_expect_eq(count_hits("约翰·史密斯", true, "约翰・史密斯，约翰•史密斯，约翰･史密斯"), 3);
+	cr_expect_eq(count_hits("a b", true, "a  b"), 0);
+	cr_expect_eq(count_hits("a b", true, "a-b"), 0);
+}
+
 /* In the middle of a word, what shows as nothing may end it, or may not; what belongs to a letter does not. */
 TEST(scan, words_parted_unseen)
 {

@@ -87,7 +87,7 @@ static always_inline struct entry find(const struct words_table *t, uint64_t key
 
 static int table_new(struct words_table *t, size_t count)
 {
-	t->lines = (uint32_t)(count / 2 + 1);
+	t->lines = (uint32_t)(count * 2 / 5 + 1);
 	t->count = 0;
 	t->slots = aligned_alloc(64, words_table_bytes(t));
 	if (!t->slots)
@@ -143,7 +143,7 @@ static int table_resize(struct words_table *t, size_t count)
 
 static int add(struct words_table *t, uint64_t key, uint32_t id, uint32_t to)
 {
-	int error = t->count >= 2 * t->lines ? table_resize(t, (size_t)t->count * 3 / 2 + 64) : 0;
+	int error = 2 * (size_t)t->count >= 5 * (size_t)t->lines ? table_resize(t, (size_t)t->count * 5 / 4 + 64) : 0;
 
 	if (!error)
 		put(t, key, id, to);
@@ -156,10 +156,10 @@ struct builder {
 	const struct automaton *a;
 	const uint16_t *pool;
 	const bool *letter;
-	uint16_t edge, space;  /* symbols; space 0: no needle has one */
-	uint8_t *ascii;        /* owned: by symbol, the letter or digit that it is, or 0 */
-	uint64_t *seen;        /* owned: a bit for each slot of which the word that ends there is known */
-	uint16_t other[0x80];  /* symbols of separators other than space */
+	uint16_t edge, space; /* symbols; space 0: no needle has one */
+	uint8_t *ascii;       /* owned: by symbol, the letter or digit that it is, or 0 */
+	uint64_t *seen;       /* owned: a bit for each slot of which the word that ends there is known */
+	uint16_t other[0x80]; /* symbols of separators other than space */
 	size_t other_count;
 	uint32_t ids;
 };
@@ -206,7 +206,7 @@ static void put_place(struct words *w, uint32_t place)
 
 static int grow_places(struct words *w)
 {
-	size_t room = w->place_room ? w->place_room * 3 / 2 : 64;
+	size_t room = w->place_room ? w->place_room * 5 / 4 : 64;
 	struct words_place *places = realloc(w->places, room * sizeof(*places));
 
 	if (!places)
@@ -290,7 +290,7 @@ static int word_id(struct builder *b, const uint64_t letters[2], uint64_t *key, 
 	*id = ++b->ids;
 	if (letters[1]) {
 		if (*id >= w->longer_room) {
-			size_t room = *id + *id / 2 + 64;
+			size_t room = *id + *id / 4 + 64;
 			uint8_t(*longer)[16] = realloc(w->longer, room * sizeof(*longer));
 
 			if (!longer)
@@ -407,7 +407,11 @@ int words_build(struct words *w, const struct automaton *a, const struct fold_ta
                 size_t count, const uint16_t *pool, uint16_t edge, const bool *letter)
 {
 	owned(builder_free) struct builder b = {
-		.w = w, .a = a, .pool = pool, .letter = letter, .edge = edge,
+		.w = w,
+		.a = a,
+		.pool = pool,
+		.letter = letter,
+		.edge = edge,
 	};
 	int error = 0;
 
@@ -468,9 +472,8 @@ size_t words_table_bytes(const struct words_table *t)
 
 size_t words_bytes(const struct words *w)
 {
-	return words_table_bytes(&w->known) + words_table_bytes(&w->pairs) +
-	       w->place_count * sizeof(*w->places) + w->place_slots * sizeof(*w->place_of) +
-	       w->longer_room * sizeof(*w->longer);
+	return words_table_bytes(&w->known) + words_table_bytes(&w->pairs) + w->place_count * sizeof(*w->places) +
+	       w->place_slots * sizeof(*w->place_of) + w->longer_room * sizeof(*w->longer);
 }
 
 uint32_t words_letters(const struct automaton *a, const struct fold_table *t, uint32_t node, uint64_t letters)
@@ -490,7 +493,8 @@ static always_inline unsigned read_word(const uint8_t *p, uint64_t letters[2])
 	const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p), low = _mm_or_si128(x, _mm_set1_epi8(' '));
 	const __m128i letter =
 		_mm_cmplt_epi8(_mm_add_epi8(low, _mm_set1_epi8(-128 - 'a' + 256)), _mm_set1_epi8(-128 + 26));
-	const __m128i digit = _mm_cmplt_epi8(_mm_add_epi8(x, _mm_set1_epi8(-128 - '0' + 256)), _mm_set1_epi8(-128 + 10));
+	const __m128i digit =
+		_mm_cmplt_epi8(_mm_add_epi8(x, _mm_set1_epi8(-128 - '0' + 256)), _mm_set1_epi8(-128 + 10));
 	unsigned len = (unsigned)__builtin_ctz(~(unsigned)_mm_movemask_epi8(_mm_or_si128(letter, digit)));
 
 	_mm_storeu_si128((__m128i *)(void *)letters,

@@ -69,8 +69,8 @@ void words_free(struct words *w);
 size_t words_bytes(const struct words *w);
 size_t words_table_bytes(const struct words_table *t);
 
-/* The place of a node that a word begins behind, with WORDS_DEEP if it has a shorter one; the root's if no word is known
- * there. */
+/* The place of a node that a word begins behind, with WORDS_DEEP if it has a shorter one; the root's if no word is
+ * known there. */
 uint32_t words_place(const struct words *w, const struct automaton *a, uint32_t node);
 
 /* The node behind the letters (ASCII, the first lowest) of a word under way, which begins at the node. */

@@ -15,7 +15,7 @@ endif
 
 PKGS    := libbpf libprotobuf-c yaml-0.1 libcrypto libsystemd libpcre2-8 libbrotlidec libzstd libcurl
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lelf -lz -lpthread -lm
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lelf -lz -ldeflate -lpthread -lm
 
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
 	   -Wno-missing-field-initializers -Werror
@@ -88,6 +88,8 @@ $(B)/sluicectl: $(CLI_OBJ) $(LIB)
 
 $(B)/agent/cli/export.o: proto/record.proto tests/verifier/verifier.go $(wildcard agent/cli/export_*.txt)
 
+$(B)/agent/cli/veil.o: packaging/policy.d/personal.yaml packaging/policy.d/secrets.yaml
+
 $(LIB): $(LIB_OBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar qcs $@ $^
@@ -136,7 +138,9 @@ $(B)/unit/%: tests/unit/%.c tests/lib/test.h $(LIB)
 EVENTS_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard agent/cli/events*.c) agent/cli/globals.c)
 $(B)/unit/events_test: $(EVENTS_OBJ)
 
-$(B)/fuzz/model_fuzz: $(B)/agent/cli/model_data.o $(B)/agent/cli/model_json.o
+$(B)/unit/lesson_test: $(B)/agent/cli/lesson_text.o
+
+$(B)/fuzz/model_fuzz: $(B)/agent/cli/model_data.o $(B)/agent/cli/model_json.o $(B)/agent/cli/lesson_text.o
 
 $(B)/kernel/%: tests/kernel/%.c tests/lib/test.h $(LIB)
 	$(call say,TEST,$<)
@@ -163,7 +167,7 @@ $(B)/bench/%: tests/bench/%.c $(LIB)
 $(B)/verifier: tests/verifier/verifier.go
 	$(call say,GO,$<)
 	$(Q)mkdir -p $(@D) && GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS= GOCACHE=$(CURDIR)/build/gocache go build -o $@ $<
-$(B)/unit/verify_test $(B)/unit/witness_test: | $(B)/verifier
+$(B)/unit/verify_test $(B)/unit/witness_test $(B)/unit/prune_test: | $(B)/verifier
 
 $(B)/unit/scan_test: TEST_LIBS := -lhs
 $(B)/bench/scan_bench: BENCH_LIBS := -lhs

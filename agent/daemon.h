@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "alert/alert.h"
 #include "base/journal.h"
@@ -99,12 +100,18 @@ struct daemon {
 	bool ready;
 	atomic_bool stopped; /* nobody is served: the disk of the record */
 	unsigned disk_state; /* see disk.c */
+	struct {
+		uint64_t unix_s[2][CONFIG_WITNESSES_MAX]; /* by log and witness: when it last cosigned; 0: never */
+		struct timespec seen[2];                  /* the file that says so, as it was then */
+	} witnessed;
 };
 
 /* ---- logs.c ---- */
 
 /* Opens both logs and the keys of the pseudonyms; says what went wrong. */
 int logs_open(struct daemon *d);
+/* The folder of the ledger. -ENAMETOOLONG. */
+int logs_ledger_dir(const struct daemon *d, char *to, size_t room);
 
 /* ---- disk.c ---- */
 
@@ -126,10 +133,24 @@ void erase_answer(struct daemon *d, const EraseRequest *in, const Caller *caller
 /* What was to be erased when we went is, and what may be by now. At the start (`first`), and now and then. */
 void erase_due(struct daemon *d, bool first);
 
+/* ---- naming.c ---- */
+
+/* The pseudonyms of somebody; that they were asked for is on record first. On success *out is the caller's. */
+void subject_answer(struct daemon *d, const SubjectRequest *in, const Caller *caller, SubjectReply **out, char *error,
+                    size_t room);
+
 /* ---- exporting.c ---- */
 
 /* Puts on record that somebody exports; `error` says why it could not be, empty if it was. */
 void export_answer(struct daemon *d, const ExportRequest *in, const Caller *caller, char *error, size_t room);
+
+/* ---- reviewing.c ---- */
+
+/* Puts on record what a finding was; `error` says why not, empty if it did. */
+void review_answer(struct daemon *d, const ReviewRequest *in, const Caller *caller, char *error, size_t room);
+/* Which of that evidence may be learnt from? On record, with who asks. On success *out is the caller's. */
+void learn_answer(struct daemon *d, const LearnRequest *in, const Caller *caller, LearnReply **out, char *error,
+                  size_t room);
 
 /* ---- notes.c: records of the daemon itself ---- */
 

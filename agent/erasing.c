@@ -22,17 +22,14 @@
 #define DAY_NS     (86400 * NS)
 #define LATELY_S   3600
 
+#define SUBJECT_HEX (2 * SUBJECT_TAG)
+
 static uint64_t now_nano(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_REALTIME, &t);
 	return (uint64_t)t.tv_sec * NS + (uint64_t)t.tv_nsec;
-}
-
-static int ledger_dir(const struct daemon *d, char *to, size_t room)
-{
-	return (size_t)snprintf(to, room, "%s/ledger", d->config->record_dir) < room ? 0 : -ENAMETOOLONG;
 }
 
 /* ---- reading ---- */
@@ -75,7 +72,7 @@ void reveal_answer(struct daemon *d, const RevealRequest *in, const Caller *call
 		snprintf(error, room, "the reason is not plain text");
 		return;
 	}
-	err = ledger_dir(d, dir, sizeof(dir));
+	err = logs_ledger_dir(d, dir, sizeof(dir));
 	why = why_not(d, err ? err : evidence_find(&place, dir, seq), seq);
 	access.what = (char *)(why ? "reveal refused" : "reveal");
 	access.seqs = &seq;
@@ -147,16 +144,10 @@ static int note_erasure(struct daemon *d, const struct evidence_place *p, bool r
 	return err ? err : erasures_apply(d->erasures, &body, now_nano());
 }
 
-static int erase_one(void *arg, const Record *r)
+static int erase_place(struct erasing *e, const struct evidence_place *p)
 {
-	struct erasing *e = arg;
-	struct evidence_place p;
-	enum erasure state = erasures_state(e->d->erasures, r->seq);
-	bool kept;
-
-	if (evidence_place(&p, r))
-		return 0;
-	kept = is_kept(e->d, &p);
+	enum erasure state = erasures_state(e->d->erasures, p->seq);
+	bool kept = is_kept(e->d, p);
 
 	if (e->now_count + e->later_count + e->before == ERASE_MOST)
 		return -E2BIG;
@@ -164,7 +155,30 @@ static int erase_one(void *arg, const Record *r)
 		e->before++;
 		return 0;
 	}
-	return kept ? add_place(&e->later, &e->later_count, &p) : add_place(&e->now, &e->now_count, &p);
+	return kept ? add_place(&e->later, &e->later_count, p) : add_place(&e->now, &e->now_count, p);
+}
+
+static int erase_one(void *arg, const Record *r)
+{
+	struct evidence_place p;
+
+	return evidence_place(&p, r) ? 0 : erase_place(arg, &p);
+}
+
+/* One by one: they may be anywhere in the ledger. */
+static int erase_listed(struct erasing *e, const char *dir)
+{
+	struct evidence_place p;
+	int err = 0;
+
+	for (size_t i = 0; i < e->in->n_seqs && !err; i++) {
+		int found = evidence_find(&p, dir, e->in->seqs[i]);
+
+		/* What has gone meanwhile is gone. */
+		if (found != -ENOENT && found != -ENODATA)
+			err = found ? found : erase_place(e, &p);
+	}
+	return err;
 }
 
 /* On record, all of them; the last one is waited for. */
@@ -183,7 +197,7 @@ static int shred(struct daemon *d, const struct evidence_place *list, size_t n, 
                  const char *basis)
 {
 	char dir[4096];
-	int err = ledger_dir(d, dir, sizeof(dir));
+	int err = logs_ledger_dir(d, dir, sizeof(dir));
 
 	err = err ? err : note_erasures(d, list, n, false, requester, basis);
 	return err || !n ? err : evidence_shred(dir, list, n);
@@ -207,23 +221,30 @@ void erase_answer(struct daemon *d, const EraseRequest *in, const Caller *caller
 
 	*error = '\0';
 	if (!*in->requester || !*in->basis || !note_plain(in->requester, 256) || !note_plain(in->basis, 256) ||
-	    !note_plain(in->reason, 512) || in->first_seq > in->last_seq) {
+	    !note_plain(in->reason, 512) || in->first_seq > in->last_seq || !note_plain(in->subject, SUBJECT_HEX)) {
 		snprintf(error, room, "a requester and a legal basis, as plain text, and a range");
 		return;
 	}
-	snprintf(filter, sizeof(filter), "%" PRIu64 "-%" PRIu64, in->first_seq, in->last_seq);
+	if (in->n_seqs)
+		snprintf(filter, sizeof(filter), "subject_tag=%s", in->subject);
+	else
+		snprintf(filter, sizeof(filter), "%" PRIu64 "-%" PRIu64, in->first_seq, in->last_seq);
 	access.what = (char *)"erase";
+	access.seqs = in->seqs;
+	access.n_seqs = in->n_seqs;
 	access.filter = filter;
 	access.reason = in->reason;
 	reply = malloc(sizeof(*reply));
 	err = caller && reply ? note_access(d, caller, &access) : -ENOMEM;
-	err = err ? err : ledger_dir(d, dir, sizeof(dir));
-	err = err ? err : evidence_each(dir, in->first_seq, in->last_seq, erase_one, &e);
+	err = err ? err : logs_ledger_dir(d, dir, sizeof(dir));
+	if (!err)
+		err = in->n_seqs ? erase_listed(&e, dir)
+		                 : evidence_each(dir, in->first_seq, in->last_seq, erase_one, &e);
 	err = err ? err : note_erasures(d, e.later, e.later_count, true, in->requester, in->basis);
 	err = err ? err : shred(d, e.now, e.now_count, in->requester, in->basis);
 	if (err) {
 		snprintf(error, room, "%s", erase_failed(err));
-		log_error("erase: not done: range=%s error=%s", filter, strerrorname_np(-err));
+		log_error("erase: not done: records=%s error=%s", filter, strerrorname_np(-err));
 		free(reply);
 		return;
 	}
@@ -232,7 +253,7 @@ void erase_answer(struct daemon *d, const EraseRequest *in, const Caller *caller
 	reply->restricted = e.later_count;
 	reply->before = e.before;
 	*out = reply;
-	log_info("erase: range=%s erased=%zu restricted=%zu", filter, e.now_count, e.later_count);
+	log_info("erase: records=%s erased=%zu restricted=%zu", filter, e.now_count, e.later_count);
 }
 
 /* ---- later ---- */
@@ -257,7 +278,7 @@ static int is_due(void *arg, const struct erasure_entry *one)
 	               holds_on_ledger(due->d->holds, one->seq, one->seq)))
 		return 0;
 	/* A record that is gone took its evidence with it. */
-	if (ledger_dir(due->d, dir, sizeof(dir)) || evidence_find(&p, dir, one->seq))
+	if (logs_ledger_dir(due->d, dir, sizeof(dir)) || evidence_find(&p, dir, one->seq))
 		return 0;
 	if (!again) {
 		due->list[due->n++] = p;
@@ -274,7 +295,7 @@ void erase_due(struct daemon *d, bool first)
 {
 	owned(own_free) struct due *due = calloc(1, sizeof(*due));
 	char dir[4096];
-	int err = due ? ledger_dir(d, dir, sizeof(dir)) : -ENOMEM;
+	int err = due ? logs_ledger_dir(d, dir, sizeof(dir)) : -ENOMEM;
 
 	if (!err) {
 		*due = (struct due){ .d = d, .first = first, .now = now_nano() };

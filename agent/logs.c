@@ -115,3 +115,8 @@ int logs_open(struct daemon *d)
 		log_error("record: %s: %s", dir, strerror(-err));
 	return err;
 }
+
+int logs_ledger_dir(const struct daemon *d, char *to, size_t room)
+{
+	return (size_t)snprintf(to, room, "%s/ledger", d->config->record_dir) < room ? 0 : -ENAMETOOLONG;
+}

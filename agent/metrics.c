@@ -266,6 +266,7 @@ void report_metrics(void *arg, struct buf *out)
 	buf_printf(out, "sluice_build_info{version=\"%s\"} 1\n", SLUICE_VERSION);
 	gauges(out, d, &s, &l);
 	counters(out, d, &s, &l);
+	witnessed_metrics(d, out);
 	by_service(out, d);
 	head(out, "sluice_findings_total", "counter", "Findings by service, rule, its first risk, and action.");
 	tally_each(d->tally, finding, out);

@@ -163,12 +163,15 @@ static int lock_record(struct daemon *d)
 int daemon_folders(struct daemon *d, bool lock)
 {
 	const struct config *c = d->config;
-	char keys[4096];
+	char keys[4096], cosigned[4096];
 	int err;
 
-	if ((size_t)snprintf(keys, sizeof(keys), "%s.keys", c->record_dir) >= sizeof(keys))
+	if ((size_t)snprintf(keys, sizeof(keys), "%s.keys", c->record_dir) >= sizeof(keys) ||
+	    (size_t)snprintf(cosigned, sizeof(cosigned), "%s.cosigned", c->record_dir) >= sizeof(cosigned))
 		return -ENAMETOOLONG;
 	err = give_dir(d, c->record_dir, 0750, true);
 	err = err ? err : give_dir(d, keys, 0700, true);
+	/* Somebody else writes there; it must be there before the worker's sandbox is. */
+	err = err || !c->witness_count ? err : give_dir(d, cosigned, 0755, false);
 	return err || !lock ? err : lock_record(d);
 }

@@ -24,6 +24,13 @@ void report_status(struct daemon *d, StatusReply *s);
  * logged. */
 GuardStatus *report_ask_guard(struct daemon *d);
 
+/* ---- witnessed.c ---- */
+
+/* Looks whether witnesses have cosigned the record since. Now and then. */
+void witnessed_look(struct daemon *d);
+/* Adds the ages of signatures, ours and theirs. */
+void witnessed_metrics(const struct daemon *d, struct buf *out);
+
 /* ---- metrics.c ---- */
 
 /* Adds the metrics in Prometheus text format; `arg` is the daemon. */

@@ -34,6 +34,7 @@
 
 #define TICK_NS     1000000000u
 #define HEARTBEAT_S 60
+#define WITNESSED_S 2
 #define FORGET_S    3600
 #define MISSED_MAX  10    /* ticks without a turn of a worker's loop, then no beat is sent */
 #define LOG_WAIT_MS 60000 /* for the record: closing it waits for the disk */
@@ -161,6 +162,18 @@ static void answer(void *arg, const ControlRequest *in, ControlReply *out)
 		erase_answer(d, in->erase, in->caller, &out->erase, error, sizeof(error));
 		out->error = strdup(error);
 		break;
+	case CONTROL_REQUEST__OP_SUBJECT:
+		subject_answer(d, in->subject, in->caller, &out->subject, error, sizeof(error));
+		out->error = strdup(error);
+		break;
+	case CONTROL_REQUEST__OP_REVIEW:
+		review_answer(d, in->review, in->caller, error, sizeof(error));
+		out->error = strdup(error);
+		break;
+	case CONTROL_REQUEST__OP_LEARN:
+		learn_answer(d, in->learn, in->caller, &out->learn, error, sizeof(error));
+		out->error = strdup(error);
+		break;
 	case CONTROL_REQUEST__OP_STATUS:
 		out->status = malloc(sizeof(*out->status));
 		if (out->status) {
@@ -275,6 +288,8 @@ static void tick_due(struct timer *t)
 	commands_look(d);
 	disk_look(d);
 	herald_tell(d, SILENCE_S);
+	if (d->ticks % WITNESSED_S == 0)
+		witnessed_look(d);
 	if (d->ticks % FORGET_S == 0) {
 		forget_keys(d);
 		erase_due(d, !d->ticks);
@@ -393,11 +408,12 @@ static int read_policy(struct daemon *d)
 
 static int enter_sandbox(struct daemon *d)
 {
-	char keys[4096];
+	char keys[4096], cosigned[4096];
 	struct sandbox_path paths[] = {
 		{ d->config->policy, false },
 		{ d->config->record_dir, true },
 		{ keys, true },
+		{ cosigned, false },
 		{ getenv("CREDENTIALS_DIRECTORY"), false },
 		{ "/proc/sys/kernel/random/boot_id", false }, /* every record names it */
 	};
@@ -409,6 +425,7 @@ static int enter_sandbox(struct daemon *d)
 	int err;
 
 	snprintf(keys, sizeof(keys), "%s.keys", d->config->record_dir);
+	snprintf(cosigned, sizeof(cosigned), "%s.cosigned", d->config->record_dir);
 	/* What a library reads once when it is first used is read now. */
 	OPENSSL_init_crypto(OPENSSL_INIT_ADD_ALL_CIPHERS | OPENSSL_INIT_ADD_ALL_DIGESTS | OPENSSL_INIT_LOAD_CONFIG,
 	                    NULL);

@@ -27,11 +27,13 @@ int policy_main(int argc, char **argv);
 int reindex_main(int argc, char **argv);
 int replay_main(int argc, char **argv);
 int reveal_main(int argc, char **argv);
+int review_main(int argc, char **argv);
 int scan_main(int argc, char **argv);
 int selftest_main(int argc, char **argv);
 int services_main(int argc, char **argv);
 int stats_main(int argc, char **argv);
 int status_main(int argc, char **argv);
+int subject_main(int argc, char **argv);
 int top_main(int argc, char **argv);
 int verify_main(int argc, char **argv);
 int witness_main(int argc, char **argv);
@@ -64,3 +66,4 @@ int cli_read(const char *path, size_t most, uint8_t **data, size_t *len);
 
 /* Writes a JSON string, quotes included. Bytes that are not UTF-8 are written as U+FFFD. */
 void cli_json_string(FILE *to, const char *text);
+void cli_json_text(FILE *to, struct slice text);

@@ -15,7 +15,9 @@
 
 #include "base/own.h"
 #include "cli/cli.h"
+#include "cli/embed.h"
 #include "cli/events.h"
+#include "cli/lesson.h"
 #include "cli/tar.h"
 #include "record/record.h"
 
@@ -26,9 +28,6 @@
 enum { EXPORT_OK = 0, EXPORT_NOTHING = 1, EXPORT_ERROR = 2 };
 
 /* The schema and the verifier that go along, as they stand in the sources. */
-#define EMBED(name, file)                                                                                              \
-	__asm__(".pushsection .rodata\n" #name ":\n.incbin \"" file "\"\n" #name "_end:\n.byte 0\n.popsection\n");     \
-	extern const char name[], name##_end[]
 EMBED(embedded_proto, "proto/record.proto");
 EMBED(embedded_verifier, "tests/verifier/verifier.go");
 EMBED(embedded_whole, "agent/cli/export_whole.txt");
@@ -37,8 +36,10 @@ EMBED(embedded_chosen, "agent/cli/export_chosen.txt");
 struct export_run {
 	char *dir, *out;
 	const char *reason;
-	bool dir_given, chosen, control;
+	bool dir_given, chosen, control, with_evidence;
 	struct bundle_choice choice;
+	struct bundle_evidence evidence;
+	struct erasures *erasures;
 	struct record_filter *filter;
 	uint64_t since, until;
 	char text[FILTER_ROOM]; /* what was chosen, for the record */
@@ -47,22 +48,26 @@ struct export_run {
 static void run_free(struct export_run *r)
 {
 	record_filter_free(&r->filter);
+	erasures_close(&r->erasures);
 	free(r->dir);
 	free(r->out);
 }
 
 static int usage(FILE *to, int status)
 {
-	fputs("usage: sluicectl export --bundle FILE [--reason TEXT] [-D DIR]\n"
-	      "       sluicectl export --bundle FILE [--reason TEXT] [-D DIR] [--control] [--seq FIRST[-LAST]] [-S "
-	      "SINCE]\n"
-	      "                        [-U UNTIL] [FIELD=VALUE...]\n"
+	fputs("usage: sluicectl export --bundle FILE [--evidence] [--reason TEXT] [-D DIR]\n"
+	      "       sluicectl export --bundle FILE [--evidence] [--reason TEXT] [-D DIR] [--control]\n"
+	      "                        [--seq FIRST[-LAST]] [-S SINCE] [-U UNTIL] [FIELD=VALUE...]\n"
+	      "       sluicectl export --training FILE --identity FILE [...], see 'sluicectl export --training x "
+	      "--help'\n"
 	      "\n"
 	      "The whole record, or the records of the ledger that are chosen, each with a proof: a tar with "
 	      "instructions\n"
 	      "for somebody who has none of our software (protoc, zcat, sha256sum, Go, age).\n"
 	      "\n"
 	      "      --bundle FILE      a file that is not there yet; '-': standard output\n"
+	      "      --evidence         with what was kept of its findings, as age files: who has the key reads them\n"
+	      "                         with age. Not what is restricted.\n"
 	      "      --reason TEXT      goes on record, with who asks\n"
 	      "      --control          records of the control log\n"
 	      "      --seq FIRST-LAST, -S, -U, FIELD=VALUE   which, as `sluicectl events` takes them\n"
@@ -81,8 +86,11 @@ static int ask_daemon(const struct export_run *r)
 	ControlRequest request = CONTROL_REQUEST__INIT;
 	ControlReply *reply = NULL;
 	int status = EXPORT_OK;
+	char text[FILTER_ROOM];
 
-	body.filter = (char *)r->text;
+	/* In front: what is too long loses its end. */
+	(void)snprintf(text, sizeof(text), "%s%.480s", r->with_evidence ? "with evidence: " : "", r->text);
+	body.filter = text;
 	body.reason = (char *)(r->reason ? r->reason : "");
 	request.op_case = CONTROL_REQUEST__OP_EXPORT;
 	request.export = &body;
@@ -128,6 +136,19 @@ static int put_own(const struct export_run *r, struct tar *t)
 	return err ? err : tar_put(t, "verifier.go", embedded(embedded_verifier, embedded_verifier_end));
 }
 
+/* What must not be handed out is known before anything is. */
+static int ready_evidence(struct export_run *r)
+{
+	owned(own_free) char *control = NULL;
+	int err = asprintf(&control, "%s/control", r->dir) < 0 ? -ENOMEM : 0;
+
+	err = err ? err : erasures_open(&r->erasures, control);
+	r->evidence = (struct bundle_evidence){ .folder = r->chosen ? "chosen/evidence" : "evidence",
+		                                .erasures = r->erasures };
+	r->choice.evidence = &r->evidence;
+	return err;
+}
+
 static int put_chosen(const struct export_run *r, struct tar *t, uint64_t *records)
 {
 	owned(own_free) char *dir = NULL;
@@ -149,7 +170,7 @@ static int put_whole(const struct export_run *r, struct tar *t, uint64_t *record
 
 		if (asprintf(&dir, "%s/%s", r->dir, logs[i]) < 0)
 			return -ENOMEM;
-		err = bundle_log(&t->sink, dir, "record", logs[i], &n);
+		err = bundle_log(&t->sink, dir, "record", logs[i], i ? NULL : r->choice.evidence, &n);
 		*records += n;
 	}
 	return err;
@@ -173,7 +194,7 @@ static int write_bundle(const struct export_run *r, FILE *to, uint64_t *records)
 	return err ? err : tar_end(&t);
 }
 
-static int export(const struct export_run *r)
+static int export(struct export_run *r)
 {
 	bool std = !strcmp(r->out, "-");
 	int fd = std ? dup(STDOUT_FILENO) : open(r->out, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -187,6 +208,8 @@ static int export(const struct export_run *r)
 			unlink(r->out);
 		return err;
 	}
+	if (!err && r->with_evidence)
+		err = ready_evidence(r);
 	err = err ? err : write_bundle(r, to, &records);
 	if (to && fclose(to) && !err)
 		err = -errno;
@@ -198,6 +221,11 @@ static int export(const struct export_run *r)
 		return EXPORT_ERROR;
 	}
 	fprintf(stderr, "export: records=%" PRIu64 "\n", records);
+	if (r->with_evidence)
+		fprintf(stderr,
+		        "export: evidence: sealed=%" PRIu64 " restricted=%" PRIu64 " erased=%" PRIu64 " gone=%" PRIu64
+		        "\n",
+		        r->evidence.sealed, r->evidence.restricted, r->evidence.erased, r->evidence.gone);
 	return r->chosen && !records ? EXPORT_NOTHING : EXPORT_OK;
 }
 
@@ -251,14 +279,23 @@ static bool read_matches(struct export_run *r, int argc, char **argv)
 	return !wrong;
 }
 
+/* --training is a command of its own. */
+static bool is_training(char **argv)
+{
+	while (*argv && strncmp(*argv, "--training", 10) != 0)
+		argv++;
+	return *argv != NULL;
+}
+
 int export_main(int argc, char **argv)
 {
-	enum { BUNDLE = 256, REASON, CONTROL, SEQ };
+	enum { BUNDLE = 256, REASON, CONTROL, SEQ, EVIDENCE };
 	static const struct option options[] = {
 		{ "bundle", required_argument, NULL, BUNDLE },
 		{ "reason", required_argument, NULL, REASON },
 		{ "control", no_argument, NULL, CONTROL },
 		{ "seq", required_argument, NULL, SEQ },
+		{ "evidence", no_argument, NULL, EVIDENCE },
 		{ "since", required_argument, NULL, 'S' },
 		{ "until", required_argument, NULL, 'U' },
 		{ "directory", required_argument, NULL, 'D' },
@@ -270,6 +307,8 @@ int export_main(int argc, char **argv)
 	bool good = true;
 	int c;
 
+	if (is_training(argv))
+		return export_training_main(argc, argv);
 	optind = 0;
 	while (good && (c = getopt_long(argc, argv, "S:U:D:h", options, NULL)) != -1) {
 		switch (c) {
@@ -283,6 +322,9 @@ int export_main(int argc, char **argv)
 		case CONTROL:
 			note_choice(&r, "log=control", "");
 			r.control = true;
+			break;
+		case EVIDENCE:
+			r.with_evidence = true;
 			break;
 		case SEQ:
 			good = read_range(&r, optarg);

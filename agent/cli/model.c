@@ -21,10 +21,12 @@ static int usage(FILE *to, int status)
 	      "       sluicectl model eval -m MODEL --data FILE... [...]\n"
 	      "       sluicectl model show MODEL [--key FILE [--signature FILE]]\n"
 	      "       sluicectl model explain -m MODEL [-n N] [TEXT]\n"
+	      "       sluicectl model feedback -o FILE -i FILE [...]\n"
 	      "\n"
 	      "Classifiers that read along: train one on labelled texts, measure it, look at it, and ask which "
 	      "n-grams\n"
-	      "of a text weigh what. 'sluicectl model train --help' and 'model eval --help' say more.\n"
+	      "of a text weigh what; and what people said of findings, as data to train on. 'sluicectl model train\n"
+	      "--help', 'model eval --help' and 'model feedback --help' say more.\n"
 	      "\n"
 	      "  -m, --model FILE      the model\n"
 	      "      --key FILE        show: Ed25519 public key (PEM); exit status 1 if the signature is not its own\n"
@@ -374,19 +376,14 @@ int model_main(int argc, char **argv)
 		const char *name;
 		int (*run)(int argc, char **argv);
 	} commands[] = {
-		{ "train", model_train_main }, { "eval", model_eval_main }, { "show", show_main },
-		{ "explain", explain_main },   { "feedback", NULL },
+		{ "train", model_train_main }, { "eval", model_eval_main },         { "show", show_main },
+		{ "explain", explain_main },   { "feedback", model_feedback_main },
 	};
 
 	if (argc > 1 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")))
 		return usage(stdout, 0);
-	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(commands); i++) {
-		if (strcmp(argv[1], commands[i].name) != 0)
-			continue;
-		if (commands[i].run)
+	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(commands); i++)
+		if (!strcmp(argv[1], commands[i].name))
 			return commands[i].run(argc - 1, argv + 1);
-		fprintf(stderr, "sluicectl: 'model %s' is not supported by this version\n", argv[1]);
-		return 2;
-	}
 	return usage(stderr, 2);
 }

@@ -81,6 +81,7 @@ void platt_fit(const double *scores, const bool *positive, size_t count, double 
 
 int model_eval_main(int argc, char **argv);
 int model_train_main(int argc, char **argv);
+int model_feedback_main(int argc, char **argv);
 
 /* One point for each different score, from the highest down. */
 struct curve_point {

@@ -18,7 +18,4 @@ int cli_policy_words(struct ruleset **out, const char *dir, const char *key, str
 /* Text from a policy or a file: no control characters; cut to `most` bytes (0: not), never inside a character. */
 void cli_text(FILE *to, struct slice text, size_t most);
 
-/* A JSON string of text that has no terminator. */
-void cli_json_text(FILE *to, struct slice text);
-
 void cli_hex(FILE *to, const uint8_t *bytes, size_t n);

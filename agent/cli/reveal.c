@@ -12,23 +12,10 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "base/slice.h"
 #include "cli/cli.h"
-#include "record/record.h"
+#include "cli/keyring.h"
 
 enum { REVEAL_OK = 0, REVEAL_ERROR = 2 };
-
-#define IDENTITY_FILE_MAX 65536
-
-struct keyring {
-	struct age_identity ids[AGE_IDENTITIES];
-	size_t n;
-};
-
-static void keyring_wipe(struct keyring *k)
-{
-	explicit_bzero(k, sizeof(*k));
-}
 
 static int usage(FILE *to, int status)
 {
@@ -43,59 +30,6 @@ static int usage(FILE *to, int status)
 	      "\n"
 	      "Exit status: 0 shown, 2 not.\n",
 	      to);
-	return status;
-}
-
-static int wrong(const char *what, const char *why)
-{
-	fprintf(stderr, "reveal: %s: %s\n", what, why);
-	return REVEAL_ERROR;
-}
-
-static int read_line(struct keyring *k, const char *path, char *line)
-{
-	size_t len = strcspn(line, "\r");
-
-	line[len] = '\0';
-	if (!*line || *line == '#')
-		return 0;
-	if (!strncmp(line, "age-encryption.org/", 19) || !strncmp(line, "-----BEGIN ", 11))
-		return wrong(path, "an identity file under a passphrase, or a key of another program, is not supported "
-		                   "by this version: decrypt it first, or use --sealed and age");
-	if (k->n == AGE_IDENTITIES)
-		return wrong(path, "too many identities");
-	if (age_identity_read(&k->ids[k->n], line))
-		return wrong(path, "a line is no identity (AGE-SECRET-KEY-1...)");
-	k->n++;
-	return 0;
-}
-
-static int read_identities(struct keyring *k, const char *path)
-{
-	uint8_t *data = NULL;
-	char *text, *line, *rest = NULL;
-	size_t len = 0;
-	int err = cli_read(path, IDENTITY_FILE_MAX, &data, &len), status = 0;
-
-	if (err)
-		return wrong(path, strerror(-err));
-	text = malloc(len + 1);
-	if (text) {
-		memcpy(text, data, len);
-		text[len] = '\0';
-	} else {
-		status = wrong(path, strerror(ENOMEM));
-	}
-	for (line = text ? strtok_r(text, "\n", &rest) : NULL; line && !status; line = strtok_r(NULL, "\n", &rest))
-		status = read_line(k, path, line);
-	if (text)
-		explicit_bzero(text, len);
-	if (data)
-		explicit_bzero(data, len);
-	free(text);
-	free(data);
-	if (!status && !k->n)
-		status = wrong(path, "there is no identity in it");
 	return status;
 }
 
@@ -121,20 +55,6 @@ static int ask(uint64_t seq, const char *reason)
 	return status;
 }
 
-static const char *why_not(int err)
-{
-	switch (err) {
-	case -EBADMSG:
-		return "the evidence is not what was written: see sluicectl verify";
-	case -ENODATA:
-		return "its key was erased";
-	case -EACCES:
-		return "it is not for this identity, or the record may not be read";
-	default:
-		return strerror(-err);
-	}
-}
-
 static int show(uint64_t seq, const struct keyring *k, bool sealed)
 {
 	owned(own_free) char *record = NULL;
@@ -157,7 +77,7 @@ static int show(uint64_t seq, const struct keyring *k, bool sealed)
 		return fwrite(file, 1, len, stdout) == len ? REVEAL_OK : REVEAL_ERROR;
 	err = err ? err : age_open(k->ids, k->n, file, len, &text, &text_len);
 	if (err) {
-		fprintf(stderr, "reveal: record %" PRIu64 ": %s\n", seq, why_not(err));
+		fprintf(stderr, "reveal: record %" PRIu64 ": %s\n", seq, keyring_why(err));
 		return REVEAL_ERROR;
 	}
 	err = fwrite(text, 1, text_len, stdout) != text_len || fflush(stdout);
@@ -186,7 +106,7 @@ int reveal_main(int argc, char **argv)
 	while (!status && (c = getopt_long(argc, argv, "i:h", options, NULL)) != -1) {
 		switch (c) {
 		case 'i':
-			status = read_identities(&k, optarg);
+			status = keyring_read(&k, "reveal", optarg) ? REVEAL_ERROR : 0;
 			break;
 		case SEALED:
 			sealed = true;

@@ -5,13 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/json_text.h"
 #include "base/own.h"
 #include "cli/cli.h"
 
 struct command {
 	const char *name;
-	int (*run)(int argc, char **argv); /* NULL: known, but not in this version */
+	int (*run)(int argc, char **argv);
 	const char *about;
 };
 
@@ -32,42 +31,40 @@ static const struct command commands[] = {
 	{ "reindex", reindex_main, "writes the record's indexes anew  [-D DIR]" },
 	{ "verify", verify_main, "is the record what was signed?  [-D DIR] [--key VKEY|FILE]" },
 	{ "witness", witness_main, "cosign the checkpoints of other hosts: serve | key | submit | list" },
-	{ "export", export_main, "hand the record out, for somebody without our software  --bundle FILE" },
+	{ "export", export_main, "hand the record out: --bundle FILE; blocked answers, to tune with: --training FILE" },
 	{ "hold", hold_main, "keep records from pruning: add | release | list" },
 	{ "reveal", reveal_main, "decrypt the evidence of a finding  --identity FILE" },
-	{ "erase", erase_main, "erase the evidence of findings for good" },
+	{ "subject", subject_main, "the pseudonyms that somebody has had  [--header NAME] [FILE]" },
+	{ "erase", erase_main, "erase the evidence of findings for good  SEQ[-LAST] | --subject PSEUDONYM" },
+	{ "review", review_main, "say what findings were  SEQ --outcome correct|wrong|unsure" },
 	{ "policy", policy_main, "check | test | show | reload" },
 	{ "reload", change_main, "have the daemon take configuration and policy in; no stream is cut" },
 	{ "upgrade", change_main, "have it go over to the sluiced that is installed now; no stream is cut" },
 	{ "scan", scan_main, "find what the policy forbids in files or standard input" },
 	{ "replay", replay_main, "send raw HTTP bytes through the daemon's own path, without a network" },
-	{ "model", model_main, "classifiers: train | eval | show | explain" },
+	{ "model", model_main, "classifiers: train | eval | show | explain | feedback" },
 	{ "selftest", selftest_main,
 	  "each rule through each API, parted everywhere, in each form that folds  [--quick]" },
 	{ "discover", discover_main, "inference servers of this host that nobody guards  [--json]" },
 	{ "dropin", dropin_main, "drop-ins that start guarded units behind the guard  [--install]" },
 	{ "completion", completion_main, "for bash, zsh or fish" },
 	{ "version", version_main, "this program's version" },
-	{ "review", NULL, "mark findings right or wrong" },
 };
 
 bool cli_command(size_t index, const char **name, const char **about)
 {
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		if (commands[i].run && !index--) {
-			*name = commands[i].name;
-			*about = commands[i].about;
-			return true;
-		}
-	return false;
+	if (index >= ARRAY_LEN(commands))
+		return false;
+	*name = commands[index].name;
+	*about = commands[index].about;
+	return true;
 }
 
 static int usage(FILE *to, int status)
 {
 	fputs("usage: sluicectl [-c FILE] [--control SOCKET] COMMAND [...]\n\n", to);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		if (commands[i].run)
-			fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].about);
+		fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].about);
 	fputs("\n'sluicectl COMMAND --help' says more.\n", to);
 	return status;
 }
@@ -136,13 +133,7 @@ int cli_read(const char *path, size_t most, uint8_t **data, size_t *len)
 
 void cli_json_string(FILE *to, const char *text)
 {
-	struct buf b = BUF(SIZE_MAX);
-
-	if (json_text(&b, slice_str(text)))
-		fputs("null", to); /* no memory */
-	else
-		fwrite(buf_slice(&b).at, 1, buf_len(&b), to);
-	buf_free(&b);
+	cli_json_text(to, slice_str(text));
 }
 
 static int run(int argc, char **argv)
@@ -163,15 +154,9 @@ static int run(int argc, char **argv)
 	}
 	if (i == argc)
 		return usage(stderr, 2);
-	for (size_t k = 0; k < ARRAY_LEN(commands); k++) {
-		if (strcmp(commands[k].name, argv[i]))
-			continue;
-		if (!commands[k].run) {
-			fprintf(stderr, "sluicectl: '%s' is not supported by this version\n", argv[i]);
-			return 2;
-		}
-		return commands[k].run(argc - i, argv + i);
-	}
+	for (size_t k = 0; k < ARRAY_LEN(commands); k++)
+		if (!strcmp(commands[k].name, argv[i]))
+			return commands[k].run(argc - i, argv + i);
 	fprintf(stderr, "sluicectl: unknown command '%s'\n", argv[i]);
 	return usage(stderr, 2);
 }

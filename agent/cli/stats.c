@@ -19,7 +19,7 @@
 
 struct tally {
 	char *name;
-	uint64_t count, blocked;
+	uint64_t count, blocked; /* of reviews: that were wrong */
 };
 
 struct table {
@@ -33,6 +33,7 @@ struct stats {
 	struct event_options o;
 	struct event_logs logs;
 	struct table *tables;
+	struct reviews *reviews; /* owned */
 	size_t count;
 	uint64_t records, first, last;
 	bool gone;
@@ -42,6 +43,7 @@ struct dimension {
 	const char *name;
 	const char *of; /* what is counted */
 	bool by_name;   /* in the order of names, not of counts */
+	bool reviews;   /* what is told is how many were overturned */
 	int (*add)(struct stats *s, struct table *t, const Record *r);
 };
 
@@ -202,15 +204,40 @@ static int add_day(struct stats *s, struct table *t, const Record *r)
 	return add_time(s, t, r, "%Y-%m-%d");
 }
 
+/* Counted when all are known: the last one of a finding is the one that counts. */
+static int add_review(struct stats *s, struct table *t, const Record *r)
+{
+	int err = 0;
+
+	(void)t;
+	if (r->body_case != RECORD__BODY_REVIEW)
+		return 0;
+	err = s->reviews ? 0 : reviews_new(&s->reviews);
+	err = err ? err : reviews_apply(s->reviews, r->review);
+	return err == -EINVAL ? 0 : err; /* of a later version */
+}
+
+static int count_review(void *arg, const struct review_entry *one)
+{
+	if (one->outcome != REVIEW_CORRECT && one->outcome != REVIEW_WRONG)
+		return 0;
+	return count(arg, one->rule, one->outcome == REVIEW_WRONG);
+}
+
 static const struct dimension dimensions[] = {
-	{ "verdict", "exchanges", false, add_verdict },  { "risk", "hits of findings", false, add_risk },
-	{ "rule", "hits of findings", false, add_rule }, { "service", "exchanges", false, add_service },
-	{ "model", "exchanges", false, add_model },      { "hour", "exchanges", true, add_hour },
-	{ "day", "exchanges", true, add_day },           { "action", "exchanges", false, add_action },
-	{ "type", "records", false, add_type },
+	{ "verdict", "exchanges", .add = add_verdict },
+	{ "risk", "hits of findings", .add = add_risk },
+	{ "rule", "hits of findings", .add = add_rule },
+	{ "service", "exchanges", .add = add_service },
+	{ "model", "exchanges", .add = add_model },
+	{ "hour", "exchanges", .by_name = true, .add = add_hour },
+	{ "day", "exchanges", .by_name = true, .add = add_day },
+	{ "action", "exchanges", .add = add_action },
+	{ "type", "records", .add = add_type },
+	{ "review", "findings called correct or wrong, by rule", .reviews = true, .add = add_review },
 };
 
-#define USUAL "verdict,risk,rule,service,model,hour"
+#define USUAL "verdict,risk,rule,service,model,hour,review"
 
 static void stats_free(struct stats *s)
 {
@@ -220,6 +247,7 @@ static void stats_free(struct stats *s)
 		free(s->tables[i].rows);
 	}
 	free(s->tables);
+	reviews_close(&s->reviews);
 	events_close(&s->logs);
 	events_options_free(&s->o);
 }
@@ -240,7 +268,7 @@ static int choose_tables(struct stats *s)
 		if (i == ARRAY_LEN(dimensions) || s->count == ARRAY_LEN(dimensions)) {
 			fprintf(stderr,
 			        "stats: --by: %.*s: not one of risk, rule, verdict, action, type, service, model, "
-			        "hour, day, each once\n",
+			        "hour, day, review, each once\n",
 			        (int)len, p);
 			return EVENTS_ERROR;
 		}
@@ -264,6 +292,9 @@ static int count_all(struct stats *s)
 		for (size_t i = 0; i < s->count && !err; i++)
 			err = s->tables[i].by->add(s, &s->tables[i], r);
 	}
+	for (size_t i = 0; i < s->count && s->reviews && !err; i++)
+		if (s->tables[i].by->reviews)
+			err = reviews_each(s->reviews, count_review, &s->tables[i]);
 	return err ? err : got;
 }
 
@@ -282,8 +313,12 @@ static void print_json(const struct stats *s, const struct table *t)
 
 		printf("{\"by\":\"%s\",\"name\":", t->by->name);
 		cli_json_string(stdout, row->name);
-		printf(",\"count\":%" PRIu64 ",\"blocked\":%" PRIu64 ",\"share\":%.6f,\"per_hour\":%.6g}\n", row->count,
-		       row->blocked, (double)row->count / (double)t->total, (double)row->count / hours(s));
+		printf(",\"count\":%" PRIu64 ",\"%s\":%" PRIu64 ",\"share\":%.6f", row->count,
+		       t->by->reviews ? "wrong" : "blocked", row->blocked, (double)row->count / (double)t->total);
+		if (t->by->reviews)
+			printf(",\"overturned\":%.6f}\n", (double)row->blocked / (double)row->count);
+		else
+			printf(",\"per_hour\":%.6g}\n", (double)row->count / hours(s));
 	}
 }
 
@@ -332,14 +367,19 @@ static void print_table(const struct stats *s, const struct table *t)
 	bar = terminal_width() - wide - 42;
 	bar = bar > BAR_MOST ? BAR_MOST : bar < BAR_LEAST ? BAR_LEAST : bar;
 	printf("by %s (%s: %" PRIu64 ")\n", t->by->name, t->by->of, t->total);
-	printf("  %-*s %10s %7s %9s %10s\n", wide, "", "count", "share", "blocked", "per hour");
+	printf("  %-*s %10s %7s %9s %10s\n", wide, "", "count", "share", t->by->reviews ? "wrong" : "blocked",
+	       t->by->reviews ? "overturned" : "per hour");
 	for (size_t i = 0; i < t->n; i++) {
 		const struct tally *row = &t->rows[i];
 
 		fputs("  ", stdout);
 		printf("%*s", wide - put_name(row->name, wide), "");
-		printf(" %10" PRIu64 " %6.2f%% %9" PRIu64 " %10.4g ", row->count,
-		       100.0 * (double)row->count / (double)t->total, row->blocked, (double)row->count / hours(s));
+		printf(" %10" PRIu64 " %6.2f%% %9" PRIu64, row->count, 100.0 * (double)row->count / (double)t->total,
+		       row->blocked);
+		if (t->by->reviews)
+			printf(" %9.2f%% ", 100.0 * (double)row->blocked / (double)row->count);
+		else
+			printf(" %10.4g ", (double)row->count / hours(s));
 		put_bar(row->count, most, bar);
 		putchar('\n');
 	}

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/json_text.h"
 #include "base/own.h"
 #include "cli/policy.h"
 
@@ -22,16 +23,13 @@ void cli_text(FILE *to, struct slice text, size_t most)
 
 void cli_json_text(FILE *to, struct slice text)
 {
-	owned(own_free) char *copy = malloc(text.len + 1);
+	struct buf b = BUF(SIZE_MAX);
 
-	if (!copy) {
-		fputs("null", to);
-		return;
-	}
-	if (text.len)
-		memcpy(copy, text.at, text.len);
-	copy[text.len] = 0;
-	cli_json_string(to, copy);
+	if (json_text(&b, text))
+		fputs("null", to); /* no memory */
+	else
+		fwrite(buf_slice(&b).at, 1, buf_len(&b), to);
+	buf_free(&b);
 }
 
 void cli_hex(FILE *to, const uint8_t *bytes, size_t n)

@@ -243,7 +243,7 @@ static enum exception read_body(struct exchange *x, struct lane *l)
 		/* An opinion may take long, and an answer must not become too large to be held for it. */
 		if (waits_full(x))
 			return EXCEPTION_NONE;
-		if (!whole && ruleset_asks(x->rules) && in.len > x->limits.event_max / 4)
+		if (!whole && x->asks && in.len > x->limits.event_max / 4)
 			in.len = x->limits.event_max / 4;
 		step = http1_body_feed(&x->body, in, &used, &item);
 		if (step == STEP_BAD) {

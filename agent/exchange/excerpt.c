@@ -236,6 +236,37 @@ void excerpt_found(struct exchange *x, size_t i, const struct excerpt *e, const 
 	excerpt_settle(x, e);
 }
 
+void excerpt_asked(struct exchange *x, const struct asking *q)
+{
+	struct slice s = buf_slice(&q->window), before, match, after;
+	struct evidence_text t = { .missing = q->missing, .generated = q->generated };
+	struct finding *f = NULL;
+
+	for (size_t i = 0; i < x->finding_count && !f; i++)
+		if (x->findings[i].rule == q->sight.rule && x->findings[i].keyword == q->sight.keyword &&
+		    x->findings[i].channel == q->channel && x->findings[i].choice == q->choice)
+			f = &x->findings[i];
+	/* The first hit of a finding is the one whose text is kept. */
+	if (!x->kept || !f || f->repeat || f->text.at || f->rule->evidence == EVIDENCE_NONE ||
+	    q->hit_at >= q->hit_end || q->hit_end > s.len)
+		return;
+	match = slice_of(s.at + q->hit_at, q->hit_end - q->hit_at);
+	before = slice_of(s.at, q->missing ? 0 : q->hit_at);
+	if (before.len > EVIDENCE_CONTEXT)
+		before = whole(slice_from(before, before.len - EVIDENCE_CONTEXT));
+	after = slice_from(s, q->hit_end);
+	if (after.len > EVIDENCE_CONTEXT)
+		after.len = EVIDENCE_CONTEXT;
+	if ((before.len && !add(&t, before, &t.before)) || !add(&t, match, &t.match) ||
+	    (after.len && !add(&t, after, &t.after))) {
+		if (t.at)
+			explicit_bzero(t.at, (size_t)t.before + t.match + t.after);
+		free(t.at);
+		return;
+	}
+	f->text = t;
+}
+
 void excerpt_forget(struct exchange *x, size_t i)
 {
 	struct evidence_text *t = &x->findings[i].text;

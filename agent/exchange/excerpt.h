@@ -51,5 +51,7 @@ void excerpt_trim(struct exchange *x, struct excerpt *e);
 void excerpt_settle(struct exchange *x, const struct excerpt *e);
 /* Takes what finding `i` asks for, as of now. */
 void excerpt_found(struct exchange *x, size_t i, const struct excerpt *e, const struct sight *hit);
+/* The hit of a question counts: its finding takes what it asks for from the window that was asked about. */
+void excerpt_asked(struct exchange *x, const struct asking *q);
 /* Finding `i` is given up. */
 void excerpt_forget(struct exchange *x, size_t i);

@@ -34,6 +34,7 @@ void exchange_free(struct exchange **at)
 	free(x->answer_reader);
 	walk_free(&x->walk);
 	decoder_free(&x->decoder);
+	free(x->gathered);
 	decoder_free(&x->request_decoder);
 	if (x->request_walk)
 		walk_free(x->request_walk);
@@ -55,6 +56,8 @@ int exchange_new(struct exchange **out, struct ruleset *rules, const struct exch
 		return -ENOMEM;
 	}
 	x->rules = ruleset_get(rules);
+	x->asks = ruleset_asks(rules);
+	x->skims = ruleset_words_only(rules);
 	if (limits)
 		x->limits = *limits;
 	x->scope = (struct scope){ .service = x->limits.service, .now = x->limits.now };
@@ -106,7 +109,7 @@ size_t exchange_memory(const struct exchange *x)
 	sum += x->question_room * sizeof(*x->questions);
 	for (size_t i = 0; i < x->question_count; i++)
 		sum += x->questions[i].window.room;
-	sum += x->decoder ? decoder_memory(x->decoder) : 0;
+	sum += encoded_memory(x);
 	return sum + (x->request_decoder ? decoder_memory(x->request_decoder) : 0);
 }
 

@@ -42,7 +42,10 @@ struct asking {
 	struct point point; /* nothing behind it is cleared */
 	uint32_t place;     /* of its text, + 1; 0: one by itself */
 	uint64_t upto;      /* byte of the text that `window` goes to */
-	size_t hit_end;     /* within the window */
+	size_t hit_at;      /* of the hit, within the window: its first byte that is there, */
+	size_t hit_end;     /* and the one behind it */
+	uint64_t missing;   /* bytes of the hit in front of the window */
+	bool generated;     /* as of an excerpt */
 	struct buf window;  /* owned */
 	bool ripe;          /* it may be asked */
 	bool given;         /* it was */
@@ -196,6 +199,8 @@ struct exchange {
 	bool redacted;              /* something is masked */
 	struct kept *kept;          /* owned; NULL: no rule of the ruleset asks for evidence */
 	struct redact *redact;      /* owned; NULL: no rule of the ruleset redacts */
+	bool asks;                  /* some rule of the ruleset asks for an opinion */
+	bool skims;                 /* no rule asks for more than which needles are in a text, and nothing is kept */
 
 	/* request */
 	enum phase asking;
@@ -219,14 +224,15 @@ struct exchange {
 	uint64_t head_end; /* and ends here */
 	bool answer_close; /* the server will close after it */
 	struct http1_body body;
-	struct decoder *decoder; /* owned; NULL: the content is not encoded */
-	struct point raw;        /* of encoded content: what was read of what the server sent */
+	struct decoder *decoder;   /* owned; NULL: the content is not encoded */
+	struct gathered *gathered; /* owned; NULL: it is no stream of events with an encoding */
+	struct point raw;          /* of encoded content: what was read of what the server sent */
 	enum body_kind kind;
 	struct point here;    /* what was read, with what it was */
 	struct point unit;    /* where the current unit began */
 	struct point edge;    /* the last place between units: where the next one will begin */
 	struct point cleared; /* what was released */
-	struct point free;    /* what may be, but for questions */
+	struct point free;    /* what may be, but for questions; not kept where no rule asks any */
 	struct point gone;    /* cleared, when it was last looked at: it added up */
 	bool unit_open, field_open;
 	struct sse sse;
@@ -326,7 +332,21 @@ void question_gather(struct exchange *x, const struct reading *r, bool end);
 /* The text at `place` (+ 1) is gone. */
 void question_leave(struct exchange *x, uint32_t place);
 /* All before `p` may go out, as far as no question is in the way. */
-void question_clear(struct exchange *x, const struct point *p);
+void question_clear_asked(struct exchange *x, const struct point *p);
+static inline void question_clear(struct exchange *x, const struct point *p)
+{
+	if (x->asks) {
+		question_clear_asked(x, p);
+		return;
+	}
+	x->cleared = *p;
+	x->head_cleared |= x->head_sent && p->wire >= x->head_end;
+}
+/* How far that is, questions or not. */
+static inline uint64_t question_free(const struct exchange *x)
+{
+	return x->asks ? x->free.wire : x->cleared.wire;
+}
 void questions_free(struct exchange *x);
 
 /* ---- tap.c: what a refusal repeats, and which choices there are ---- */
@@ -412,6 +432,8 @@ enum body_kind body_kind_of(const struct http1_head *h, struct slice head, enum 
 
 /* The body begins at x->here. */
 enum exception encoded_begin(struct exchange *x, enum coding coding);
+/* Bytes it has allocated. */
+size_t encoded_memory(const struct exchange *x);
 /* n bytes of framing were read. */
 void encoded_framing(struct exchange *x, size_t n);
 enum exception encoded_data(struct exchange *x, struct slice data);

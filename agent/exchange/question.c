@@ -7,17 +7,27 @@
  * hit's unit had gone by then, and what comes behind it waits in order, as it would for a keyword under way. Reading
  * goes on meanwhile. Whoever drives the exchange does the asking, and keeps the time.
  */
-#include "exchange/private.h"
+#include "exchange/excerpt.h"
 
 #include <stdlib.h>
 
 #define BEFORE 1500 /* bytes of text in front of a hit */
 #define AFTER  512  /* and behind it, if its sentence does not end before */
 
+/* It may be what must not be read: wiped before its memory goes back. */
+static void window_free(struct asking *q)
+{
+	struct slice text = buf_slice(&q->window);
+
+	if (text.len)
+		explicit_bzero((void *)text.at, text.len);
+	buf_free(&q->window);
+}
+
 void questions_free(struct exchange *x)
 {
 	for (size_t i = 0; i < x->question_count; i++)
-		buf_free(&x->questions[i].window);
+		window_free(&x->questions[i]);
 	free(x->questions);
 	x->questions = NULL;
 	x->question_count = x->gathering = 0;
@@ -167,13 +177,18 @@ enum exception question_new(struct exchange *x, const struct reading *r, const s
 	q->hit_end = to > at ? (size_t)(to - at) : 0;
 	if (q->hit_end > text.len)
 		q->hit_end = text.len;
+	q->hit_at = from > at ? (size_t)(from - at) : 0;
+	if (q->hit_at > q->hit_end)
+		q->hit_at = q->hit_end;
+	q->missing = at > from ? (at < to ? at : to) - from : 0;
+	q->generated = r->kept && r->kept->generated;
 	look(x, q);
 	if (!q->place && !q->ripe)
 		ripen(x, q);
 	return EXCEPTION_NONE;
 }
 
-void question_clear(struct exchange *x, const struct point *p)
+void question_clear_asked(struct exchange *x, const struct point *p)
 {
 	const struct point *least = p;
 
@@ -238,12 +253,14 @@ void exchange_decide(struct exchange *x, uint64_t id, bool counts)
 		struct asking q = x->questions[i];
 
 		e = reading_count(x, NULL, &q.sight, q.sight.rule->action, q.channel, q.choice, q.wire);
+		if (e == EXCEPTION_NONE)
+			excerpt_asked(x, &q);
 	}
-	buf_free(&x->questions[i].window);
+	window_free(&x->questions[i]);
 	memmove(&x->questions[i], &x->questions[i + 1], (x->question_count - i - 1) * sizeof(*x->questions));
 	x->question_count--;
 	if (e != EXCEPTION_NONE)
 		exchange_except(x, e, NULL);
 	else if (!x->blocked)
-		question_clear(x, &x->free);
+		question_clear_asked(x, &x->free);
 }

@@ -324,6 +324,26 @@ static void gather(struct exchange *x, const struct reading *readings, size_t co
 		question_gather(x, &readings[i], false);
 }
 
+/* The same where rules ask for words alone, and the bytes are read as they are: there is little to remember then. */
+static bool skim(struct exchange *x, struct reading *readings, size_t count, struct slice bytes)
+{
+	struct scan_state before[READINGS_MAX];
+	size_t i = 0;
+
+	for (; i < count; i++) {
+		before[i] = readings[i].state->scan;
+		if (readings[i].escapes || readings[i].coded || !lookout_skim(x->rules, readings[i].state, bytes))
+			break;
+	}
+	if (i == count)
+		return true;
+	while (i-- > 0) {
+		readings[i].state->scan = before[i];
+		readings[i].state->bytes -= bytes.len;
+	}
+	return false;
+}
+
 static enum exception feed(struct exchange *x, struct reading *readings, size_t count, struct slice bytes,
                            enum channel channel, uint32_t choice)
 {
@@ -356,6 +376,8 @@ enum exception readings_feed(struct exchange *x, struct reading *readings, size_
 {
 	enum exception e = EXCEPTION_NONE;
 
+	if (x->skims && skim(x, readings, count, bytes))
+		return EXCEPTION_NONE;
 	if (!x->kept)
 		return feed(x, readings, count, bytes, channel, choice);
 	while (bytes.len && e == EXCEPTION_NONE && !stopped(x)) {

@@ -409,6 +409,15 @@ static size_t until_coded(struct text *t, struct slice bytes)
 	return i;
 }
 
+/* Most pieces: of a text that is read in one way, and nothing is found in it. False: nothing was done. */
+static bool skim(struct exchange *x, const struct leaf *leaf, size_t at)
+{
+	struct text *t = &x->texts[at];
+
+	return !t->twin && !is_apart(leaf->channel) && leaf->text.len && !memchr(leaf->text.at, '\\', leaf->text.len) &&
+	       touch(x, t) && lookout_skim(x->rules, &t->state, leaf->text);
+}
+
 /* The twin that reads base64 decoded is made when there is a run, and given what it has missed of it. */
 enum exception text_go_on(struct exchange *x, const struct leaf *leaf, size_t at)
 {
@@ -422,6 +431,8 @@ enum exception text_go_on(struct exchange *x, const struct leaf *leaf, size_t at
 	if (x->texts[at].coded)
 		return read_piece(x, leaf, at, leaf->text);
 	n = until_coded(&x->texts[at], leaf->text);
+	if (x->skims && n == leaf->text.len && skim(x, leaf, at))
+		return EXCEPTION_NONE;
 	e = read_piece(x, leaf, at, slice_of(leaf->text.at, n));
 	if (e != EXCEPTION_NONE || x->texts[at].letters.run < UNBASE_RUN || stopped(x))
 		return e;
@@ -569,17 +580,17 @@ static enum exception finish_choices(struct exchange *x)
 }
 
 /* The first place that some text still needs. */
-static struct point needed(const struct exchange *x)
+static const struct point *needed(const struct exchange *x)
 {
-	struct point least = x->here;
+	const struct point *least = &x->here;
 
 	if (!x->holding)
 		return least;
 	for (size_t i = 0; i < x->text_count; i++) {
 		const struct text *t = &x->texts[i];
 
-		if (t->mark_first != t->mark_end && t->marks[t->mark_first].point.wire < least.wire)
-			least = t->marks[t->mark_first].point;
+		if (t->mark_first != t->mark_end && t->marks[t->mark_first].point.wire < least->wire)
+			least = &t->marks[t->mark_first].point;
 	}
 	return least;
 }
@@ -593,7 +604,7 @@ static bool covered(const struct exchange *x)
 enum exception unit_end(struct exchange *x)
 {
 	enum exception e = EXCEPTION_NONE;
-	struct point next;
+	const struct point *next;
 
 	x->unit_open = false;
 	x->edge = x->here;
@@ -610,10 +621,10 @@ enum exception unit_end(struct exchange *x)
 	if (!covered(x))
 		return EXCEPTION_COVERAGE;
 	next = needed(x);
-	if (x->redact && next.wire > x->free.wire)
+	if (x->redact && next->wire > question_free(x))
 		redact_settle(x);
 	if (!x->blocked)
-		question_clear(x, &next);
+		question_clear(x, next);
 	return EXCEPTION_NONE;
 }
 

@@ -139,6 +139,15 @@ static int append(struct flow *f, const Record *record, struct ledger_note *note
 	return err;
 }
 
+/* Who asked, as a pseudonym; empty: nobody is told apart. */
+static ProtobufCBinaryData subject_of(const struct flow *f, const struct exchange_report *r, uint8_t to[SUBJECT_TAG])
+{
+	if (!r->has_subject || !f->worker->o.subjects ||
+	    subjects_tag(f->worker->o.subjects, r->subject, sizeof(r->subject), to))
+		return bytes_of(NULL, 0);
+	return bytes_of(to, SUBJECT_TAG);
+}
+
 int note_exchange(struct flow *f, struct ledger_note *note)
 {
 	const struct exchange_report *r = exchange_report(f->x);
@@ -158,9 +167,7 @@ int note_exchange(struct flow *f, struct ledger_note *note)
 	end_of(&p.dst, p.dst_text, &f->ends.server);
 	e.src = &p.src;
 	e.dst = &p.dst;
-	if (r->has_subject && f->worker->o.subjects &&
-	    !subjects_tag(f->worker->o.subjects, r->subject, sizeof(r->subject), p.subject))
-		e.subject_tag = bytes_of(p.subject, sizeof(p.subject));
+	e.subject_tag = subject_of(f, r, p.subject);
 	e.dialect = (char *)r->dialect->name;
 	p.coverage = (Coverage)COVERAGE__INIT;
 	p.coverage.in = r->coverage.in;
@@ -234,6 +241,7 @@ struct finding_parts {
 	Measure stop, transmission;
 	Exposure exposure;
 	struct keep keep;
+	uint8_t subject[SUBJECT_TAG];
 };
 
 static void fill_finding(struct flow *f, const struct finding *found, struct finding_parts *p)
@@ -258,6 +266,8 @@ static void fill_finding(struct flow *f, const struct finding *found, struct fin
 		}
 	}
 	to->exchange_id = bytes_of(f->exchange_id, sizeof(f->exchange_id));
+	/* Its evidence is found by it even if the answer's own record never came. */
+	to->subject_tag = subject_of(f, exchange_report(f->x), p->subject);
 	to->direction = DIRECTION__OUTPUT;
 	to->channel = (Channel)found->channel;
 	to->choice = found->choice;

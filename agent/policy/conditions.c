@@ -289,12 +289,6 @@ static void read_evidence(const struct reader *r, const struct doc_node *map, co
 	i = reader_choice(r, n, who, "evidence", evidence_names, EVIDENCE_COUNT);
 	if (i == EVIDENCE_COUNT)
 		return;
-	if (i > EVIDENCE_NONE && reader_value(r, map, "opinion"))
-		MISTAKE(r, n->mark,
-		        "%sevidence '%s' is not supported by this version in a rule that asks for an opinion: when it "
-		        "is "
-		        "there the text is gone",
-		        who, evidence_names[i]);
 	if (i > EVIDENCE_HASH && terms && !terms->sealed)
 		MISTAKE(r, n->mark, "%sevidence '%s' needs somebody to seal it for: record.recipients", who,
 		        evidence_names[i]);

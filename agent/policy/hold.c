@@ -176,7 +176,7 @@ uint64_t lookout_first(const struct ruleset *r, const struct lookout *w)
 	lookout_hold(r, w, &hold);
 	if (hold.byte >= w->bytes)
 		return hold.symbol;
-	symbol = trail_symbols(w->more->trail, r->scanner, hold.byte);
+	symbol = trail_symbols_least(w->more->trail, hold.byte);
 	return symbol < hold.symbol ? symbol : hold.symbol;
 }
 

@@ -322,6 +322,22 @@ int lookout_feed(const struct ruleset *r, const struct scope *scope, struct look
 	return error;
 }
 
+bool lookout_skim(const struct ruleset *r, struct lookout *w, struct slice bytes)
+{
+	struct scan_state before = w->scan;
+	struct scan_hit hit;
+	size_t used;
+
+	if (!r->words_only || w->locate)
+		return false;
+	if (scan_feed(r->scanner, &w->scan, bytes, &used, &hit, 1)) {
+		w->scan = before;
+		return false;
+	}
+	w->bytes += bytes.len;
+	return true;
+}
+
 int lookout_end(const struct ruleset *r, const struct scope *scope, struct lookout *w, lookout_seen *seen, void *to)
 {
 	struct call c = call_of(r, scope, w, seen, to);

@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-#include "base/slice.h"
+#include "base/buf.h"
 #include "scan/scan.h"
 
 /* In order of weight: the heaviest hit of an answer decides. */
@@ -141,6 +141,13 @@ int ruleset_load_words(struct ruleset **out, const char *dir, const struct pack_
 int ruleset_load_pack(struct ruleset **out, const char *dir, const char *file, const struct pack_key *key,
                       struct policy_report *report);
 
+/* The same of packs in memory, which can name no files; their names stand in mistakes. */
+struct pack_text {
+	const char *name;
+	struct slice text;
+};
+int ruleset_load_texts(struct ruleset **out, const struct pack_text *packs, size_t count, struct policy_report *report);
+
 /* What the configuration says about policies. */
 struct policy_terms {
 	enum evidence evidence; /* of rules that say none; not of those for personal data, whose text is kept by none */
@@ -184,6 +191,8 @@ bool ruleset_acts(const struct ruleset *r, enum action action);
 enum evidence ruleset_keeps(const struct ruleset *r);
 /* Does any rule ask for an opinion? */
 bool ruleset_asks(const struct ruleset *r);
+/* No rule asks for more of a text than which needles are in it: lookout_skim() is worth a try. */
+bool ruleset_words_only(const struct ruleset *r);
 
 #define RULESET_DIGEST 32
 /* SHA-256 over what the packs and lists say; the same policy gives the same digest. */
@@ -219,6 +228,17 @@ int ruleset_inspect(const struct ruleset *r, int64_t now, struct word_counts *ou
 
 /* The longest word of the rule in that role, in characters as they fold. */
 size_t ruleset_longest(const struct ruleset *r, const struct rule *rule, enum role role);
+
+/* ---- texts without what tells of persons (deidentify.c) ---- */
+
+/* Adds `text` to *out with what rules find replaced by the rule's name in brackets: of all rules, or of those that
+ * redact or are for personal information (A.4.f). What overlaps is one. *replaced counts them on. -ENOBUFS, -ENOMEM,
+ * -ETIME (a pattern went over its limit of work): *out may hold a part. */
+int ruleset_deidentify(const struct ruleset *r, bool all, struct slice text, struct buf *out, uint64_t *replaced);
+
+/* The part of an excerpt that is not cut: without the word or number at each end that is (`head`, `tail`), since half a
+ * number is found by no rule. */
+struct slice text_uncut(struct slice text, bool head, bool tail);
 
 /* ---- texts to try a policy on (bank.c) ---- */
 
@@ -366,6 +386,10 @@ typedef int lookout_seen(void *to, const struct sight *sight);
 int lookout_feed(const struct ruleset *r, const struct scope *scope, struct lookout *w, struct slice bytes,
                  lookout_seen *seen, void *to);
 
+/* Feeds bytes in which no needle ends, of a text and rules that ask for nothing but needles. True: w is behind them, as
+ * lookout_feed() would leave it, which would tell of nothing. False: w is as it was. */
+bool lookout_skim(const struct ruleset *r, struct lookout *w, struct slice bytes);
+
 /* The text is over: what waited is decided. Afterwards w is at the start of a text, its counts going on. */
 int lookout_end(const struct ruleset *r, const struct scope *scope, struct lookout *w, lookout_seen *seen, void *to);
 
@@ -378,7 +402,8 @@ struct lookout_hold {
 
 void lookout_hold(const struct ruleset *r, const struct lookout *w, struct lookout_hold *out);
 
-/* The first symbol that must be held, of both; the number of symbols so far: none. */
+/* No symbol in front of it must be held, of both; the number of symbols so far: none must. It may be a few too low, for
+ * symbols are not counted anew to know it. */
 uint64_t lookout_first(const struct ruleset *r, const struct lookout *w);
 
 /* What was read lately: bytes of the text, from `from` on as far as they are kept; *at is where they begin. Whole

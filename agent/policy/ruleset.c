@@ -191,8 +191,6 @@ static enum evidence evidence_of(const struct draft *d, const struct draft_rule 
 {
 	if (from->says_evidence || !d->terms)
 		return from->rule.evidence;
-	if (from->rule.opinion)
-		return EVIDENCE_NONE; /* when the opinion is there the text is gone */
 	return d->terms->evidence > EVIDENCE_HASH && is_personal(&from->rule) ? EVIDENCE_NONE : d->terms->evidence;
 }
 
@@ -301,6 +299,7 @@ static int compile(struct ruleset **out, struct draft *d, bool keep)
 		report_mistake(d->report, d->dir, (struct mark){ 0 }, "%s", why);
 		return -EINVAL;
 	}
+	r->words_only = !r->locates && !r->waits && !r->judge_count;
 	error = scanner_compile(&r->scanner, d->keywords, d->keyword_count, &fault, &which);
 	/* Keywords were looked at one by one: only together can they be too many. */
 	if (error == -EINVAL)
@@ -387,6 +386,15 @@ int ruleset_load_pack(struct ruleset **out, const char *dir, const char *file, c
 	owned(draft_free) struct draft d = { .report = report, .dir = dir, .key = key };
 
 	return finish(out, &d, true, read_pack_file(&d, file));
+}
+
+int ruleset_load_texts(struct ruleset **out, const struct pack_text *packs, size_t count, struct policy_report *report)
+{
+	owned(draft_free) struct draft d = { .report = report };
+
+	for (size_t i = 0; i < count; i++)
+		draft_pack(&d, packs[i].name, packs[i].text);
+	return finish(out, &d, false, 0);
 }
 
 int ruleset_load_on(struct ruleset **out, const char *dir, const struct policy_terms *terms,
@@ -534,6 +542,11 @@ enum evidence ruleset_keeps(const struct ruleset *r)
 bool ruleset_asks(const struct ruleset *r)
 {
 	return r->asks;
+}
+
+bool ruleset_words_only(const struct ruleset *r)
+{
+	return r->words_only;
 }
 
 const uint8_t *ruleset_digest(const struct ruleset *r)

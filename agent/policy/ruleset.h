@@ -24,6 +24,7 @@ struct ruleset {
 	size_t judge_count;
 	bool judges_words; /* some rule has words wait for a judge */
 	bool asks;         /* some rule asks for an opinion */
+	bool words_only;   /* no rule asks for more of a text than which needles are in it */
 	bool acts[ACTION_COUNT];
 	enum evidence keeps; /* the most that a rule asks for */
 	struct arena strings;

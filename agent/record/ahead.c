@@ -48,6 +48,7 @@ struct search {
 	struct ahead *a;
 	struct job *job;
 	struct filter_scratch *scratch;
+	struct filter_look look;
 	struct chunk *out;
 	bool header, trailer;
 	/* backwards: where the records are in `out` */
@@ -152,15 +153,29 @@ static int found(struct search *s, struct slice raw)
 	return err || s->a->plan.backwards || s->out->len < CHUNK ? err : hand_over(s);
 }
 
+/* Of a record at bytes at..end of what is looked through. What is no record is for the reader to say. */
+static bool is_wanted(struct search *s, struct slice raw, size_t at, size_t end)
+{
+	const struct ahead_plan *p = &s->a->plan;
+	struct record_head h;
+	uint64_t seq;
+
+	if (p->from && (!frame_seq(raw, &seq) || seq < p->from))
+		return false;
+	if (!filter_look_within(&s->look, at, end) && record_head_read(raw, &h))
+		return false;
+	return filter_wants(p->filter, s->scratch, raw);
+}
+
 /* The whole fields at the start of `in`; *used: their bytes. */
 static int search_fields(struct search *s, struct slice in, size_t *used)
 {
-	const struct ahead_plan *p = &s->a->plan;
 	size_t at = 0;
 	struct frame f;
-	uint64_t seq;
 
+	filter_look_in(&s->look, in);
 	while (frame_read(slice_from(in, at), &f) == FRAME_ITEM) {
+		size_t from = at;
 		int err = 0;
 
 		at += f.used;
@@ -174,8 +189,7 @@ static int search_fields(struct search *s, struct slice in, size_t *used)
 			return -EBADMSG;
 		if (f.tag == TAG_HEADER)
 			s->header = true;
-		else if ((!p->from || (frame_seq(f.body, &seq) && seq >= p->from)) &&
-		         filter_wants(p->filter, s->scratch, f.body))
+		else if (is_wanted(s, f.body, from, at))
 			err = found(s, f.body);
 		if (err)
 			return err;
@@ -413,6 +427,7 @@ static void *run(void *arg)
 			memset(s, 0, offsetof(struct search, buffer));
 			s->a = a;
 			s->job = job;
+			filter_look_for(&s->look, a->plan.filter);
 			err = filter_scratch_new(&s->scratch, a->plan.filter);
 		}
 		if (!err) {

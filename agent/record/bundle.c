@@ -31,7 +31,9 @@ int bundled_open(struct bundled *b, const char *dir, const char *prefix, struct 
 	struct slice text, signatures;
 	int err;
 
-	*b = (struct bundled){ .dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .prefix = prefix, .sink = sink };
+	*b = (struct bundled){
+		.dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .path = dir, .prefix = prefix, .sink = sink
+	};
 	if (b->dir < 0)
 		return -errno;
 	err = history_read(b->dir, CHECKPOINT_FILE, NOTE_MAX, &b->note, &b->note_len);
@@ -106,6 +108,32 @@ static int count_bytes(struct bundled *b, const struct segment_name *name, uint6
 	}
 	*len = offset;
 	return step < 0 ? step : 0;
+}
+
+static int look_through(struct bundled *b, const struct segment_name *name, bundled_seen *each, void *arg)
+{
+	owned(segment_walk_stop) struct segment_walk w = { .fd = -1 };
+	struct slice raw;
+	uint64_t n = 0;
+	int err = segment_walk_open(&w, b->dir, name), step = 0;
+
+	while (!err && (step = segment_walk_next(&w, &raw)) == WALK_RECORD) {
+		if (!w.head.proven)
+			return -EBADMSG;
+		if (w.head.tree_size + n >= b->c.size)
+			return 0;
+		err = each(arg, raw, w.head.tree_size + n++);
+	}
+	return err ? err : step < 0 ? step : step == WALK_BAD ? -EBADMSG : 0;
+}
+
+int bundled_each(struct bundled *b, bundled_seen *each, void *arg)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < b->n; i++)
+		err = look_through(b, &b->list[i], each, arg);
+	return err;
 }
 
 static int put_segment(struct bundled *b, struct segment_name *name)
@@ -194,7 +222,8 @@ static int put_cosigned(struct bundled *b, struct slice all, const char *name)
 	return err ? err : b->sink->bytes(b->sink, slice_of(all.at, len));
 }
 
-int bundle_log(struct bundle_sink *sink, const char *dir, const char *record, const char *log, uint64_t *records)
+int bundle_log(struct bundle_sink *sink, const char *dir, const char *record, const char *log,
+               struct bundle_evidence *evidence, uint64_t *records)
 {
 	owned(bundled_close) struct bundled b = { .dir = -1 };
 	owned(own_free) char *path = NULL;
@@ -218,6 +247,7 @@ int bundle_log(struct bundle_sink *sink, const char *dir, const char *record, co
 		err = put_segment(&b, &b.list[i]);
 	err = err ? err : put_tiles(&b);
 	err = err ? err : put_cosigned(&b, slice_of(cosigned, len), beside);
+	err = err || !evidence ? err : bundled_all_evidence(&b, evidence);
 	if (!err)
 		*records = b.c.size;
 	return err;

@@ -18,6 +18,7 @@ struct choice {
 	struct tile_source *source;
 	struct filter_scratch *scratch;
 	const struct record_filter *filter;
+	struct bundle_evidence *evidence;
 	uint64_t first, last, most;
 	uint64_t chosen;
 	FILE *json, *pb; /* of all that were chosen */
@@ -65,6 +66,8 @@ static int keep(struct choice *c, struct slice raw)
 	size_t len = 0;
 	int err = r ? record_json(r, &line, &len) : -EBADMSG;
 
+	if (!err && c->evidence)
+		err = bundled_evidence(&c->b, c->evidence, r);
 	if (r)
 		record__free_unpacked(r, NULL);
 	if (err)
@@ -75,8 +78,9 @@ static int keep(struct choice *c, struct slice raw)
 	return 0;
 }
 
-static int look_at(struct choice *c, struct slice raw, uint64_t index)
+static int look_at(void *arg, struct slice raw, uint64_t index)
 {
+	struct choice *c = arg;
 	uint64_t seq = 0;
 	bool key = frame_holds(raw, RECORD__BODY_KEY), chosen;
 	int err = 0;
@@ -91,31 +95,13 @@ static int look_at(struct choice *c, struct slice raw, uint64_t index)
 	return err || !(chosen || key) ? err : put_proof(c, raw, index, seq);
 }
 
-static int look_through(struct choice *c, const struct segment_name *name)
-{
-	owned(segment_walk_stop) struct segment_walk w = { .fd = -1 };
-	struct slice raw;
-	uint64_t n = 0;
-	int err = segment_walk_open(&w, c->b.dir, name), step = 0;
-
-	while (!err && (step = segment_walk_next(&w, &raw)) == WALK_RECORD) {
-		if (!w.head.proven)
-			return -EBADMSG;
-		if (w.head.tree_size + n >= c->b.c.size)
-			return 0;
-		err = look_at(c, raw, w.head.tree_size + n++);
-	}
-	return err ? err : step < 0 ? step : step == WALK_BAD ? -EBADMSG : 0;
-}
-
 static int put_all(struct choice *c)
 {
 	int err = bundled_put(&c->b, CHECKPOINT_FILE, slice_of(c->b.note, c->b.note_len));
 
 	err = err ? err : bundled_copy(&c->b, VKEY_FILE, NOTE_MAX);
 	err = err ? err : bundled_copy(&c->b, ROTATIONS_FILE, ROTATIONS_MAX);
-	for (size_t i = 0; !err && i < c->b.n; i++)
-		err = look_through(c, &c->b.list[i]);
+	err = err ? err : bundled_each(&c->b, look_at, c);
 	if (err)
 		return err;
 	if (fflush(c->json) || fflush(c->pb))
@@ -128,7 +114,7 @@ int bundle_records(struct bundle_sink *sink, const char *dir, const char *prefix
                    uint64_t *records)
 {
 	owned(choice_close) struct choice c = {
-		.filter = of->filter, .first = of->first, .last = of->last, .most = of->most
+		.filter = of->filter, .evidence = of->evidence, .first = of->first, .last = of->last, .most = of->most
 	};
 	int err = bundled_open(&c.b, dir, prefix, sink);
 

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/dirs.h"
 #include "base/own.h"
@@ -244,7 +245,7 @@ static int replace_kept(const struct cosigning *c, struct slice bytes)
 	owned(own_free) char *folder = strdup(c->path);
 	owned(own_close) int dir = -1;
 	char name[NAME_MAX + 1], temporary[NAME_MAX + 5];
-	int err = folder ? make_parents(c->path, 0750) : -ENOMEM;
+	int err = folder ? make_parents(c->path, 0755) : -ENOMEM;
 
 	if (err)
 		return err;
@@ -252,7 +253,9 @@ static int replace_kept(const struct cosigning *c, struct slice bytes)
 	snprintf(temporary, sizeof(temporary), "%s.new", name);
 	*strrchr(folder, '/') = '\0';
 	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return dir < 0 ? -errno : history_replace(&file_system, dir, name, temporary, bytes);
+	err = dir < 0 ? -errno : history_replace(&file_system, dir, name, temporary, bytes);
+	/* It was signed to be shown: whoever counts how old it is need not be of our group. */
+	return err ? err : fchmodat(dir, name, 0644, 0) ? -errno : 0;
 }
 
 int cosigning_keep(struct cosigning *c)

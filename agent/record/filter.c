@@ -3,7 +3,6 @@
  * filter.c - is a record wanted? Asked of its stored bytes: the value was made what it is on the wire, and what is left
  * is comparing. A field that a message does not carry has proto3's default, if the message is there.
  */
-#include <endian.h>
 #include <errno.h>
 
 #include "base/own.h"
@@ -15,65 +14,7 @@ const char *const severity_names[SEVERITY_COUNT] = {
 	[SEVERITY_HIGH] = "high", [SEVERITY_CRITICAL] = "critical",
 };
 
-/* ---- the wire (protobuf encoding) ---- */
-
-static bool varint(struct slice *in, uint64_t *out)
-{
-	uint64_t value = 0;
-
-	if (in->len && in->at[0] < 0x80) { /* as most are */
-		*out = in->at[0];
-		*in = slice_from(*in, 1);
-		return true;
-	}
-	for (size_t i = 0; i < in->len && i < 10; i++) {
-		value |= (uint64_t)(in->at[i] & 0x7F) << (7 * i);
-		if (!(in->at[i] & 0x80)) {
-			*in = slice_from(*in, i + 1);
-			*out = value;
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool fixed(struct slice *in, size_t len, uint64_t *out)
-{
-	uint64_t value = 0;
-
-	if (in->len < len)
-		return false;
-	memcpy(&value, in->at, len);
-	*out = le64toh(value);
-	*in = slice_from(*in, len);
-	return true;
-}
-
-bool wire_next(struct slice *in, struct wire_field *out)
-{
-	uint64_t tag, len;
-
-	if (!in->len || !varint(in, &tag) || tag >> 3 > UINT32_MAX)
-		return false;
-	out->id = (uint32_t)(tag >> 3);
-	out->wire = tag & 7;
-	switch (out->wire) {
-	case 0:
-		return varint(in, &out->number);
-	case 1:
-		return fixed(in, 8, &out->number);
-	case 2:
-		if (!varint(in, &len) || len > in->len)
-			return false;
-		out->bytes = slice_of(in->at, (size_t)len);
-		*in = slice_from(*in, (size_t)len);
-		return true;
-	case 5:
-		return fixed(in, 4, &out->number);
-	default:
-		return false;
-	}
-}
+/* ---- what a record begins with ---- */
 
 bool record_head_read(struct slice raw, struct record_head *out)
 {
@@ -85,9 +26,9 @@ bool record_head_read(struct slice raw, struct record_head *out)
 	    raw.at[28] == BOOT_ID_LEN) {
 		struct slice numbers = slice_of(raw.at + 1, 8);
 
-		(void)fixed(&numbers, 8, &out->seq);
+		(void)wire_fixed(&numbers, 8, &out->seq);
 		numbers = slice_of(raw.at + 10, 8);
-		(void)fixed(&numbers, 8, &out->time_unix_nano);
+		(void)wire_fixed(&numbers, 8, &out->time_unix_nano);
 		raw = slice_from(raw, STAMP_LEN);
 	}
 	while (raw.len) {
@@ -119,7 +60,7 @@ static bool in_packed(const struct leaf *l, struct slice in)
 {
 	uint64_t number;
 
-	while (in.len && (l->width ? fixed(&in, l->width, &number) : varint(&in, &number)))
+	while (in.len && (l->width ? wire_fixed(&in, l->width, &number) : wire_varint(&in, &number)))
 		if (number == l->number)
 			return true;
 	return false;
@@ -216,6 +157,8 @@ static const struct {
 	{ RECORD__BODY_OPINION, 11, OPINION__OUTCOME__UNSAFE, SEVERITY_LOW },
 	{ RECORD__BODY_OPINION, 11, OPINION__OUTCOME__ABANDONED, SEVERITY_LOW },
 	{ RECORD__BODY_OPINION, 0, 0, SEVERITY_MEDIUM },
+	{ RECORD__BODY_REVIEW, 5, REVIEW__OUTCOME__WRONG, SEVERITY_MEDIUM },
+	{ RECORD__BODY_REVIEW, 0, 0, SEVERITY_LOW },
 };
 
 static enum severity severity_of(const struct record_head *h)

@@ -229,7 +229,7 @@ static bool is_named(const struct way *w, struct slice field)
 	return false;
 }
 
-static uint8_t width_of(ProtobufCType type)
+uint8_t filter_width(ProtobufCType type)
 {
 	switch (type) {
 	case PROTOBUF_C_TYPE_FIXED32:
@@ -247,7 +247,8 @@ static uint8_t width_of(ProtobufCType type)
 
 static int add_leaf(struct term *t, const struct way *w, const char *value)
 {
-	struct leaf l = { .repeated = w->field->label == PROTOBUF_C_LABEL_REPEATED, .width = width_of(w->field->type) },
+	struct leaf l = { .repeated = w->field->label == PROTOBUF_C_LABEL_REPEATED,
+		          .width = filter_width(w->field->type) },
 		    *more;
 
 	for (const struct way *up = w; up; up = up->up)
@@ -289,6 +290,7 @@ static int add_leaves(struct term *t, const ProtobufCMessageDescriptor *d, const
 				l->keyed = filter_is_keyed(f) && !l->is_default && l->bytes.len <= KEYED_BYTES;
 				l->key = filter_key(l->path, l->depth,
 				                    l->text ? l->bytes : slice_of(&l->number, sizeof(l->number)));
+				l->sharp = l->text && needle_make(&l->needle, l->bytes, false);
 			}
 		}
 	}

@@ -15,6 +15,8 @@ struct leaf {
 	bool repeated, text, is_default;
 	bool keyed; /* the index knows such values */
 	uint64_t key;
+	bool sharp; /* `needle` stands wherever the value does */
+	struct needle needle;
 	uint64_t number;
 	struct slice bytes; /* borrowed from the term */
 };
@@ -63,3 +65,12 @@ static inline bool filter_groups(const struct record_filter *f, bool (*does)(con
 
 /* Whether the index has the values of such a field. */
 bool filter_is_keyed(const ProtobufCFieldDescriptor *f);
+/* A value of a field, as the index knows it. */
+uint64_t filter_key(const uint32_t *path, size_t depth, struct slice value);
+uint64_t filter_kind_key(uint32_t kind);
+bool filter_needle_may(const struct needle *n, const struct key_asked *a);
+
+/* ---- filter_make.c ---- */
+
+/* Bytes of a number of that type, 0: a varint. */
+uint8_t filter_width(ProtobufCType type);

@@ -12,12 +12,13 @@
 #include <pcre2.h>
 
 #include "base/own.h"
-#include "record/filter.h"
+#include "record/filter_terms.h"
 
 #define FIELDS_MOST   64
 #define MESSAGES_MOST 64
 #define KNOWN         4096 /* a power of two */
 #define KNOWN_TEXT    46
+#define KEYS_MOST     256
 
 enum part { PART_NONE, PART_TEXT, PART_NAME, PART_MESSAGE };
 
@@ -33,6 +34,10 @@ struct filter_text {
 	bool kinds[FIELDS_MOST]; /* whose name matches */
 	struct text_message messages[MESSAGES_MOST];
 	size_t count;
+	struct needle words[PATTERN_WORDS]; /* a text that matches has one of them */
+	size_t words_count;                 /* 0: not known */
+	uint64_t keys[KEYS_MOST];           /* of the names and kinds that match */
+	size_t keys_count;                  /* more than KEYS_MOST: not all of them */
 };
 
 struct known {
@@ -113,12 +118,33 @@ static struct text_message *learn(struct filter_text *t, pcre2_match_data *match
 	return m;
 }
 
+static void add_key(struct filter_text *t, uint64_t key)
+{
+	if (t->keys_count < KEYS_MOST)
+		t->keys[t->keys_count] = key;
+	t->keys_count++;
+}
+
+/* The keys of names that match, wherever a field has them. */
+static void learn_keys(struct filter_text *t, const struct text_message *m, uint32_t path[DEPTH_MOST], size_t depth)
+{
+	for (uint32_t id = 0; id < FIELDS_MOST && depth < DEPTH_MOST; id++) {
+		path[depth] = id;
+		if (m->part[id] == PART_MESSAGE)
+			learn_keys(t, m->inner[id], path, depth + 1);
+		for (uint64_t value = 1; m->part[id] == PART_NAME && value < 64; value++)
+			if (m->names[id] >> value & 1)
+				add_key(t, filter_key(path, depth + 1, slice_of(&value, sizeof(value))));
+	}
+}
+
 int filter_text_new(struct filter_text **out, const char *pattern, bool caseless, char *why, size_t room)
 {
 	owned(filter_text_free) struct filter_text *t = calloc(1, sizeof(*t));
 	owned(filter_scratch_free) struct filter_scratch *s = NULL;
 	uint32_t flags = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | (caseless ? PCRE2_CASELESS : 0);
 	PCRE2_SIZE at = 0;
+	uint32_t path[DEPTH_MOST];
 	int code = 0;
 
 	if (!t)
@@ -140,7 +166,11 @@ int filter_text_new(struct filter_text **out, const char *pattern, bool caseless
 
 		if (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF && f->id < FIELDS_MOST)
 			t->kinds[f->id] = search(t, s->match, slice_str(f->name));
+		if (f->id < FIELDS_MOST && t->kinds[f->id])
+			add_key(t, filter_kind_key(f->id));
 	}
+	learn_keys(t, &t->messages[0], path, 0);
+	t->words_count = pattern_words(pattern, caseless, t->words);
 	*out = TAKE(t);
 	return 0;
 }
@@ -203,4 +233,23 @@ bool filter_text_found(const struct filter_text *t, struct filter_scratch *s, co
 		return false;
 	return t->kinds[h->kind] ||
 	       (record->part[h->kind] == PART_MESSAGE && message_found(t, s, record->inner[h->kind], h->body));
+}
+
+size_t filter_text_needles(const struct filter_text *t, const struct needle **out)
+{
+	*out = t->words;
+	return t->keys_count ? 0 : t->words_count;
+}
+
+bool filter_text_may(const struct filter_text *t, const struct key_asked *a)
+{
+	if (!t->words_count || t->keys_count > KEYS_MOST)
+		return true;
+	for (size_t i = 0; i < t->words_count; i++)
+		if (filter_needle_may(&t->words[i], a))
+			return true;
+	for (size_t i = 0; i < t->keys_count; i++)
+		if (a->has(a->arg, t->keys[i]))
+			return true;
+	return false;
 }

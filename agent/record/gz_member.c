@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gz_member.c - a sealed segment in pieces: each member can be read by itself, so that most need not be. */
+/*
+ * gz_member.c - a sealed segment in pieces: each member can be read by itself, so that most need not be. A member is
+ * whole in memory, which is what libdeflate is made for: it takes a third of zlib's time.
+ */
 #include <errno.h>
-#include <zlib.h>
+#include <libdeflate.h>
 
 #include "base/own.h"
 #include "record/gz.h"
 
-#define GZIP_BITS (15 + 16)
-#define IN_MOST   (GZ_RAW_MOST + 1024) /* deflate never makes more of it */
-#define IN_ROOM   (4 * IN_MOST)
+#define IN_MOST (GZ_RAW_MOST + 1024) /* deflate never makes more of it */
+#define IN_ROOM (4 * IN_MOST)
 
 struct gz_members {
 	int fd;
-	z_stream z;
+	struct libdeflate_decompressor *inflater;
 	uint64_t in_at; /* of `in` in the file */
 	size_t in_len;
 	uint8_t in[IN_ROOM], raw[GZ_RAW_MOST];
@@ -25,9 +27,9 @@ int gz_members_open(struct gz_members **out, int fd)
 	if (!g)
 		return -ENOMEM;
 	g->fd = fd;
-	g->z = (z_stream){ 0 };
 	g->in_at = g->in_len = 0;
-	if (inflateInit2(&g->z, GZIP_BITS) != Z_OK) {
+	g->inflater = libdeflate_alloc_decompressor();
+	if (!g->inflater) {
 		free(g);
 		return -ENOMEM;
 	}
@@ -39,7 +41,7 @@ void gz_members_close(struct gz_members **at)
 {
 	if (!*at)
 		return;
-	inflateEnd(&(*at)->z);
+	libdeflate_free_decompressor((*at)->inflater);
 	free(*at);
 	*at = NULL;
 }
@@ -72,19 +74,14 @@ static int look(struct gz_members *g, uint64_t at, struct slice *out)
 int gz_member(struct gz_members *g, uint64_t at, struct slice *raw, size_t *used)
 {
 	struct slice in = { NULL, 0 };
+	size_t len;
 	int err = at > INT64_MAX ? -EBADMSG : look(g, at, &in);
 
 	if (err || !in.len)
 		return err;
-	if (inflateReset(&g->z) != Z_OK)
+	if (libdeflate_gzip_decompress_ex(g->inflater, in.at, in.len, g->raw, GZ_RAW_MOST, used, &len) !=
+	    LIBDEFLATE_SUCCESS)
 		return -EBADMSG;
-	g->z.next_in = (uint8_t *)in.at;
-	g->z.avail_in = (unsigned)in.len;
-	g->z.next_out = g->raw;
-	g->z.avail_out = GZ_RAW_MOST;
-	if (inflate(&g->z, Z_FINISH) != Z_STREAM_END)
-		return -EBADMSG;
-	*raw = slice_of(g->raw, GZ_RAW_MOST - g->z.avail_out);
-	*used = in.len - g->z.avail_in;
+	*raw = slice_of(g->raw, len);
 	return 1;
 }

@@ -14,15 +14,17 @@
 #include "record/gz.h"
 
 #define MAGIC       "SLUICEIX"
-#define VERSION     1
+#define VERSION     2
 #define HEAD_LEN    40
 #define BLOCK_LEN   48
 #define TAIL_LEN    512
-#define BITS_A_KEY  10
-#define PROBES      7 /* with 10 bits a key: 1 % wrong */
+#define BITS_A_KEY  8
+#define PROBES      5 /* with 8 bits a key: 2 % wrong */
 #define BLOCKS_MOST (1u << 20)
 #define FILE_MOST   (256u << 20)
-#define KEYS_MOST   (1u << 16) /* of a block; more: its filter says yes to all */
+#define SLOTS       (1u << 15)
+#define KEYS_MOST   (SLOTS / 4 * 3) /* of a block; more: its filter says yes to all */
+#define GRAMS_MOST  1024            /* of a block; more: it is not asked for texts */
 
 struct index {
 	size_t blocks;
@@ -226,8 +228,9 @@ bool index_may_match(const struct index *x, size_t i, const struct record_filter
 {
 	struct index_block b = index_block(x, i);
 	struct slice filter = slice_of(x->bytes + HEAD_LEN + x->blocks * BLOCK_LEN + b.filter_at, b.filter_len);
+	struct key_asked asked = { has_key, &filter };
 
-	return filter_may_match(f, b.least, b.most, has_key, &filter);
+	return filter_may_match(f, b.least, b.most, &asked);
 }
 
 /* ---- building ---- */
@@ -235,37 +238,67 @@ bool index_may_match(const struct index *x, size_t i, const struct record_filter
 struct build {
 	struct buf blocks, filters;
 	size_t count;
-	uint64_t *keys;
-	size_t key_count;
+	/* of a block */
+	uint64_t slots[SLOTS]; /* its keys, each at the first free place from its own on; 0: free */
+	size_t keys;
+	uint64_t grams[GRAM_COUNT / 64];
+	uint32_t gram_list[GRAMS_MOST];
+	size_t gram_count; /* GRAMS_MOST + 1: more */
 	bool overflow;
 };
 
-static void build_free(struct build *b)
+static void build_free(struct build **at)
 {
-	buf_free(&b->blocks);
-	buf_free(&b->filters);
-	free(b->keys);
+	if (!*at)
+		return;
+	buf_free(&(*at)->blocks);
+	buf_free(&(*at)->filters);
+	free(*at);
+	*at = NULL;
 }
 
-static void add_key(void *arg, uint64_t key)
+static void start_block(struct build *b)
+{
+	memset(b->slots, 0, sizeof(b->slots));
+	for (size_t i = 0; i < b->gram_count && i < GRAMS_MOST; i++)
+		b->grams[b->gram_list[i] / 64] = 0;
+	b->keys = b->gram_count = 0;
+	b->overflow = false;
+}
+
+static bool add_key(void *arg, uint64_t key)
+{
+	struct build *b = arg;
+	size_t i;
+
+	for (i = key % SLOTS; b->slots[i]; i = (i + 1) % SLOTS)
+		if (b->slots[i] == key)
+			return false;
+	if (b->keys == KEYS_MOST) {
+		b->overflow = true;
+		return false;
+	}
+	b->slots[i] = key;
+	b->keys++;
+	return true;
+}
+
+static void add_gram(void *arg, uint32_t gram)
 {
 	struct build *b = arg;
 
-	/* Neighbours often say the same: the last few are looked at. */
-	for (size_t i = 0; i < 64 && i < b->key_count; i++)
-		if (b->keys[b->key_count - 1 - i] == key)
-			return;
-	if (b->key_count == KEYS_MOST)
-		b->overflow = true;
-	else
-		b->keys[b->key_count++] = key;
+	if (b->gram_count > GRAMS_MOST || b->grams[gram / 64] >> gram % 64 & 1)
+		return;
+	if (b->gram_count < GRAMS_MOST) {
+		b->grams[gram / 64] |= 1ull << gram % 64;
+		b->gram_list[b->gram_count] = gram;
+	}
+	b->gram_count++;
 }
 
-static int by_value(const void *a, const void *b)
+static void add_text(void *arg, struct slice text)
 {
-	const uint64_t *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
+	filter_grams(text, add_gram, arg);
 }
 
 /* The filter of the keys so far; empty: yes to all. */
@@ -273,25 +306,24 @@ static int add_filter(struct build *b, uint32_t *at, uint32_t *len)
 {
 	uint64_t bits;
 	uint8_t *to;
-	size_t n = 0;
 
+	for (size_t i = 0; i < b->gram_count && b->gram_count <= GRAMS_MOST; i++)
+		(void)add_key(b, filter_gram_key(b->gram_list[i]));
+	if (b->gram_count > GRAMS_MOST)
+		(void)add_key(b, filter_gram_key(GRAM_ALL));
 	*at = (uint32_t)buf_len(&b->filters);
 	*len = 0;
-	if (b->overflow || !b->key_count)
+	if (b->overflow || !b->keys)
 		return 0;
-	qsort(b->keys, b->key_count, sizeof(*b->keys), by_value);
-	for (size_t i = 0; i < b->key_count; i++)
-		if (!n || b->keys[n - 1] != b->keys[i])
-			b->keys[n++] = b->keys[i];
-	*len = (uint32_t)((n * BITS_A_KEY + 63) / 64 * 8);
+	*len = (uint32_t)((b->keys * BITS_A_KEY + 63) / 64 * 8);
 	bits = 8 * (uint64_t)*len;
 	to = buf_want(&b->filters, *len);
 	if (!to)
 		return -ENOMEM;
 	memset(to, 0, *len);
-	for (size_t i = 0; i < n; i++)
-		for (unsigned k = 0; k < PROBES; k++) {
-			uint64_t bit = bit_of(b->keys[i], k, bits);
+	for (size_t i = 0; i < SLOTS; i++)
+		for (unsigned k = 0; b->slots[i] && k < PROBES; k++) {
+			uint64_t bit = bit_of(b->slots[i], k, bits);
 
 			to[bit / 8] |= (uint8_t)(1u << bit % 8);
 		}
@@ -306,11 +338,11 @@ static int add_block(struct build *b, uint64_t at, size_t used, struct slice raw
 	uint32_t records = 0, filter_at, filter_len;
 	uint8_t row[BLOCK_LEN], *p = row;
 	struct record_head h;
+	struct key_sink sink = { add_key, add_text, b };
 	struct frame f;
 	int err;
 
-	b->key_count = 0;
-	b->overflow = false;
+	start_block(b);
 	while (raw.len) {
 		if (frame_read(raw, &f) != FRAME_ITEM)
 			return -EBADMSG;
@@ -322,7 +354,7 @@ static int add_block(struct build *b, uint64_t at, size_t used, struct slice raw
 		first = records++ ? first : h.seq;
 		least = h.time_unix_nano < least ? h.time_unix_nano : least;
 		most = h.time_unix_nano > most ? h.time_unix_nano : most;
-		filter_keys(f.body, add_key, b);
+		filter_keys(f.body, &sink);
 	}
 	if (!records)
 		return 0;
@@ -401,7 +433,7 @@ static int write_index(const struct file_ops *ops, int dir, const char *name, co
 
 int index_build(const struct file_ops *ops, int dir, uint64_t first_seq, bool (*stop)(void *arg), void *arg)
 {
-	owned(build_free) struct build b = { .blocks = BUF(BLOCKS_MOST * BLOCK_LEN), .filters = BUF(FILE_MOST / 2) };
+	owned(build_free) struct build *b = calloc(1, sizeof(*b));
 	owned(gz_members_close) struct gz_members *g = NULL;
 	owned(own_close) int fd = -1;
 	struct segment_name sealed = { .first_seq = first_seq, .sealed = true };
@@ -415,21 +447,24 @@ int index_build(const struct file_ops *ops, int dir, uint64_t first_seq, bool (*
 	fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	b.keys = malloc(KEYS_MOST * sizeof(*b.keys));
-	err = b.keys ? gz_members_open(&g, fd) : -ENOMEM;
+	if (!b)
+		return -ENOMEM;
+	b->blocks = BUF(BLOCKS_MOST * BLOCK_LEN);
+	b->filters = BUF(FILE_MOST / 2);
+	err = gz_members_open(&g, fd);
 	err = err ? err : look_at_end(fd, &size, &tail);
-	err = err ? err : add_blocks(&b, g, stop, arg);
+	err = err ? err : add_blocks(b, g, stop, arg);
 	if (err)
 		return err;
 	memcpy(p, MAGIC, 8);
 	p = put32(p + 8, VERSION);
-	p = put32(p, (uint32_t)b.count);
+	p = put32(p, (uint32_t)b->count);
 	p = put64(p, first_seq);
 	p = put64(p, size);
 	p = put32(p, tail);
-	put32(p, (uint32_t)buf_len(&b.filters));
+	put32(p, (uint32_t)buf_len(&b->filters));
 	index_name(name, first_seq);
-	return write_index(ops, dir, name, &b, head);
+	return write_index(ops, dir, name, b, head);
 }
 
 int ledger_reindex(const char *dir, bool all, uint64_t *made)

@@ -3,9 +3,10 @@
  * index.h - what a sealed segment's blocks hold, so that most of them need not be read.
  *
  * NAME.idx stands beside NAME.seg.gz: for each gzip member its place, its first seq, its least and greatest time, and a
- * Bloom filter over the values in it. It is derived: it may be deleted at any time, is bound to its segment by the
- * segment's length and end, and whoever goes by it checks that each block is what it says. Nothing that verifies a log
- * reads it.
+ * Bloom filter over the values in it and the grams of its texts (three characters in a row). It is derived: it may be
+ * deleted at any time, is bound to its segment by the segment's length and end, and whoever goes by it checks that each
+ * block is what it says. Nothing that verifies a log reads it. A forged one can hide records from who goes by it, no
+ * more (a_forged_index_can_hide_and_nothing_else): who does not trust the folder asks without.
  *
  * All numbers little-endian: "SLUICEIX", u32 version, u32 blocks, u64 first seq, u64 length of the segment's file, u32
  * CRC32C of its last 512 bytes, u32 bytes of filters; the blocks, of 48 bytes: u64 place, u32 length, u32 records, u64

@@ -30,6 +30,7 @@ unsigned record_logs(Record__BodyCase kind)
 		[RECORD__BODY_EXCHANGE] = LOG_LEDGER,
 		[RECORD__BODY_BYPASS] = BOTH,
 		[RECORD__BODY_OPINION] = LOG_LEDGER,
+		[RECORD__BODY_REVIEW] = LOG_CONTROL,
 	};
 
 	return (size_t)kind < ARRAY_LEN(where) ? where[kind] : 0;

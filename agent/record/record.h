@@ -274,19 +274,34 @@ int cosigning_keep(struct cosigning *c);
 
 /* ---- handing the record out: files for somebody who has none of our software ---- */
 
+struct erasures;
+
 /* Where they go: begin() with path and length, then the bytes, in one or more calls. 0 or -errno, which ends it. */
 struct bundle_sink {
 	int (*begin)(struct bundle_sink *s, const char *path, uint64_t len);
 	int (*bytes)(struct bundle_sink *s, struct slice bytes);
 };
 
+/* Evidence that goes along, as the age files that it is: FOLDER/SEQ.age. */
+struct bundle_evidence {
+	const char *folder;
+	const struct erasures *erasures;
+	uint64_t sealed;     /* files that were handed out */
+	uint64_t restricted; /* not handed out: to be erased, and kept for the term of the law or a hold alone */
+	uint64_t erased;
+	uint64_t gone; /* its pack is not there */
+};
+
 /* The log in folder `dir` as RECORD/LOG, what was cosigned as RECORD.cosigned/LOG: all that is under its newest
- * checkpoint, live or not. *records: how many that counts. -ENOENT also when a segment was pruned meanwhile. */
-int bundle_log(struct bundle_sink *sink, const char *dir, const char *record, const char *log, uint64_t *records);
+ * checkpoint, live or not. `evidence`: of its findings, counted there; NULL: none. *records: how many that counts.
+ * -ENOENT also when a segment was pruned meanwhile; -EBADMSG: what is there is not what was signed. */
+int bundle_log(struct bundle_sink *sink, const char *dir, const char *record, const char *log,
+               struct bundle_evidence *evidence, uint64_t *records);
 
 struct bundle_choice {
 	const struct record_filter *filter;
-	uint64_t first, last, most; /* seqs; records: -E2BIG beyond */
+	uint64_t first, last, most;       /* seqs; records: -E2BIG beyond */
+	struct bundle_evidence *evidence; /* of the findings among them; NULL: none */
 };
 
 /* Chosen records: PREFIX/records/SEQ.pb, each with a tlog-proof PREFIX/proofs/SEQ; all of them in records.pb (a
@@ -339,6 +354,15 @@ void subjects_close(struct subjects **at);
 int subjects_forget(struct subjects *s, unsigned days);
 /* The pseudonym of whom `digest` stands for: the same for 30 days at most, then another. Any thread. -errno. */
 int subjects_tag(struct subjects *s, const uint8_t *digest, size_t len, uint8_t tag[SUBJECT_TAG]);
+/* A pseudonym, and the days (since 1970) in which it may have been given. */
+struct subject_name {
+	uint8_t tag[SUBJECT_TAG];
+	long first_day, last_day;
+};
+#define SUBJECT_NAMES 4096
+/* All that `digest` has had under the keys that are left, the oldest first; the list is the caller's. Any thread.
+ * -E2BIG: more than SUBJECT_NAMES keys; -EBADMSG: a key is damaged; -errno. */
+int subjects_names(struct subjects *s, const uint8_t *digest, size_t len, struct subject_name **out, size_t *n);
 /* The same for a text: the tag tells equal texts, and under no key that is left what they were. -errno. */
 int subjects_content_tag(struct subjects *s, const uint8_t *text, size_t len, uint8_t tag[SUBJECT_TAG]);
 
@@ -425,6 +449,49 @@ struct erasure_entry {
 };
 /* Each that is not NONE, in order of seq, until `each` returns other than 0, which is returned. */
 int erasures_each(const struct erasures *e, int (*each)(void *arg, const struct erasure_entry *one), void *arg);
+
+/* ---- reviews: what people say of findings ---- */
+
+enum review { REVIEW_NONE, REVIEW_CORRECT, REVIEW_WRONG, REVIEW_UNSURE, REVIEW_COUNT };
+
+extern const char *const review_names[REVIEW_COUNT]; /* "none", "correct", "wrong", "unsure" */
+
+#define EXCHANGE_ID 16
+
+/* What a review is of. */
+struct reviewable {
+	uint64_t seq;
+	uint8_t exchange_id[EXCHANGE_ID];
+	char rule[256];
+	Verdict verdict;
+};
+
+/* A finding. -EINVAL: it is none, or says less than a finding does. */
+int reviewable_of(struct reviewable *out, const Record *r);
+/* Finding `seq` of the ledger in folder `dir`. -ENOENT: there is no such record; -ENODATA: it was pruned; -EINVAL: it
+ * is no finding; -EBADMSG: it is damaged; -errno. */
+int reviewable_find(struct reviewable *out, const char *dir, uint64_t seq);
+
+/* The last word on each finding that somebody has looked at. */
+struct reviews;
+
+struct review_entry {
+	uint64_t seq;
+	uint8_t exchange_id[EXCHANGE_ID];
+	enum review outcome;
+	const char *rule; /* as long as the reviews */
+};
+
+int reviews_new(struct reviews **out); /* -ENOMEM */
+/* From the control log in folder `dir`, which need not be there. -errno. */
+int reviews_open(struct reviews **out, const char *dir);
+void reviews_close(struct reviews **at);
+/* A later one. -EINVAL: it says nothing that this version knows; -ENOMEM. */
+int reviews_apply(struct reviews *s, const Review *r);
+/* Of that finding, if it is the one that was reviewed. */
+enum review reviews_state(const struct reviews *s, uint64_t seq, const uint8_t exchange_id[EXCHANGE_ID]);
+/* Each, in order of seq, until `each` returns other than 0, which is returned. */
+int reviews_each(const struct reviews *s, int (*each)(void *arg, const struct review_entry *one), void *arg);
 
 struct evidence_counts {
 	uint64_t kept, erased, restricted, lost, faults;

@@ -46,6 +46,31 @@ void subjects_close(struct subjects **at)
 	*at = NULL;
 }
 
+static void own_dir(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+/* All that is in the folder of the keys, from the start. NULL: errno says why. */
+static DIR *listing(int dir)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d)
+		own_close(&fd);
+	return d;
+}
+
+/* The day of a key's name; false: it is none. */
+static bool key_day(const char *name, long *day)
+{
+	int end = 0;
+
+	return sscanf(name, "subject-%ld.key%n", day, &end) == 1 && end && !name[end];
+}
+
 static long today(void)
 {
 	return (long)(time(NULL) / DAY_SECONDS);
@@ -54,27 +79,17 @@ static long today(void)
 /* The day of the newest key in the folder, -1 if there is none. */
 static long newest(int dir)
 {
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	owned(own_dir) DIR *d = listing(dir);
 	const struct dirent *e;
-	long best = -1;
+	long best = -1, day;
 
-	if (!d) {
-		own_close(&fd);
-		return -1;
-	}
-	while ((e = readdir(d)) != NULL) {
-		long day;
-		int end = 0;
-
-		if (sscanf(e->d_name, "subject-%ld.key%n", &day, &end) == 1 && end && !e->d_name[end] && day > best)
+	while (d && (e = readdir(d)) != NULL)
+		if (key_day(e->d_name, &day) && day > best)
 			best = day;
-	}
-	closedir(d);
 	return best;
 }
 
-static int read_key(struct subjects *s, long day)
+static int read_key(const struct subjects *s, long day, uint8_t key[KEY_BYTES])
 {
 	owned(own_close) int fd = -1;
 	char name[64];
@@ -83,10 +98,7 @@ static int read_key(struct subjects *s, long day)
 	fd = openat(s->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return -errno;
-	if (read(fd, s->key, KEY_BYTES) != KEY_BYTES)
-		return -EBADMSG;
-	s->day = day;
-	return 0;
+	return read(fd, key, KEY_BYTES) == KEY_BYTES ? 0 : -EBADMSG;
 }
 
 /* Written whole or not at all: a torn key would be a second key for the same days. */
@@ -118,11 +130,15 @@ static int make_key(struct subjects *s, long day)
 static int refresh(struct subjects *s)
 {
 	long day = newest(s->dir), now = today();
+	int err;
 
 	/* A clock that stood in the future must not keep one key for ever. */
-	if (day >= 0 && day <= now && now - day < EPOCH_DAYS)
-		return day == s->day ? 0 : read_key(s, day);
-	return make_key(s, now);
+	if (day < 0 || day > now || now - day >= EPOCH_DAYS)
+		return make_key(s, now);
+	err = day == s->day ? 0 : read_key(s, day, s->key);
+	if (!err)
+		s->day = day;
+	return err;
 }
 
 int subjects_open(struct subjects **out, const char *dir)
@@ -189,6 +205,70 @@ int subjects_content_tag(struct subjects *s, const uint8_t *text, size_t len, ui
 	return err;
 }
 
+static int by_day(const void *a, const void *b)
+{
+	const struct subject_name *x = a, *y = b;
+
+	return (x->first_day > y->first_day) - (x->first_day < y->first_day);
+}
+
+static int name_of(const struct subjects *s, const uint8_t *digest, size_t len, long day, struct subject_name *out)
+{
+	uint8_t key[KEY_BYTES], mac[32];
+	unsigned size = sizeof(mac);
+	int err = read_key(s, day, key);
+
+	if (!err && !HMAC(EVP_sha256(), key, KEY_BYTES, digest, len, mac, &size))
+		err = -EIO;
+	if (!err) {
+		*out = (struct subject_name){ .first_day = day, .last_day = day + EPOCH_DAYS };
+		memcpy(out->tag, mac, SUBJECT_TAG);
+	}
+	OPENSSL_cleanse(key, sizeof(key));
+	OPENSSL_cleanse(mac, sizeof(mac));
+	return err;
+}
+
+int subjects_names(struct subjects *s, const uint8_t *digest, size_t len, struct subject_name **out, size_t *ret_n)
+{
+	owned(own_free) struct subject_name *list = NULL;
+	owned(own_dir) DIR *d = listing(s->dir);
+	const struct dirent *e;
+	size_t n = 0;
+	long day;
+
+	if (!d)
+		return -errno;
+	while ((e = readdir(d)) != NULL) {
+		struct subject_name *more;
+		int err;
+
+		if (!key_day(e->d_name, &day) || day < 0 || day > LONG_MAX / 2)
+			continue;
+		if (n == SUBJECT_NAMES)
+			return -E2BIG;
+		more = reallocarray(list, n + 1, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		list = more;
+		err = name_of(s, digest, len, day, &list[n]);
+		if (err == -ENOENT) /* its days are over since it was listed */
+			continue;
+		if (err)
+			return err;
+		n++;
+	}
+	if (n)
+		qsort(list, n, sizeof(*list), by_day);
+	/* The next key ends it, also on its first day. */
+	for (size_t i = 0; i + 1 < n; i++)
+		if (list[i + 1].first_day < list[i].last_day)
+			list[i].last_day = list[i + 1].first_day;
+	*out = TAKE(list);
+	*ret_n = n;
+	return 0;
+}
+
 /* File systems that write elsewhere keep the old bytes for a while all the same. */
 static int shred_key(int dir, const char *name)
 {
@@ -202,30 +282,20 @@ static int shred_key(int dir, const char *name)
 	return 0;
 }
 
-static void own_dir(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
 int subjects_forget(struct subjects *s, unsigned days)
 {
-	owned(own_dir) DIR *d = NULL;
-	int fd = openat(s->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), gone = 0, err = 0;
+	owned(own_dir) DIR *d = listing(s->dir);
 	const struct dirent *e;
+	int gone = 0, err = 0;
+	long day;
 
-	d = fd < 0 ? NULL : fdopendir(fd);
-	if (!d) {
-		err = -errno;
-		own_close(&fd);
-		return err;
-	}
+	if (!d)
+		return -errno;
 	while ((e = readdir(d)) != NULL) {
-		long day;
-		int end = 0, one;
+		int one;
 
-		if (sscanf(e->d_name, "subject-%ld.key%n", &day, &end) != 1 || !end || e->d_name[end] || day < 0 ||
-		    day > LONG_MAX / 2 || today() - day < (long)days + EPOCH_DAYS)
+		if (!key_day(e->d_name, &day) || day < 0 || day > LONG_MAX / 2 ||
+		    today() - day < (long)days + EPOCH_DAYS)
 			continue;
 		one = shred_key(s->dir, e->d_name);
 		err = one ? one : err;

@@ -33,7 +33,8 @@ const char *const scan_fault_text[SCAN_FAULT_COUNT] = {
 _Static_assert(SCAN_NEEDLE_MAX == 256, "scan_fault_text says 256");
 _Static_assert(SCAN_GAP_MAX == 8 && SCAN_GAP_SPAN == 63, "scan_fault_text says so");
 _Static_assert(offsetof(struct scan_state, taken) <= 32, "state of a text");
-_Static_assert(sizeof(struct scan_state) <= 56, "state of a text, with gaps");
+_Static_assert(offsetof(struct scan_state, parted) <= 56, "state of a text, with gaps");
+_Static_assert(sizeof(struct scan_state) <= 88, "state of a text, with parted words");
 
 /* A code point in use. */
 struct used {
@@ -347,6 +348,9 @@ static int build(struct compile *c, struct scanner *s)
 	pool = narrow(c);
 	error = automaton_build(&s->automaton, c->words, plain, pool, c->used_count, (uint16_t)c->number[FOLD_EDGE],
 	                        c->letter);
+	/* They are sorted, and the edge is the least symbol of all. */
+	while (!error && c->number[FOLD_EDGE] && s->edged < plain && pool[c->words[s->edged].start] == EDGE_SYMBOL)
+		s->edged++;
 	/* What the doubling of arrays left behind is a sixth of the peak of a million keywords. */
 	malloc_trim(0);
 	if (!error)

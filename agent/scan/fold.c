@@ -8,6 +8,19 @@
 
 #define FLAGS (FOLD_WORD | FOLD_NOISE)
 
+/* What folds to nothing and may part words for some reader: controls and what is no character, marks of direction,
+ * spaces without width, fillers and tags. Accents and selectors, the soft hyphen and the (non-)joiners stand inside of
+ * words that people write, and part none. */
+static const uint32_t parts[][2] = {
+	{ 0x0, 0x8 },         { 0xe, 0x1f },        { 0x7f, 0x84 },       { 0x86, 0x9f },       { 0x600, 0x605 },
+	{ 0x61c, 0x61c },     { 0x6dd, 0x6dd },     { 0x70f, 0x70f },     { 0x890, 0x891 },     { 0x8e2, 0x8e2 },
+	{ 0x115f, 0x1160 },   { 0x180e, 0x180e },   { 0x200b, 0x200b },   { 0x200e, 0x200f },   { 0x202a, 0x202e },
+	{ 0x2060, 0x206f },   { 0x3164, 0x3164 },   { 0xfeff, 0xfeff },   { 0xffa0, 0xffa0 },   { 0xfff0, 0xfffb },
+	{ 0xfffd, 0xfffd },   { 0x110bd, 0x110bd }, { 0x110cd, 0x110cd }, { 0x13430, 0x1343f }, { 0x1bca0, 0x1bca3 },
+	{ 0x1d173, 0x1d17a }, { 0xe0000, 0xe00ff }, { 0xe01f0, 0xe0fff },
+};
+#define PART_BLOCKS 64 /* at most, in which they lie */
+
 void fold_pool_free(struct fold_pool *p)
 {
 	free(p->at);
@@ -233,7 +246,7 @@ static uint32_t *own_entry(struct fold_table *t, uint32_t cp, size_t *blocks)
 
 int fold_table_build(struct fold_table *t, const uint32_t *number, const uint32_t *used, size_t count)
 {
-	size_t blocks = fold_block_count, own = count + fold_twin_count;
+	size_t blocks = fold_block_count, own = count + fold_twin_count + PART_BLOCKS;
 
 	memcpy(t->index, fold_index, sizeof(t->index));
 	/* Shared blocks first, then one of its own for each block that has a symbol: at most as many as the index. */
@@ -271,6 +284,9 @@ int fold_table_build(struct fold_table *t, const uint32_t *number, const uint32_
 		t->twins[i][1] = (*e & ~TEXT_SYMBOL(UINT32_MAX)) | looks;
 		*e = TEXT_SPECIAL | TEXT_TWIN | i;
 	}
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		for (uint32_t cp = parts[i][0]; cp <= parts[i][1]; cp++)
+			*own_entry(t, cp, &blocks) |= TEXT_PARTS;
 	t->block_count = blocks;
 	for (uint32_t cp = 0; cp < FOLD_LOW; cp++)
 		t->low[cp] = t->blocks[t->index[cp >> FOLD_SHIFT]][cp & (FOLD_BLOCK - 1)];

@@ -43,11 +43,12 @@ bool fold_is_noise(uint32_t folded);
 uint32_t fold_twin(uint32_t cp);
 
 /* An entry of a text table: a symbol in the low 16 bits, TEXT_WORD and TEXT_NOISE, or with TEXT_SPECIAL a character
- * that gives none (TEXT_DROP), several (place in `multi`: a count, then entries) or one that looks like another
- * (TEXT_TWIN, place in `twins`). */
+ * that gives none (TEXT_DROP; with TEXT_PARTS it may part words), several (place in `multi`: a count, then entries) or
+ * one that looks like another (TEXT_TWIN, place in `twins`). */
 #define TEXT_SYMBOL(e) ((e)&0xffffu)
 #define TEXT_WORD      (1u << 16)
 #define TEXT_NOISE     (1u << 17)
+#define TEXT_PARTS     (1u << 28)
 #define TEXT_TWIN      (1u << 29)
 #define TEXT_DROP      (1u << 30)
 #define TEXT_SPECIAL   (1u << 31)

@@ -204,6 +204,11 @@ uint64_t recent_symbols(const struct recent *r, const struct scanner *s, uint64_
 	return state.symbols;
 }
 
+uint64_t recent_symbols_least(const struct recent *r, uint64_t position)
+{
+	return place_before(r, position, UINT64_MAX)->state.symbols;
+}
+
 uint64_t recent_characters(const struct recent *r, uint64_t position)
 {
 	uint64_t n = 0;

@@ -53,5 +53,7 @@ void recent_locate(const struct recent *r, const struct scanner *s, uint64_t sta
                    uint64_t *to);
 /* Symbols in front of a position between two characters. */
 uint64_t recent_symbols(const struct recent *r, const struct scanner *s, uint64_t position);
+/* No more than that, and few less: those in front of the last place where they were counted. */
+uint64_t recent_symbols_least(const struct recent *r, uint64_t position);
 /* Characters from a position on. */
 uint64_t recent_characters(const struct recent *r, uint64_t position);

@@ -549,7 +549,9 @@ static always_inline size_t feed(const struct scanner *s, struct scan_state *st,
 		w.have = true;
 		st->tail_len = 0;
 	}
-	while ((why = unlikely(all || st->apart) ? look(s, &w) : walk(s, &w, st, edges, way)) >= STOP_CAREFUL) {
+	while ((why = unlikely(all || st->apart || st->seam || st->parted_count)
+	                      ? look(s, &w)
+	                      : walk(s, &w, st, edges, way)) >= STOP_CAREFUL) {
 		if (way == BY_WORDS && why == STOP_ASCII) {
 			walk_words(s, &w, st);
 			if (w.p == w.end)
@@ -624,7 +626,7 @@ size_t scan_end(const struct scanner *s, struct scan_state *st, struct scan_hit 
 		st->tail_len = 0;
 	}
 	k.seen = 0;
-	if (st->in_word && !step_end_word(s, &k, st)) {
+	if (st->in_word && !st->seam && !step_end_word(s, &k, st)) {
 		st->done = k.done;
 		return k.n;
 	}
@@ -642,6 +644,9 @@ size_t scan_hold(const struct scanner *s, const struct scan_state *st)
 	if (more > hold)
 		hold = more;
 	more = st->gapped ? step_gap_hold(s, st) : 0;
+	if (more > hold)
+		hold = more;
+	more = st->parted_count ? step_parted_hold(s, st) : 0;
 	return more > hold ? more : hold;
 }
 

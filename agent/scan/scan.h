@@ -11,6 +11,9 @@
  *
  * Word edges (design, section 6) are symbols of no width between a letter or digit of a script that separates words and
  * anything else, in needles and text alike: "must not touch" costs no look-behind and its wait is part of the hold.
+ * What shows as nothing and may part words for a reader (a zero-width space, a control, U+FFFD; not an accent, a soft
+ * hyphen or a joiner) is in the middle of a word both nothing and an edge: needles go on over it, end at it and begin
+ * behind it.
  */
 #pragma once
 
@@ -82,7 +85,10 @@ struct scanner_stats {
 };
 void scanner_stats(const struct scanner *s, struct scanner_stats *out);
 
-/* One text under way: 32 bytes for needles, and 24 for those with a gap. All zero is the start of a text. */
+#define SCAN_PARTED_MAX 8 /* needles that begin in the middle of a word, followed at a time */
+
+/* One text under way: 32 bytes for needles, 24 for those with a gap, and 32 for those that begin in the middle of a
+ * word, behind what parts it unseen. All zero is the start of a text. */
 struct scan_state {
 	uint64_t symbols; /* so far, edges not counted */
 	uint32_t at;      /* where in the automaton, or in what stands for it */
@@ -103,6 +109,9 @@ struct scan_state {
 	uint64_t taken;  /* of the last 64 symbols, newest lowest: those that no gap skips */
 	uint64_t words;  /* those that are letters or digits of a separating script */
 	uint32_t gapped; /* node of the reading without noise */
+	bool seam;       /* in the middle of a word, behind what may part it */
+	uint8_t parted_count;
+	uint32_t parted[SCAN_PARTED_MAX]; /* nodes, with flags; eldest first */
 };
 
 struct scan_hit {
@@ -113,7 +122,8 @@ struct scan_hit {
 /* Feeds bytes that follow those fed before. Writes up to `most` hits (at least 1) and returns how many; *used <
  * bytes.len only if there was no room for more: call again with the rest. Bytes that are not UTF-8 count as U+FFFD each
  * maximal part (Unicode 15, section 3.9). Hits come in order of their end; of one end, longest first, and those that
- * had to wait for a word edge after the others; of each, those of the second reading and of needles with a gap last. */
+ * had to wait for a word edge after the others; of each, those of the second reading, of needles with a gap and of
+ * those that begin in the middle of a word last. */
 size_t scan_feed(const struct scanner *s, struct scan_state *st, struct slice bytes, size_t *used,
                  struct scan_hit *hits, size_t most);
 
@@ -235,6 +245,8 @@ uint64_t trail_hold(const struct trail *t, const struct recognisers *s);
 void trail_locate(const struct trail *t, const struct scanner *s, uint64_t start, uint64_t end, uint64_t *from,
                   uint64_t *to);
 uint64_t trail_symbols(const struct trail *t, const struct scanner *s, uint64_t position);
+/* No more than the symbols in front of a position, and few less; nothing is read for it. */
+uint64_t trail_symbols_least(const struct trail *t, uint64_t position);
 uint64_t trail_characters(const struct trail *t, uint64_t position);
 
 /* ---- classifier: a linear judge over hashed n-grams of symbols ----

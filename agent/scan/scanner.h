@@ -7,6 +7,8 @@
 #include "scan/rows.h"
 #include "scan/words.h"
 
+#define EDGE_SYMBOL 1 /* of a word edge, if a needle begins with one */
+
 #define GAP_EDGE 0x80 /* the needle must begin a word */
 
 /* 1 + the largest gap of the needles that go on from a node, and of those that wait there for the end of the word.
@@ -27,6 +29,7 @@ struct scanner {
 	uint8_t *gaps;           /* owned: by place in gapped.ids, gap and GAP_EDGE */
 	struct reach *reach;     /* owned: by slot of gapped */
 	uint8_t gap_max;
+	uint32_t edged; /* places in automaton.ids below this are those of needles that must begin a word */
 	size_t needles, longest;
 };
 
@@ -43,6 +46,9 @@ bool step_character(const struct scanner *s, struct sink *k, struct scan_state *
 
 /* The word ends here: what waited for that is a hit. False: no room. */
 bool step_end_word(const struct scanner *s, struct sink *k, const struct scan_state *p);
+
+/* Symbols that needles hold which begin in the middle of a word. */
+size_t step_parted_hold(const struct scanner *s, const struct scan_state *p);
 
 /* Symbols that a needle with a gap holds. */
 size_t step_gap_hold(const struct scanner *s, const struct scan_state *p);

@@ -9,6 +9,10 @@
  * goes its own way from such a letter on until both are at the same node again, for then their symbols are the same as
  * far back as matters. The third is that of needles with a gap and passes over noise; as its needles lie in the text
  * with holes, it keeps which of the last 64 symbols it took.
+ *
+ * A character that gives no symbol and may part words is a seam in the middle of one: what waits for the end of the
+ * word ends there, and needles may begin behind it. Those are followed one by one, each from the edge's node on and for
+ * as long as the text goes on as one of them does; the readings above go on as if nothing had been there.
  */
 #include "scan/scanner.h"
 
@@ -18,13 +22,19 @@ static uint32_t node_of(const struct scanner *s, const struct scan_state *p)
 }
 
 /* What has to hold for a needle that ends here, beside its symbols. */
-enum reading { READ_FIRST, READ_TWIN, READ_GAPPED };
+enum reading { READ_FIRST, READ_TWIN, READ_GAPPED, READ_PARTED };
 
 struct outputs {
 	const struct automaton *a;
 	enum reading reading;
 	uint32_t head;
+	uint32_t length; /* READ_PARTED: of the needle, not of one that ends it */
 };
+
+/* Beside the node of a needle that is followed from a seam on. */
+#define PARTED_LOOKS  (1u << 28) /* takes letters as those they look like, and has taken one */
+#define PARTED_OWN    (1u << 29) /* has met a letter that others look like */
+#define PARTED_FORKED (1u << 30) /* there is one with PARTED_LOOKS that goes its own way */
 
 /* The place of the newest `len` taken symbols: how many symbols of the text they lie in. 0: further back than is known.
  * *run: most that were skipped in a row between them and behind. */
@@ -65,6 +75,8 @@ static uint32_t length(const struct scanner *s, const struct scan_state *p, cons
 	case READ_TWIN:
 		/* Letters of both kinds, or it is an ordinary word of another script. */
 		return p->changed < len && p->own < len ? len : 0;
+	case READ_PARTED:
+		return i < s->edged && len == o->length ? len : 0;
 	default:
 		span = spread(p->taken, len, &run);
 		if (!span || run > (s->gaps[i] & ~GAP_EDGE))
@@ -93,15 +105,33 @@ static bool deliver(const struct scanner *s, struct sink *k, const struct scan_s
 	return true;
 }
 
+/* Delivers what ends where a needle from a seam on has come to; `outputs`: the automaton's `out` or `wait`. */
+static bool deliver_parted(const struct scanner *s, struct sink *k, const struct scan_state *p, uint32_t parted,
+                           const uint32_t *outputs)
+{
+	const struct automaton *a = &s->automaton;
+	uint32_t node = parted & NODE_BASE;
+
+	/* Letters of both kinds, as in the second reading. */
+	if (parted & PARTED_LOOKS && !(parted & PARTED_OWN))
+		return true;
+	return deliver(s, k, p, (struct outputs){ a, READ_PARTED, outputs[node], a->hold[node] });
+}
+
 bool step_end_word(const struct scanner *s, struct sink *k, const struct scan_state *p)
 {
 	const struct automaton *a = &s->automaton, *g = &s->gapped;
 
-	if (a->wait && !deliver(s, k, p, (struct outputs){ a, READ_FIRST, a->wait[node_of(s, p)] }))
+	if (a->wait && !deliver(s, k, p, (struct outputs){ a, READ_FIRST, a->wait[node_of(s, p)], 0 }))
 		return false;
-	if (a->wait && p->apart && !deliver(s, k, p, (struct outputs){ a, READ_TWIN, a->wait[p->twin] }))
+	if (a->wait && p->apart && !deliver(s, k, p, (struct outputs){ a, READ_TWIN, a->wait[p->twin], 0 }))
 		return false;
-	return !g->wait || !p->gapped || deliver(s, k, p, (struct outputs){ g, READ_GAPPED, g->wait[p->gapped] });
+	if (g->wait && p->gapped && !deliver(s, k, p, (struct outputs){ g, READ_GAPPED, g->wait[p->gapped], 0 }))
+		return false;
+	for (size_t i = 0; a->wait && i < p->parted_count; i++)
+		if (!deliver_parted(s, k, p, p->parted[i], a->wait))
+			return false;
+	return true;
 }
 
 static uint8_t one_more(uint8_t distance)
@@ -153,9 +183,47 @@ static bool step_gapped(const struct scanner *s, struct sink *k, struct scan_sta
 		return true;
 	}
 	node = automaton_step(g, p->gapped, TEXT_SYMBOL(entry), false);
-	if (!deliver(s, k, p, (struct outputs){ g, READ_GAPPED, g->out[node] }))
+	if (!deliver(s, k, p, (struct outputs){ g, READ_GAPPED, g->out[node], 0 }))
 		return false;
 	p->gapped = automaton_rest(g, node);
+	return true;
+}
+
+/* One that is followed from a seam on goes on by a symbol, if it does. */
+static bool follow(const struct scanner *s, struct sink *k, struct scan_state *p, uint32_t parted, uint32_t symbol)
+{
+	const struct automaton *a = &s->automaton;
+	uint32_t node = parted & NODE_BASE, to = (a->nodes[node].base & NODE_BASE) + symbol;
+
+	if (a->nodes[to].check != node)
+		return true;
+	parted = (parted & ~NODE_BASE) | to;
+	if (!deliver_parted(s, k, p, parted, a->out))
+		return false;
+	if (!(a->nodes[to].base & NODE_LEAF) && p->parted_count < SCAN_PARTED_MAX)
+		p->parted[p->parted_count++] = parted;
+	return true;
+}
+
+static bool step_parted(const struct scanner *s, struct sink *k, struct scan_state *p, uint32_t entry, uint32_t looks)
+{
+	uint32_t symbol = TEXT_SYMBOL(entry), look = TEXT_SYMBOL(looks), was[SCAN_PARTED_MAX + 1];
+	uint32_t own = symbol == look && s->own[symbol] ? PARTED_OWN : 0;
+	size_t count = p->parted_count;
+
+	memcpy(was, p->parted, count * sizeof(*was));
+	if (p->seam && s->edged && entry & TEXT_WORD)
+		was[count++] = AT_SLOT(s->automaton.root[EDGE_SYMBOL][0]);
+	p->seam = false;
+	p->parted_count = 0;
+	for (size_t i = 0; i < count; i++) {
+		bool forks = symbol != look && !(was[i] & (PARTED_LOOKS | PARTED_FORKED));
+
+		if (!follow(s, k, p, was[i] | own | (forks ? PARTED_FORKED : 0), was[i] & PARTED_LOOKS ? look : symbol))
+			return false;
+		if (forks && !follow(s, k, p, was[i] | PARTED_LOOKS, look))
+			return false;
+	}
 	return true;
 }
 
@@ -165,7 +233,7 @@ static bool step(const struct scanner *s, struct sink *k, struct scan_state *p, 
 	uint32_t symbol = TEXT_SYMBOL(entry), node, twin = NODE_ROOT;
 	bool word = entry & TEXT_WORD, begins = word && !p->in_word;
 
-	if (p->in_word && !word && !step_end_word(s, k, p))
+	if (p->in_word && !word && !p->seam && !step_end_word(s, k, p))
 		return false;
 	if (p->apart || entry != looks)
 		twin = step_twin(s, p, symbol, TEXT_SYMBOL(looks), begins);
@@ -173,17 +241,30 @@ static bool step(const struct scanner *s, struct sink *k, struct scan_state *p, 
 	p->last = (uint16_t)symbol;
 	p->in_word = word;
 	p->symbols++;
-	if (!deliver(s, k, p, (struct outputs){ a, READ_FIRST, a->out[node] }))
+	if (!deliver(s, k, p, (struct outputs){ a, READ_FIRST, a->out[node], 0 }))
 		return false;
 	node = automaton_rest(a, node);
 	p->at = ROWS_COLD | node;
 	if (p->apart) {
-		if (!deliver(s, k, p, (struct outputs){ a, READ_TWIN, a->out[twin] }))
+		if (!deliver(s, k, p, (struct outputs){ a, READ_TWIN, a->out[twin], 0 }))
 			return false;
 		p->twin = automaton_rest(a, twin);
 		p->apart = p->twin != node;
 	}
-	return !s->gapped.nodes || step_gapped(s, k, p, entry);
+	if (s->gapped.nodes && !step_gapped(s, k, p, entry))
+		return false;
+	return !(p->seam || p->parted_count) || step_parted(s, k, p, entry, looks);
+}
+
+/* In the middle of a word, where it may end. */
+static bool step_seam(const struct scanner *s, struct sink *k, struct scan_state *p)
+{
+	if (!step_end_word(s, k, p))
+		return false;
+	p->seam = true;
+	p->words &= ~(uint64_t)1;
+	k->done = 0;
+	return true;
 }
 
 bool step_character(const struct scanner *s, struct sink *k, struct scan_state *at, uint32_t entry)
@@ -197,8 +278,14 @@ bool step_character(const struct scanner *s, struct sink *k, struct scan_state *
 		seq = &s->table.twins[TEXT_SYMBOL(entry)][0];
 		looks = &s->table.twins[TEXT_SYMBOL(entry)][1];
 	} else if (entry & TEXT_SPECIAL) {
-		if (entry & TEXT_DROP)
+		if (entry & TEXT_DROP) {
+			if (!(entry & TEXT_PARTS) || !p.in_word || p.seam)
+				return true;
+			if (!step_seam(s, k, &p))
+				return false;
+			*at = p;
 			return true;
+		}
 		seq = looks = s->table.multi + TEXT_SYMBOL(entry) + 1;
 		n = seq[-1];
 	}
@@ -213,6 +300,18 @@ bool step_character(const struct scanner *s, struct sink *k, struct scan_state *
 static bool reaches(const struct scan_state *p, const uint8_t width[2], uint32_t span, uint32_t run)
 {
 	return run < width[0] || (run < width[1] && word_begins(p, span));
+}
+
+size_t step_parted_hold(const struct scanner *s, const struct scan_state *p)
+{
+	size_t most = 0;
+
+	for (size_t i = 0; i < p->parted_count; i++) {
+		size_t hold = s->automaton.hold[p->parted[i] & NODE_BASE];
+
+		most = hold > most ? hold : most;
+	}
+	return most;
 }
 
 size_t step_gap_hold(const struct scanner *s, const struct scan_state *p)

@@ -108,6 +108,11 @@ uint64_t trail_symbols(const struct trail *t, const struct scanner *s, uint64_t 
 	return recent_symbols(&t->recent, s, position);
 }
 
+uint64_t trail_symbols_least(const struct trail *t, uint64_t position)
+{
+	return recent_symbols_least(&t->recent, position);
+}
+
 uint64_t trail_characters(const struct trail *t, uint64_t position)
 {
 	return recent_characters(&t->recent, position);

@@ -25,6 +25,7 @@ enum part {
 };
 
 #define SIZE_DIGITS_MAX 16
+#define PLAIN_DIGITS    7
 
 /* Fields that would change how the message is framed, routed or read had they come in the head (RFC 9110 6.5.1). */
 static const struct slice forbidden[] = {
@@ -88,6 +89,23 @@ static enum step on_size(struct http1_body *b, uint8_t c, struct http1_body_item
 	b->digits++;
 	b->left = b->left << 4 | (uint64_t)digit;
 	return STEP_MORE;
+}
+
+/* A chunk-size line that is all there and plain: few digits and a line break. False: byte by byte it will be seen. */
+static bool whole_size(struct http1_body *b, struct slice in, size_t *used)
+{
+	uint64_t left = 0;
+	size_t n = 0;
+
+	for (int digit; n < PLAIN_DIGITS && n < in.len && (digit = hex_digit(in.at[n])) >= 0; n++)
+		left = left << 4 | (uint64_t)digit;
+	if (!n || in.len - n < 2 || in.at[n] != '\r' || in.at[n + 1] != '\n')
+		return false;
+	b->digits = (uint8_t)n;
+	b->left = left;
+	b->state = left ? DATA : LINE;
+	*used += n + 2;
+	return true;
 }
 
 /* One byte between two chunks: the CR and LF behind the data. */
@@ -225,11 +243,19 @@ static enum step on_chunked(struct http1_body *b, struct slice in, size_t *used,
 
 	switch (b->state) {
 	case SIZE:
+		if (!b->digits && whole_size(b, in, used))
+			return give_mark(item, HTTP1_CHUNK);
 		step = on_size(b, *in.at, item);
 		break;
 	case DATA:
 		if (b->left)
 			return on_data(b, in, used, item);
+		if (in.len >= 2 && in.at[0] == '\r' && in.at[1] == '\n') {
+			b->state = SIZE;
+			b->digits = 0;
+			*used += 2;
+			return give_mark(item, HTTP1_CHUNK_END);
+		}
 		/* fall through */
 	case DATA_LF:
 		step = on_data_end(b, *in.at, item);

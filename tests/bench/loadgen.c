@@ -12,11 +12,11 @@
  *
  *   ttft   request sent -> first event          delay  event written -> read (fastserver only)
  *   gap    event -> next event of the stream    total  request sent -> end of the answer
- *   hop    delay of the last event of a read    held   delay of those before it
+ *   held   delay of events that waited for a successor    hop    last write that it waited for -> read
  *
  * A gate that reads holds an event whose last letters may still become something forbidden, until the next one says:
- * of a paced stream such an event comes together with its successor. `hop` is what the way costs, `held` how long text
- * waited; delay is both.
+ * such an event comes after its successor was written, by itself or together with it. `hop` is what the way costs, from
+ * the write that set the event free; `held` how long text waited; delay is both.
  *
  * --json prints one line of JSON instead. Exit status 0: something was answered and nothing was wrong; 1 if not;
  * 2 wrong usage. A keep-alive connection that the server closed before it answered is a reconnect, not an error.
@@ -127,11 +127,17 @@ static double quantile(const struct samples *s, double q)
 
 /* ---- the answer ---- */
 
-/* What the last event's delay was of, now that the next one is there, or will not be. */
-static void settle(struct stream *s, uint64_t t)
+/* What the last event's delay was of, now that the next one, written at `next`, is there at t, or will not be (0). */
+static void settle(struct stream *s, uint64_t t, uint64_t next)
 {
-	if (s->last_read)
-		add(s->last_read == t ? &held : &hop, s->last_delay);
+	bool together = s->last_read == t, waited = together || (next && next <= s->last_read);
+
+	if (s->last_read) {
+		if (waited)
+			add(&held, s->last_delay);
+		if (!together)
+			add(&hop, waited ? s->last_read - next : s->last_delay);
+	}
 	s->last_read = 0;
 }
 
@@ -151,7 +157,7 @@ static void event_over(struct stream *s, const char *bytes, size_t len, uint64_t
 			uint64_t written = bench_event_time(bytes, len);
 
 			n = bench_event(want, (size_t)opt.size, &s->at, written);
-			settle(s, t);
+			settle(s, t, written);
 			if (written && t >= written) {
 				add(&delay, t - written);
 				s->last_read = t;
@@ -359,7 +365,7 @@ static void hang_up(struct stream *s)
 
 static void answer_over(struct stream *s, bool good, bool more)
 {
-	settle(s, 0);
+	settle(s, 0, 0);
 	if (good && whole(s)) {
 		add(&total, bench_now() - s->sent);
 		answers++;

@@ -183,17 +183,19 @@ static uint64_t ask(const struct record_filter *f, bool no_index, bool first)
 }
 
 static const struct question {
-	const char *name, *match, *pattern;
-	bool is_rare; /* in few blocks: an index leaves most unread */
-	double raw, sealed, indexed;
+	const char *name, *text;
+	double raw, sealed, indexed; /* bars, in seconds */
+	bool grep;
 } questions[] = {
-	{ "a value of few records", "model=tried-once", NULL, true, 0.2, 2.5, 0.2 },
-	{ "a value that is nowhere", "request_id=chatcmpl-none", NULL, true, 0.2, 2.5, 0.2 },
-	{ "1 % of the records, in every block", "verdict=BLOCKED", NULL, false, 0.2, 2.5, 2.5 },
-	{ "a number that no index has", "withheld=17", NULL, false, 0.2, 2.5, 2.5 },
-	{ "a rule, 1 record in 100,000", "rule_id=violence.threat", NULL, true, 0.2, 2.5, 0.2 },
-	{ "-g of a word", NULL, "tried-once", false, 0.5, 2.5, 2.5 },
-	{ "-g of a pattern", NULL, "threat|^tried", false, 0.5, 2.5, 2.5 },
+	{ "a value of few records", "model=tried-once", 0.2, 2.5, 0.2, false },
+	{ "a value that is nowhere", "request_id=chatcmpl-none", 0.2, 2.5, 0.2, false },
+	/* Every block has to be unpacked: the bar is that of sealed segments, whatever the index knows. */
+	{ "1 % of the records, in every block", "verdict=BLOCKED", 0.2, 2.5, 2.5, false },
+	{ "a tally's value that is nowhere", "withheld=17", 0.2, 2.5, 0.2, false },
+	{ "a client's port", "src.port=51234", 0.2, 2.5, 0.2, false },
+	{ "a rule, 1 record in 100,000", "rule_id=violence.threat", 0.2, 2.5, 0.2, false },
+	{ "-g of a word", "tried-once", 0.5, 2.5, 0.5, true },
+	{ "-g of a pattern", "threat|^tried", 0.5, 2.5, 0.5, true },
 };
 
 static double cpu_s(void)
@@ -211,8 +213,8 @@ static double ask_one(const struct question *q, bool no_index, uint64_t *found, 
 	double best = 1e9, before = cpu_s();
 	char why[128];
 
-	if (record_filter_new(&f) || (q->match && record_filter_add(f, q->match)) ||
-	    (q->pattern && record_filter_grep(f, q->pattern, false, why, sizeof(why))))
+	if (record_filter_new(&f) || (!q->grep && record_filter_add(f, q->text)) ||
+	    (q->grep && record_filter_grep(f, q->text, false, why, sizeof(why))))
 		die(q->name, -EINVAL);
 	for (int turn = 0; turn < 3; turn++) {
 		uint64_t from = now_ns();

@@ -71,6 +71,10 @@ ROWS = [
      ['hit-zero-width'] + [c for n in (0x200b, 0x200d, 0xad, 0x202e, 0x2066, 0xfe0f, 0xe0100, 0x3164, 0x115f, 0x34f, 0xfeff)
                            for c in said(chr(n).join(ALPHA))]),
     ('controls and bytes that are no text', said('\x01'.join(ALPHA)) + said('\ufffd'.join(ALPHA)) + said('\x7f'.join('毒气测试短语'))),
+    ('a word parted, or glued to another, by what shows as nothing',
+     [c for w in ('\u200b', '\x01', '\x7f', '\ufffd', '\ufeff', '\u2060', '\u3164', '\u202d', '\u2063', '\U000e0041')
+      for t in (['x' + w + ALPHA], [ALPHA + w + 'x'], [ALPHA, w, 'x'], ['x' + w + w.join(ALPHA[:9]), w.join(ALPHA[9:]), w, 'x'])
+      for c in said(*t)]),
     ('full-width, circled, mathematical letters',
      ['hit-full-width'] + said(''.join(chr(ord(c) + 0xfee0) for c in ALPHA)) + said(map_letters(0x24b6)) +
      said(map_letters(0x1d400)) + said(map_letters(0x1d670))),

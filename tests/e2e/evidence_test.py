@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from gate import TOP, ALPHA, ZH, Ground, binary, chat, finish, isolate, ok, run, skip, wait_for
 
 isolate(200)
-PROMPT, USER = 'prompt-secret-9d30ce', 'user-secret-7b61aa'
+PROMPT, USER, SECOND, THIRD = 'prompt-secret-9d30ce', 'user-secret-7b61aa', 'user-secret-0c44d2', 'user-secret-f3e811'
 CLOCK = '''#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -99,9 +99,48 @@ def bodies(kind, **more):
     return [b for b in found if all(b.get(k) == v for k, v in more.items())]
 
 
+def subject(name, *args):
+    """Its pseudonyms: (pseudonym, days, field)."""
+    done = run(binary('sluicectl'), '-c', gate.file, 'subject', *args, check=False, capture_output=True, input=name.encode() + b'\n')
+    return done.returncode, [line.split('\t') for line in done.stdout.decode().splitlines()], done.stderr.decode()
+
+
+def theirs_of(tag):
+    """Findings of a pseudonym of which something was kept."""
+    return [int(e['seq']) for e in gate.events('type=finding', 'subject_tag=' + tag) if e['finding'].get('evidence', {}).get('state') == 'KEPT']
+
+
+exports = {}
+
+
+def unpacked(name, file=''):
+    return os.path.join(ground.dir, 'out-' + name, 'sluice-bundle', file)
+
+
+def export(name, *args):
+    """A bundle, unpacked: its files."""
+    bundle = os.path.join(ground.dir, name + '.tar')
+    done = gate.ctl('export', '--bundle', bundle, *args)
+    exports[name] = done.stderr
+    ok('export ' + ' '.join(args), done.returncode == 0, done)
+    os.mkdir(os.path.dirname(unpacked(name)[:-1]))
+    run('tar', '-C', os.path.dirname(unpacked(name)[:-1]), '-xf', bundle)
+    out = {}
+    for folder, _, files in os.walk(unpacked(name)):
+        for file in files:
+            with open(os.path.join(folder, file), 'rb') as f:
+                out[os.path.relpath(f.name, unpacked(name))] = f.read()
+    return out
+
+
+def check(name, evidence, *what):
+    """The exit status of a verifier that has nothing of ours, of a bundle with evidence."""
+    return run(glob.glob(os.path.join(TOP, 'build', '*', 'verifier'))[0], '-evidence', evidence, *what, check=False, capture_output=True, cwd=unpacked(name)).returncode
+
+
 def plants():
     """Everything that is text of an answer, a prompt or a name, in the forms that a leak could have."""
-    words = [ALPHA, ZH, 'friendly animal', 'lazy dog', 'from the shelf', '今天', '第一步', PROMPT, USER]
+    words = [ALPHA, ZH, 'friendly animal', 'lazy dog', 'from the shelf', '今天', '第一步', PROMPT, USER, SECOND, THIRD]
     forms = (str.encode, lambda w: base64.b64encode(w.encode()), lambda w: w.encode().hex().encode(),
              lambda w: hashlib.sha256(w.encode()).digest(), lambda w: hashlib.sha256(w.encode()).hexdigest().encode(),
              lambda w: json.dumps(w)[1:-1].encode())
@@ -159,10 +198,12 @@ with Ground('chat') as ground:
     # ---- kept ----
     gate.start()
     ok('ready', wait_for(gate.ready, 30), gate.log())
+    for who in (SECOND, SECOND, THIRD):
+        chat(ground, PROMPT + ' say BAD', fields=('Connection: close', 'X-User-Id: ' + who))
     for words in ('say BAD', 'say BADZH', 'say GOOD', 'say EMOJI', 'say TOOL'):
         for stream in (False, True):
             chat(ground, PROMPT + ' ' + words, stream, fields=('Connection: close', 'X-User-Id: ' + USER))
-    ok('the last of them is on record', wait_for(lambda: len(bodies('exchange')) == 10, 20), gate.events())
+    ok('the last of them is on record', wait_for(lambda: len(bodies('exchange')) == 13, 20), gate.events())
     seq, finding = kept('k.span')
     evidence = finding.get('evidence', {})
     opened = decrypt(mine, evidence) if evidence.get('state') == 'KEPT' else None
@@ -216,6 +257,35 @@ with Ground('chat') as ground:
     status, out, err = ctl('reveal', str(seq), '--identity', wrapped)
     ok('an identity that is encrypted is refused by name', status == 2 and 'not supported by this version' in err, err)
 
+    # ---- handed out ----
+    exported = export('with', '--evidence', '--reason', 'case 13', 'type=finding')
+    files = {name: exported[name] for name in exported if name.startswith('chosen/evidence/')}
+    kept_all = {int(e['seq']): e['finding']['evidence'] for e in gate.events('type=finding')
+                if e['finding'].get('evidence', {}).get('state') == 'KEPT'}
+    ok('export --evidence: the age files as they are', files == {
+        'chosen/evidence/%d.age' % n: b''.join(age_file(e)) for n, e in kept_all.items()} and len(files) > 3, sorted(files))
+    done = run('age', '-d', '-i', mine, check=False, capture_output=True, input=files['chosen/evidence/%d.age' % seq])
+    ok('age opens one', json.loads(done.stdout or '{}').get('match') == ALPHA, done)
+    took = bodies('access', what='export')
+    ok('on record, as what it is', took and took[-1]['filter'] == 'with evidence: type=finding' and took[-1]['reason'] == 'case 13', took)
+    ok('without it there is none', not [n for n in export('without', 'type=finding') if 'evidence' in n])
+    one = export('one', '--evidence', '--seq', str(seq))
+    ok('of those that were chosen', [n for n in one if 'evidence' in n] == ['chosen/evidence/%d.age' % seq], sorted(one))
+    whole = export('whole', '--evidence')
+    ok('and of the whole', {n for n in whole if n.startswith('evidence/')} == {'evidence/%d.age' % n for n in kept_all}, sorted(whole))
+    if glob.glob(os.path.join(TOP, 'build', '*', 'verifier')):
+        ok('a stranger checks them against the records', check('whole', 'evidence', 'record/ledger') == 0 and
+           check('with', 'chosen/evidence', '-records', 'chosen') == 0)
+        path = unpacked('whole', 'evidence/%d.age' % seq)
+        for at in (0, 100, os.stat(path).st_size - 1):
+            flip(path, at)
+            ok('and finds a flipped byte at %d' % at, check('whole', 'evidence', 'record/ledger') == 1)
+            flip(path, at)
+        os.rename(path, unpacked('whole', 'evidence/999999.age'))
+        ok('and one that no record names', check('whole', 'evidence', 'record/ledger') == 1)
+    else:
+        skip('a stranger checks them against the records', 'it is not built')
+
     # ---- changed ----
     status, said = verify()
     ok('verify: sound', status == 0 and 'evidence sound: kept=' in said, said)
@@ -243,6 +313,32 @@ with Ground('chat') as ground:
     ok('once', status == 1 and out == b'erased 0, restricted 0, before 1\n', out)
     status, said = verify()
     ok('verify says so', status == 0 and 'restricted=1 erased=0' in said, said)
+    left = export('restricted', '--evidence')
+    ok('export leaves it out, and nothing else', {n for n in left if n.startswith('evidence/')} ==
+       {'evidence/%d.age' % n for n in kept_all if n != seq} and b'restricted=1' in exports['restricted'], exports['restricted'])
+
+    # ---- all that is kept of one subject ----
+    status, told, err = subject(SECOND)
+    pseudonym = told[0][0] if told else ''
+    theirs = {e['subject_tag'] for e in bodies('exchange') if e['subject_tag'] == pseudonym}
+    ok('subject: the pseudonym of a name', status == 0 and len(told) == 1 and told[0][2] == 'x-user-id' and len(theirs) == 1, (told, err))
+    ok('and what it can not tell', 'nobody can tell any more whose they are' in err, err)
+    ok('that it was asked for is on record, without the name', bodies('access', what='subject', filter='subject_tag=' + pseudonym), bodies('access'))
+    ok('their findings have it, too', len(theirs_of(pseudonym)) == 2, theirs_of(pseudonym))
+    ok('not with a field that is none', subject(SECOND, '--header', 'x-other')[0] == 2)
+    ok('not of nobody', subject('')[0] == 2)
+    status, out, err = ctl('erase', '--subject', pseudonym[:-1], '--requester', 'ticket-10', '--basis', 'PIPL 47')
+    ok('what is no pseudonym is refused', status == 2 and not out, err)
+    status, out, err = ctl('erase', '--subject', pseudonym, '--requester', 'ticket-10', '--basis', 'PIPL 47')
+    ok('erase --subject, within the term', status == 0 and out == b'erased 0, restricted 2, before 0\n', (out, err))
+    ok('of them and of nobody else', {int(b['seq']) for b in bodies('erasure')} == {seq} | set(theirs_of(pseudonym)), bodies('erasure'))
+    ok('on record as what it was', [[int(n) for n in a['seqs']] for a in bodies('access', what='erase', filter='subject_tag=' + pseudonym)] ==
+       [theirs_of(pseudonym)], bodies('access', what='erase'))
+    status, out, err = ctl('erase', '--subject', '0' * 32, '--requester', 'ticket-10', '--basis', 'PIPL 47')
+    ok('nobody has that one', status == 1 and out == b'erased 0, restricted 0, before 0\n', (out, err))
+    old = subject(THIRD)[1][0][0]
+    found = [(place, plant) for place, data in places() for plant in plants() if plant in data]
+    ok('P9: nor in what was handed out, asked or written since', not found, found)
     ok('it stops', gate.stop(), gate.log())
 
     # ---- erased: after it ----
@@ -255,6 +351,26 @@ with Ground('chat') as ground:
     ok('ready, half a year later', wait_for(gate.ready, 30), gate.log())
     ok('what was restricted is erased by itself', wait_for(lambda: len(bodies('erasure', seq=seq)) == 2, 20), gate.log())
     ok('for good', decrypt(mine, evidence) is None and age_file(evidence)[0] == bytes(len(header)) and age_file(evidence)[1] == payload)
+    ok('and what was of the subject', wait_for(lambda: all(len(bodies('erasure', seq=n)) == 2 for n in theirs_of(pseudonym)), 20), gate.log())
+    chat(ground, PROMPT + ' say BAD', fields=('Connection: close', 'X-User-Id: ' + THIRD))
+    status, told, err = subject(THIRD)
+    ok('with another key somebody has another pseudonym, and the old one is still known', status == 0 and len(told) == 2 and
+       told[0][0] == old != told[1][0], (told, err))
+    new = told[1][0]
+    ok('(both have evidence)', wait_for(lambda: len(theirs_of(old)) == 1 and len(theirs_of(new)) == 1, 20))
+    gone = {n: kept_all[n] for n in theirs_of(old)}
+    status, out, err = ctl('erase', '--subject', old, '--subject', new, '--requester', 'ticket-11', '--basis', 'PIPL 47')
+    ok('erase --subject: what may be is erased, the rest is restricted', status == 0 and out == b'erased 1, restricted 1, before 0\n', (out, err))
+    ok('for good', all(decrypt(mine, e) is None and not any(age_file(e)[0]) for e in gone.values()))
+    ok('the Erasure says so', [b.get('restricted', False) for n in theirs_of(old) + theirs_of(new) for b in bodies('erasure', seq=n)] == [False, True])
+    status, said = verify()
+    ok('and the tree still verifies', status == 0, said)
+    keys = sorted(glob.glob(gate.record + '.keys/subject-*.key'))
+    os.rename(keys[0], keys[0] + '.gone')
+    status, told, err = subject(THIRD)
+    ok('a key that is gone took its pseudonyms with it', status == 0 and [line[0] for line in told] == [new] and
+       told[0][1][:10] in err, (told, err))
+    os.rename(keys[0] + '.gone', keys[0])
     status, out, err = ctl('hold', 'add', 'case-9', '--authority', 'court', '--seq', str(full_seq))
     ok('a hold', status == 0, err)
     full = kept('k.full')[1]['evidence']

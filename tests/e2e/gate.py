@@ -285,7 +285,7 @@ def yaml_of(value, depth=0):
 class Gate:
     """sluiced in front of a Ground. Fields of the configuration can be given by name."""
 
-    def __init__(self, ground, fail='closed', policy=POLICY, wait=True, program=None, services=None, asan='', **more):
+    def __init__(self, ground, fail='closed', policy=POLICY, wait=True, program=None, services=None, asan='', record=None, **more):
         self.asan = asan
         self.ground, self.wait, self.process = ground, wait, None
         self.program = program or binary('sluiced')
@@ -294,7 +294,7 @@ class Gate:
         self.config = {
             'services': services or [{'name': 'ground', 'cgroup': '/' + ground.name, 'ports': [ground.port], 'fail': fail}],
             'policy': policy,
-            'record': {'dir': self.record, 'exchanges': 'all'},
+            'record': {'dir': self.record, 'exchanges': 'all', **(record or {})},
             'log': {'level': 'info'},
             'control': os.path.join(ground.dir, 'control.sock'),
             'capture': {'pins': os.path.join(ground.pins, 'sluice'), 'cgroup': ground.name + '-gate'},

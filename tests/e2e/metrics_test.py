@@ -33,6 +33,7 @@ def promtool(*args, **how):
     return subprocess.run(['promtool', *args], capture_output=True, text=True, timeout=60, **how)
 
 
+WITNESS = {'url': 'http://127.0.0.1:1', 'key': 'w.test/w1+00000000+BAAA'}  # nobody asks it: it is there for its metric
 OPINION = {'name': 'guard', 'url': 'http://127.0.0.1:1/v1/moderations', 'kind': 'moderations'}
 trial = tempfile.mkdtemp(prefix='sluice-metrics-')
 atexit.register(shutil.rmtree, trial, True)
@@ -40,7 +41,8 @@ shutil.copytree(POLICY, trial, dirs_exist_ok=True)
 with open(os.path.join(trial, 'trial.yaml'), 'w') as file:
     file.write('pack: trial\nrules:\n' + ''.join('  - {id: %s, risk: A.1.d, action: shadow, keywords: ["%s"]%s}\n' % rule for rule in (
         ('trial.met', ALPHA, ''), ('trial.not', 'never said by anybody', ''), ('trial.else', 'x', ', services: [kitchen]'))))
-with Ground('chat') as ground, ground.gate(metrics={'listen': '"127.0.0.1:9477"'}, policy=trial, opinions=[OPINION]) as gate:
+with Ground('chat') as ground, ground.gate(metrics={'listen': '"127.0.0.1:9477"'}, policy=trial, opinions=[OPINION],
+                                             record={'witnesses': [WITNESS]}) as gate:
     chat(ground, 'say GOOD'), chat(ground, 'say GOOD'), chat(ground, 'say BAD'), chat(ground, 'say BAD', stream=False)
     wanted = {'sluice_exchanges_total{service="ground",verdict="blocked"}': 2, 'sluice_hold_characters_count': 3,
               'sluice_record_wait_seconds_count': 2}

@@ -26,6 +26,8 @@ SICK = {
     'SluiceWorkerRestarts': [('sluice_worker_restarts_total', '+1')],
     'SluiceLoopStuck': [('sluice_loops_stuck', 1)],
     'SluiceRecordFailed': [('sluice_audit_writable', 0)],
+    'SluiceCheckpointStale': [('sluice_audit_checkpoint_timestamp_seconds{log="control"}', 1000000000)],
+    'SluiceWitnessStale': [('sluice_audit_witness_timestamp_seconds{log="ledger",witness="w.test/w1"}', 1000000000)],
     'SluiceFailOpen': [('sluice_fail_open_connections_total', 3), ('process_start_time_seconds', 'now')],
     'SluiceUncovered': [('sluice_uncovered', 2)],
     'SluiceNotListening': [('sluice_guarded_addresses{service="ground"}', 0)],
@@ -43,6 +45,9 @@ SICK = {
     'SluiceKernelLacks': [('sluice_kernel_lacks', 1)],
     'SluiceDown': [('sluice_up', 0)],
 }
+NOW = ('sluice_policy_loaded_timestamp_seconds', 'sluice_audit_checkpoint_timestamp_seconds{log="control"}',
+       'sluice_audit_checkpoint_timestamp_seconds{log="ledger"}', 'sluice_audit_witness_timestamp_seconds{log="control",witness="w.test/w1"}',
+       'sluice_audit_witness_timestamp_seconds{log="ledger",witness="w.test/w1"}')
 WELL = {'sluice_kernel_lacks': 0, 'sluice_uncovered': 0}  # whatever this test's own host lacks
 
 
@@ -69,7 +74,7 @@ class Exporter(http.server.ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def text(self):
-        values = {'process_start_time_seconds': 1000, 'sluice_policy_loaded_timestamp_seconds': int(time.time()), **WELL}
+        values = {'process_start_time_seconds': 1000, **{name: int(time.time()) for name in NOW}, **WELL}
         self.scrapes += self.sick
         for rows in SICK.values():
             for name, value in rows:
@@ -151,9 +156,10 @@ with Ground('chat') as ground:
     ok('each shipped alert has its sick host here', sorted(alerts) == sorted(SICK), set(alerts) ^ set(SICK))
     policy = os.path.join(ground.dir, 'policy.d')
     shutil.copytree(POLICY, policy)
-    # nobody asks it: it is there for its metrics
+    # nobody asks them: they are there for their metrics
     opinion = {'name': 'guard', 'url': 'http://127.0.0.1:1/v1/moderations', 'kind': 'moderations'}
-    with ground.gate(policy=policy, metrics={'listen': DAEMON}, opinions=[opinion]) as gate:
+    witness = {'url': 'http://127.0.0.1:1', 'key': 'w.test/w1+00000000+BAAA'}
+    with ground.gate(policy=policy, metrics={'listen': DAEMON}, opinions=[opinion], record={'witnesses': [witness]}) as gate:
         chat(ground, 'say GOOD')
         exporter, receiver = Exporter(get('http://%s/metrics' % DAEMON)), Receiver()
         sick_host = '%s:%d' % exporter.server_address

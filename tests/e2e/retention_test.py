@@ -55,9 +55,5 @@ with Ground('chat') as ground:
     ok('and not listed any more', status == 0 and not out, out)
     status, out, err = ctl(gate, 'hold', 'release', 'case-7')
     ok('what is not there is not released', status == 2 and 'no hold of that id' in err, err)
-    for command in (('review',), ('model', 'feedback')):
-        status, out, err = ctl(gate, *command)
-        ok('%s is refused by name' % ' '.join(command), status == 2 and 'not supported by this version' in err,
-           err)
     ok('it was sound', gate.sound(), gate.log())
 finish()

@@ -4,12 +4,14 @@
 import contextlib
 import http.client
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from gate import CHAT, Ground, alive, ask, binary, finish, isolate, memory_of, ok, run, skip, wait_for
@@ -92,7 +94,7 @@ with Ground('chat') as ground:
     run('openssl', 'genpkey', '-algorithm', 'ed25519', '-out', os.path.join(credentials, 'origin.key'),
         stderr=subprocess.DEVNULL)
     os.environ['CREDENTIALS_DIRECTORY'] = credentials
-    with ground.gate() as gate:
+    with ground.gate(metrics={'listen': '127.0.0.1:9497'}) as gate:
         del os.environ['CREDENTIALS_DIRECTORY']
         ledger, control = os.path.join(gate.record, 'ledger'), os.path.join(gate.record, 'control')
         lasting = [open(os.path.join(d, 'vkey')).read().splitlines()[1] for d in (ledger, control)]
@@ -115,6 +117,23 @@ with Ground('chat') as ground:
         ok('the configuration is good', run(binary('sluiced'), '-c', gate.file, '--check', check=False).returncode == 0)
         status, out, err = ctl('-c', gate.file, 'witness', 'submit')
         ok('both logs are cosigned', status == 0 and out.count('cosigned by ' + NAME) == 2, out + err)
+        # the daemon counts how old their signatures are
+        ok('it is told of its witness', gate.ctl('reload').returncode == 0, gate.log())
+
+        def signed(log, name='witness'):
+            """When the witness, or the host itself, last signed a log, as the metrics say."""
+            try:
+                text = urllib.request.urlopen('http://127.0.0.1:9497/metrics', timeout=10).read().decode()
+            except OSError:
+                return -1
+            found = re.search(r'^sluice_audit_%s_timestamp_seconds{log="%s"%s} (\d+)$' %
+                              (name, log, ',witness="%s"' % NAME if name == 'witness' else ''), text, re.M)
+            return int(found.group(1)) if found else -1
+
+        ok('the metrics say when each log was cosigned', wait_for(lambda: signed('ledger') > time.time() - 300 and
+           signed('control') > time.time() - 300, 40), (signed('ledger'), signed('control'), gate.log()))
+        ok('and when it was signed', signed('ledger', 'checkpoint') > time.time() - 120, signed('ledger', 'checkpoint'))
+        first = signed('ledger')
         old = size()
         for _ in range(40):
             ask_once()
@@ -131,6 +150,16 @@ with Ground('chat') as ground:
         wait_for(lambda: size() > before[0] and size(control) > before[1])
         status, out, err = ctl('-c', gate.file, 'witness', 'submit')
         ok('and goes on from where it was', status == 0 and out.count('cosigned by') == 2, out + err)
+        ok('and so do the metrics', wait_for(lambda: signed('ledger') > first, 40), (first, signed('ledger')))
+        kept = os.path.join(gate.record + '.cosigned', 'control')
+        before_it = signed('control')
+        forged = re.sub('(— %s [^ ]{8}).*' % re.escape(NAME), lambda m: m.group(1) + 'B' * 90, open(kept).read())
+        shutil.copy(kept, kept + '.kept')
+        with open(kept, 'w') as file:
+            file.write(forged)
+        ok('what nobody signed does not count', wait_for(lambda: signed('control') == 0, 40), (before_it, signed('control')))
+        shutil.move(kept + '.kept', kept)
+        ok('(what was signed does)', wait_for(lambda: signed('control') == before_it, 40), signed('control'))
         status, out, err = ctl('-c', gate.file, 'witness', 'list')
         ok('list shows both', status == 0 and out.count(NAME) == 2, out + err)
         status, out, err = ctl('verify', '-D', gate.record, '--witness', witness.key)

@@ -9,6 +9,7 @@
  * Must hold: however the answer is cut, the client gets the same and the report says the same; what is released is what
  * the server sent; coverage adds up; and content of a choice that was released is no text that a rule blocks. By a
  * further option the rules redact: then what differs from what the server sent are masks, as many as the report says.
+ * By another one, the rules know words alone when the answer is whole, and a pattern beside them when it is cut.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -30,7 +31,10 @@
 	"within: 6}}\n"                                                                                                \
 	"  - {id: t.all, risk: A.1.h, action: shadow, boundary: none, all_of: {words: [a, e, y], within: 9}}\n"
 
-static struct ruleset *rules, *blocking, *redacting;
+/* Words alone are read in a shorter way than beside a rule that asks for more, and to the same end. */
+#define MORE "  - {id: t.never, risk: A.4.f, action: shadow, pattern: '[a-z]{9}#{9}'}\n"
+
+static struct ruleset *rules, *blocking, *redacting, *words, *words_and_more;
 static const char *const requests[] = {
 	"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
 	"POST /generate HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
@@ -73,7 +77,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	strcat(pack, rest);
 	blocking = talk_rules(PACK);
 	redacting = talk_rules(pack);
-	MUST(blocking && redacting);
+	words = talk_rules(TALK_PACK);
+	words_and_more = talk_rules(TALK_PACK MORE);
+	MUST(blocking && redacting && words && words_and_more);
 	return 0;
 }
 
@@ -324,12 +330,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	stream = data[0] & 4;
 	chunked = data[0] & 8;
 	coding = (enum coding)(data[0] >> 4 & 7) % CODING_COUNT;
-	rules = data[1] & 0x80 ? redacting : blocking;
+	rules = data[1] & 0x80 ? redacting : data[1] & 0x40 ? words : blocking;
 	answer = slice_of(data + 2, size - 2);
 	if (stream)
 		answer = slice_of(answer_bytes,
 		                  write_stream(answer, chunked, coding, data[0] & 0x80 ? FORM_AT_END : FORM_FLUSHED));
 	run(&whole, request, answer, 0);
+	rules = rules == words ? words_and_more : rules;
 	run(&cut, request, answer, data[1] + 1u);
 	MUST(whole.talk.len == cut.talk.len && whole.talk.released == cut.talk.released);
 	MUST(!memcmp(whole.talk.out, cut.talk.out, whole.talk.len));

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * model_fuzz - model files and data files. The first byte says which: a model as it is, a model whose digest is made to
- * fit (so that what is behind it is reached) with a text behind it, or a data file.
+ * fit (so that what is behind it is reached) with a text behind it, a data file, or (255) an evidence that is learnt
+ * from.
  *
  * What opens must judge a text the same way in one piece and byte by byte; what is refused must say what and where.
  */
+#include <errno.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/own.h"
+#include "cli/lesson.h"
 #include "cli/model.h"
 
 static void judge(const struct classifier *c, struct slice text)
@@ -94,11 +97,30 @@ static void data(struct slice bytes)
 			abort();
 }
 
+static void evidence(struct slice json)
+{
+	owned(evidence_words_free) struct evidence_words w = { .offset = 0 };
+	struct buf out = BUF(4 * EVIDENCE_MAX);
+	int err = evidence_words_read(&w, json);
+
+	if (err && err != -EBADMSG)
+		abort();
+	if (!err && evidence_words_span(&w, true, &out))
+		abort();
+	if (buf_len(&out) > buf_len(&w.before) + buf_len(&w.match) + buf_len(&w.after))
+		abort();
+	buf_free(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t size)
 {
 	if (!size)
 		return 0;
+	if (*at == 255) {
+		evidence(slice_of(at + 1, size - 1));
+		return 0;
+	}
 	switch (*at % 3) {
 	case 0:
 		model(slice_of(at + 1, size - 1));

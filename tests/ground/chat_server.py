@@ -13,6 +13,7 @@ The last word of the last user message that is a trigger chooses the answer:
     LONG     ten thousand words, for minutes   LONGBAD  the same with the test phrase after twenty words
     ADVERT   advertising between two plain sentences, in Chinese
     RANDOM  words chosen by `seed`, about `size` bytes
+    OWN     what the field `answer` of the request says
 
 Fields of the request besides OpenAI's: `delay` seconds between events, `ascii` for \\u escapes, `seed`, `size`,
 `repeat` to say the answer several times.
@@ -41,6 +42,7 @@ TEXT = {
     'LONG': ' '.join('word%d' % i for i in range(10000)),
     'LONGBAD': ' '.join('FORBIDDEN-PHRASE-ALPHA' if i == 20 else 'word%d' % i for i in range(10000)),
     'RANDOM': None,
+    'OWN': None,
 }
 REASONING = {'REASON': 'The user wants the FORBIDDEN-PHRASE-ALPHA but I should think first.'}
 ARGUMENTS = {
@@ -74,7 +76,7 @@ def pieces_of(body, trigger):
             size -= len(text[-1].encode()) + 1
         text = ' '.join(text)
     else:
-        text = TEXT[trigger]
+        text = str(body.get('answer', '')) if trigger == 'OWN' else TEXT[trigger]
     text = ' '.join([text] * int(body.get('repeat', 1)))
     words = text.split(' ') if text else []
     pieces = [(' ' if i else '') + w for i, w in enumerate(words)]

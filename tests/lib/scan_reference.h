@@ -16,6 +16,7 @@
 #define REFERENCE_SYMBOLS (18 * REFERENCE_BYTES * 2)
 #define REFERENCE_HITS    8192
 #define REFERENCE_EDGE    UINT32_MAX
+#define REFERENCE_SEAM    (UINT32_MAX - 1) /* in the middle of a word: nothing, or an edge */
 
 struct reference_case {
 	struct needle needles[REFERENCE_NEEDLES];
@@ -25,10 +26,10 @@ struct reference_case {
 };
 
 struct reference_symbols {
-	uint32_t at[REFERENCE_SYMBOLS];    /* code points and edges */
+	uint32_t at[REFERENCE_SYMBOLS];    /* code points, edges and seams */
 	uint32_t looks[REFERENCE_SYMBOLS]; /* the same, as they look */
 	bool word[REFERENCE_SYMBOLS], noise[REFERENCE_SYMBOLS];
-	uint32_t real[REFERENCE_SYMBOLS + 1];                  /* symbols before this one that are not edges */
+	uint32_t real[REFERENCE_SYMBOLS + 1];                  /* symbols before this one that are neither */
 	size_t from[REFERENCE_SYMBOLS], to[REFERENCE_SYMBOLS]; /* bytes of the character */
 	size_t len;
 	bool word_first, word_last;
@@ -80,11 +81,46 @@ static inline void reference_put(struct reference_symbols *s, uint32_t c, size_t
 	s->word[s->len] = s->noise[s->len] = false;
 	s->from[s->len] = from;
 	s->to[s->len] = to;
-	s->real[s->len + 1] = s->real[s->len] + (c != REFERENCE_EDGE);
+	s->real[s->len + 1] = s->real[s->len] + (c < REFERENCE_SEAM);
 	s->len++;
 }
 
-/* Folds; `text` puts in the edges of a text, else those inside a needle. */
+/* Whether what folds to nothing may part a word: all but what stands inside of words that people write. */
+static inline bool reference_parts(uint32_t cp)
+{
+	static const uint32_t joins[][2] = {
+		{ 0xad, 0xad },       { 0x300, 0x36f },     { 0x483, 0x489 },   { 0x17b4, 0x17b5 },
+		{ 0x180b, 0x180d },   { 0x180f, 0x180f },   { 0x1ab0, 0x1ace }, { 0x1dc0, 0x1dff },
+		{ 0x200c, 0x200d },   { 0x20d0, 0x20f0 },   { 0x2de0, 0x2dff }, { 0xa66f, 0xa67d },
+		{ 0xa69e, 0xa69f },   { 0xfe00, 0xfe0f },   { 0xfe20, 0xfe2f }, { 0x1d242, 0x1d244 },
+		{ 0x1e08f, 0x1e08f }, { 0xe0100, 0xe01ef },
+	};
+
+	for (size_t i = 0; i < sizeof(joins) / sizeof(joins[0]); i++)
+		if (cp >= joins[i][0] && cp <= joins[i][1])
+			return false;
+	return true;
+}
+
+static inline int reference_by_cp(const void *x, const void *y)
+{
+	const struct fold_twin *a = x, *b = y;
+
+	return a->cp < b->cp ? -1 : a->cp > b->cp;
+}
+
+/* What a code point looks like; `otherwise` if like nothing else. */
+static inline uint32_t reference_looks(uint32_t cp, uint32_t otherwise)
+{
+	struct fold_twin key = { cp, 0 }, *twin;
+
+	if (cp < 0x80)
+		return otherwise;
+	twin = bsearch(&key, fold_twins, fold_twin_count, sizeof(key), reference_by_cp);
+	return twin ? twin->looks : otherwise;
+}
+
+/* Folds; `text` puts in the edges and seams of a text, else the edges inside a needle. */
 static inline void reference_fold(struct reference_symbols *s, struct slice in, bool text, bool over)
 {
 	bool word = false, any = false;
@@ -101,8 +137,11 @@ static inline void reference_fold(struct reference_symbols *s, struct slice in, 
 			break;
 		e = fold_blocks[fold_index[cp / 128]][cp % 128];
 		one = (FOLD_KIND(e) == FOLD_SELF ? cp : FOLD_VALUE(e)) | (e & (FOLD_WORD | FOLD_NOISE));
-		if (FOLD_KIND(e) == FOLD_DROP)
+		if (FOLD_KIND(e) == FOLD_DROP) {
 			n = 0;
+			if (text && word && s->at[s->len - 1] != REFERENCE_SEAM && reference_parts(cp))
+				reference_put(s, REFERENCE_SEAM, i, i + took);
+		}
 		if (FOLD_KIND(e) == FOLD_MULTI) {
 			n = fold_multi[FOLD_VALUE(e)];
 			seq = fold_multi + FOLD_VALUE(e) + 1;
@@ -119,9 +158,7 @@ static inline void reference_fold(struct reference_symbols *s, struct slice in, 
 			reference_put(s, FOLD_VALUE(seq[k]), i, i + took);
 			s->word[s->len - 1] = is_word;
 			s->noise[s->len - 1] = seq[k] & FOLD_NOISE;
-			for (uint32_t t = 0; cp >= 0x80 && t < fold_twin_count; t++)
-				if (fold_twins[t].cp == cp)
-					s->looks[s->len - 1] = fold_twins[t].looks;
+			s->looks[s->len - 1] = reference_looks(cp, s->at[s->len - 1]);
 		}
 	}
 	s->word_last = word;
@@ -147,9 +184,31 @@ static inline void reference_needle(struct reference_symbols *s, const struct ne
 		s->real[i + 1] = s->real[i] + (s->at[i] != REFERENCE_EDGE);
 }
 
-static inline bool reference_ends(const struct reference_symbols *s, size_t end, const uint32_t *word, size_t len)
+/* Whether `word` ends at `end` of `text`, one of s's readings, over seams; at one only if it ends with an edge, or if
+ * `more` follows. Of an edge behind a seam all was said there. *start: where it begins. */
+static inline bool reference_ends(const struct reference_symbols *s, const uint32_t *text, size_t end,
+                                  const uint32_t *word, size_t len, bool more, size_t *start)
 {
-	return len <= end && !memcmp(s->at + end - len, word, len * sizeof(*word));
+	bool seam = end && s->at[end - 1] == REFERENCE_SEAM;
+
+	if (len && word[len - 1] == REFERENCE_EDGE && !more) {
+		if (!seam && !(end > 1 && s->at[end - 1] == REFERENCE_EDGE && s->at[end - 2] != REFERENCE_SEAM))
+			return false;
+		len--;
+		end--;
+	} else if (seam && !more) {
+		return false;
+	}
+	while (len) {
+		while (end && s->at[end - 1] == REFERENCE_SEAM)
+			end--;
+		if (!end || text[end - 1] != word[len - 1])
+			return false;
+		end--;
+		len--;
+	}
+	*start = end;
+	return true;
 }
 
 static inline bool reference_own(uint32_t c)
@@ -170,9 +229,7 @@ static inline void reference_look(struct reference_symbols *to, const struct ref
 		if (c == REFERENCE_EDGE || reference_own(c))
 			continue;
 		/* Of the folded code point, not of the needle's spelling. */
-		for (uint32_t t = 0; c >= 0x80 && t < fold_twin_count; t++)
-			if (fold_twins[t].cp == c)
-				to->at[i] = fold_twins[t].looks;
+		to->at[i] = reference_looks(c, c);
 		changed |= to->at[i] != c;
 		kept |= to->at[i] == c && !s->noise[i];
 	}
@@ -225,18 +282,110 @@ static inline void reference_settle(struct reference_symbols *text, const struct
 
 /* Whether `word` ends at `end` in the second reading; *mixed: with letters of both kinds. */
 static inline bool reference_twin(const struct reference_symbols *s, size_t end, const uint32_t *word, size_t len,
-                                  bool *mixed)
+                                  bool more, bool *mixed)
 {
 	bool changed = false, own = false;
+	size_t start;
 
-	if (len > end || memcmp(s->looks + end - len, word, len * sizeof(*word)))
+	if (!reference_ends(s, s->looks, end, word, len, more, &start))
 		return false;
-	for (size_t i = end - len; i < end; i++) {
+	for (size_t i = start; i < end; i++) {
 		changed |= s->at[i] != s->looks[i];
 		own |= s->at[i] == s->looks[i] && reference_own(s->at[i]);
 	}
 	*mixed = changed && own;
 	return true;
+}
+
+/* Needles that begin behind a seam, in the order in which they are followed. */
+struct reference_parted {
+	struct {
+		size_t start; /* the first letter */
+		bool looks, forked;
+	} at[SCAN_PARTED_MAX + 1];
+	size_t count;
+};
+
+/* Whether the text from `start` up to `end`, with an edge in front, begins a needle's form. *all: it is all of it;
+ * *more: some goes on. `edge`: an edge follows it. */
+static inline bool reference_begins(const struct reference_symbols *s, const struct reference_symbols *form,
+                                    size_t start, size_t end, bool looks, bool edge, bool *all, bool *more)
+{
+	size_t n = 1;
+
+	*all = *more = false;
+	if (!form->len || form->at[0] != REFERENCE_EDGE)
+		return false;
+	for (size_t i = start; i < end; i++) {
+		if (s->at[i] == REFERENCE_SEAM)
+			continue;
+		if (n == form->len || form->at[n] != (looks ? s->looks[i] : s->at[i]))
+			return false;
+		n++;
+	}
+	if (edge && (n == form->len || form->at[n++] != REFERENCE_EDGE))
+		return false;
+	*all = n == form->len;
+	*more = !*all;
+	return true;
+}
+
+/* Tells the hits of a needle followed from `start` that end with the text before `end`. True: some needle goes on. */
+static inline bool reference_follow(const struct reference_case *c, const struct reference_symbols *s,
+                                    const struct reference_forms *f, size_t start, size_t end, bool looks, bool edge,
+                                    struct scan_hit *hits, size_t *n)
+{
+	bool goes_on = false, own = false;
+
+	for (size_t i = start; i < end; i++)
+		own |= s->at[i] == s->looks[i] && reference_own(s->at[i]);
+	for (size_t k = 0; k < 2 * c->count; k++) {
+		bool all, more;
+
+		if (!reference_begins(s, &f->at[k], start, end, looks, edge, &all, &more))
+			continue;
+		goes_on |= more;
+		if (all && hits && (!looks || own))
+			hits[(*n)++] = (struct scan_hit){ c->needles[k / 2].id, s->real[start], s->real[end] };
+	}
+	return goes_on;
+}
+
+/* The token before `end`, for those that are followed. */
+static inline void reference_part(struct reference_parted *p, const struct reference_case *c,
+                                  const struct reference_symbols *s, const struct reference_forms *f, size_t end,
+                                  struct scan_hit *hits, size_t *n)
+{
+	struct reference_parted was = *p;
+	size_t t = end - 1;
+
+	if (s->at[t] >= REFERENCE_SEAM) {
+		bool told = s->at[t] == REFERENCE_EDGE && (!t || !s->word[t - 1]);
+
+		for (size_t i = 0; i < p->count && !told; i++)
+			reference_follow(c, s, f, p->at[i].start, t, p->at[i].looks, true, hits, n);
+		return;
+	}
+	if (t && s->at[t - 1] == REFERENCE_SEAM && s->word[t]) {
+		was.at[was.count].start = t;
+		was.at[was.count].looks = was.at[was.count].forked = false;
+		was.count++;
+	}
+	p->count = 0;
+	for (size_t i = 0; i < was.count; i++) {
+		bool forks = s->at[t] != s->looks[t] && !was.at[i].looks && !was.at[i].forked;
+
+		for (int fork = 0; fork <= forks; fork++) {
+			bool looks = was.at[i].looks || fork;
+
+			if (!reference_follow(c, s, f, was.at[i].start, end, looks, false, hits, n) ||
+			    p->count == SCAN_PARTED_MAX)
+				continue;
+			p->at[p->count].start = was.at[i].start;
+			p->at[p->count].looks = looks;
+			p->at[p->count++].forked = was.at[i].forked || forks;
+		}
+	}
 }
 
 /* Whether the first `len` letters of needle k, which has a gap, end at `end`, with noise behind if `noise`. *start: the
@@ -247,13 +396,13 @@ static inline bool reference_gapped(const struct reference_symbols *s, size_t en
 {
 	size_t at = end, run = 0;
 
-	if (!noise && at && s->at[at - 1] == REFERENCE_EDGE)
+	if (!noise && at && s->at[at - 1] >= REFERENCE_SEAM)
 		at--;
 	for (size_t i = len; i > 0;) {
 		if (!at)
 			return false;
 		at--;
-		if (s->at[at] == REFERENCE_EDGE)
+		if (s->at[at] >= REFERENCE_SEAM)
 			continue;
 		if (s->noise[at]) {
 			if (++run > c->needles[k].gap || (i == len && !noise))
@@ -266,8 +415,8 @@ static inline bool reference_gapped(const struct reference_symbols *s, size_t en
 		i--;
 	}
 	*start = s->real[at];
-	/* A word begins where an edge stands before a letter. */
-	return !(c->needles[k].edge_before && letters->word[0]) || (at && s->at[at - 1] == REFERENCE_EDGE);
+	/* A word begins where an edge or a seam stands before a letter. */
+	return !(c->needles[k].edge_before && letters->word[0]) || (at && s->at[at - 1] >= REFERENCE_SEAM);
 }
 
 /* All hits in the order that scan.h promises. */
@@ -275,13 +424,14 @@ static inline size_t reference_hits(const struct reference_case *c, struct scan_
 {
 	static _Thread_local struct reference_symbols text;
 	static _Thread_local struct reference_forms f;
-	size_t n = 0;
+	struct reference_parted parted = { .count = 0 };
+	size_t n = 0, start;
 
 	reference_fold(&text, c->text, true, true);
 	reference_forms(&f, c);
 	reference_settle(&text, &f, c->count);
 	for (size_t end = 1; end <= text.len; end++) {
-		bool edge = text.at[end - 1] == REFERENCE_EDGE, ends_word = edge && end > 1 && text.word[end - 2];
+		bool edge = text.at[end - 1] >= REFERENCE_SEAM, ends_word = edge && end > 1 && text.word[end - 2];
 
 		for (int twin = 0; twin < 2; twin++)
 			for (size_t len = end; len > 0; len--)
@@ -290,8 +440,8 @@ static inline size_t reference_hits(const struct reference_case *c, struct scan_
 
 					if (f.at[k].len != len)
 						continue;
-					if (twin ? reference_twin(&text, end, f.at[k].at, len, &mixed) && mixed
-					         : reference_ends(&text, end, f.at[k].at, len))
+					if (twin ? reference_twin(&text, end, f.at[k].at, len, false, &mixed) && mixed
+					         : reference_ends(&text, text.at, end, f.at[k].at, len, false, &start))
 						hits[n++] = (struct scan_hit){ c->needles[k / 2].id,
 							                       text.real[end] - f.at[k].real[len],
 							                       text.real[end] };
@@ -299,13 +449,12 @@ static inline size_t reference_hits(const struct reference_case *c, struct scan_
 		for (size_t len = end; len > 0; len--)
 			for (size_t k = 0; k < c->count; k++) {
 				const struct reference_symbols *g = &f.letters[k];
-				size_t start;
-
 				if (g->len != len || (c->needles[k].edge_after && g->word[len - 1] ? !ends_word : edge))
 					continue;
 				if (reference_gapped(&text, end, c, g, k, len, false, &start))
 					hits[n++] = (struct scan_hit){ c->needles[k].id, start, text.real[end] };
 			}
+		reference_part(&parted, c, &text, &f, end, hits, &n);
 	}
 	return n;
 }
@@ -316,6 +465,7 @@ static inline size_t reference_hold(const struct reference_case *c, size_t at)
 {
 	static _Thread_local struct reference_symbols text;
 	static _Thread_local struct reference_forms f;
+	struct reference_parted parted = { .count = 0 };
 	size_t best = 0, start;
 	bool mixed;
 
@@ -324,9 +474,15 @@ static inline size_t reference_hold(const struct reference_case *c, size_t at)
 	reference_settle(&text, &f, c->count);
 	for (size_t k = 0; k < 2 * c->count; k++)
 		for (size_t len = 1; len < f.at[k].len; len++)
-			if (f.at[k].real[len] > best && (reference_ends(&text, text.len, f.at[k].at, len) ||
-			                                 reference_twin(&text, text.len, f.at[k].at, len, &mixed)))
+			if (f.at[k].real[len] > best &&
+			    (reference_ends(&text, text.at, text.len, f.at[k].at, len, true, &start) ||
+			     reference_twin(&text, text.len, f.at[k].at, len, true, &mixed)))
 				best = f.at[k].real[len];
+	for (size_t end = 1; end <= text.len; end++)
+		reference_part(&parted, c, &text, &f, end, NULL, NULL);
+	for (size_t i = 0; i < parted.count; i++)
+		if (text.real[text.len] - text.real[parted.at[i].start] > best)
+			best = text.real[text.len] - text.real[parted.at[i].start];
 	for (size_t k = 0; k < c->count; k++) {
 		const struct reference_symbols *g = &f.letters[k];
 
@@ -351,7 +507,7 @@ static inline void reference_locate(const struct reference_case *c, const struct
 	reference_fold(&text, c->text, true, true);
 	*from = *to = 0;
 	for (size_t i = 0; i < text.len; i++) {
-		if (text.at[i] == REFERENCE_EDGE)
+		if (text.at[i] >= REFERENCE_SEAM)
 			continue;
 		if (text.real[i] == hit->start)
 			*from = text.from[i];
@@ -363,12 +519,13 @@ static inline void reference_locate(const struct reference_case *c, const struct
 static inline struct slice reference_text(uint8_t *to, uint64_t *seed, uint32_t pieces, bool broken)
 {
 	static const char *const part[] = {
-		"a",  "b",  "A",  "-", " ", "ａ", "沙", "林", "é", "1",        "\xe2\x80\x8b", "ﬃ",       "½",
-		"ff", "氣", "气", "а", "б", "А",  "口", "ロ", "b", "\xe6\xb2", "\xff",         "\xf0\x90"
+		"a",  "b",  "A", "-",        "\xe2\x80\x8b", "а",        " ",    "ａ",      "沙", "林",
+		"é",  "1",  "ﬃ", "½",        "ff",           "氣",       "气",   "\1",      "б",  "А",
+		"口", "ロ", "b", "\xc2\xad", "\xcc\x81",     "\xe6\xb2", "\xff", "\xf0\x90"
 	};
-	size_t len = 0, letters = broken ? 25 : 22;
+	size_t len = 0, letters = broken ? 28 : 25;
 
-	letters = reference_rnd(seed, 3) ? 4 : letters;
+	letters = reference_rnd(seed, 3) ? 4 + reference_rnd(seed, 3) : letters;
 	for (uint32_t i = 0; i < pieces; i++) {
 		const char *p = part[reference_rnd(seed, (uint32_t)letters)];
 

@@ -63,7 +63,7 @@ static uint64_t hand_out(const char *to)
 	char path[300];
 
 	cr_assert_eq(mkdir(to, 0750), 0);
-	cr_assert_eq(bundle_log(&f.sink, dir, "record", "ledger", &records), 0);
+	cr_assert_eq(bundle_log(&f.sink, dir, "record", "ledger", NULL, &records), 0);
 	cr_assert_eq(f.left, 0);
 	own_close(&f.fd);
 	snprintf(path, sizeof(path), "%s/record/ledger", to);

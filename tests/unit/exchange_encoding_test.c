@@ -6,6 +6,7 @@
  */
 #include "tests/lib/transcript.h"
 
+#include "base/own.h"
 #include "tests/lib/encode.h"
 
 #define OUT_MAX (1u << 18)
@@ -314,4 +315,33 @@ TEST(exchange, encoded_limits_do_not_depend_on_the_cut)
 		run(&next, ANY, answer, answer.len, &tiny);
 		cr_expect_str_eq(first.log, next.log);
 	}
+}
+
+/* One byte of an encoding may bring the end of an event, whole events, and the beginning of another one. Each is let go
+ * for itself, and what a byte brought with the end of one is not let go with it. */
+TEST(exchange, encoded_events_are_read_one_by_one)
+{
+#define SAID(text) "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" text "\"}}]}"
+#define MANY       SAID("so on ") "\n\n" SAID("so on ") "\n\n" SAID("so on ") "\n\n" SAID("so on ") "\n\n"
+	static const struct slice streams[] = {
+		SLICE(MANY SAID("FORBIDDEN-") "\n\n" SAID("ALPHA ") "\n\n"),
+		SLICE(MANY MANY SAID("so on FORBIDDEN-ALPHA ") "\n\n" MANY),
+		SLICE(SAID("FORBIDDEN-") "\r\n\r\n" SAID("so on") "\r\n\r\n" SAID(" FORBIDDEN-ALPHA ") "\r\n\r\n"),
+		SLICE(SAID("so on ") "\r\r" SAID("so on ") "\r\r" SAID("FORBIDDEN-ALPHA ") "\r\r"),
+		SLICE("\xef\xbb\xbf\n" SAID("so on ") "\n\n\n\n" SAID("FORBIDDEN-ALPHA ") "\n\n"),
+		SLICE("\n\r\n" SAID("so on ") "\n\r\n" SAID("FORBIDDEN-ALPHA ") "\n\r"),
+		SLICE(": ping\n\n: ping\n\n" SAID("brown ") "\n\n: ping\n\n" SAID("weasel ") "\n\n" MANY),
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(streams); i++)
+		for (enum coding c = CODING_GZIP; c < CODING_COUNT; c++) {
+			struct slice answer = answer_of("text/event-stream", c, FORM_AT_END, false, true, &streams[i],
+			                                1),
+				     got;
+
+			every_cut(CHAT, answer, NULL);
+			cr_expect(begins(BLOCKED), "%s %zu: %s", coding_names[c], i, first.log);
+			got = client_reads(c, false, true);
+			cr_expect_not(has(got, "FORBIDDEN-ALPHA") || has(got, "weasel"), "%s %zu", coding_names[c], i);
+		}
 }

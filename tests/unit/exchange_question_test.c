@@ -7,6 +7,8 @@
 	"pack: t\nversion: \"1\"\nrules:\n"                                                                            \
 	"  - {id: t.ask, risk: A.1.d, action: block, keywords: [SUSPECT, 可疑], opinion: o}\n"                       \
 	"  - {id: t.flag, risk: A.1.d, action: flag, keywords: [perhaps], opinion: o}\n"                               \
+	"  - {id: t.keep, risk: A.1.d, action: block, keywords: [weasel], opinion: o, evidence: span}\n"               \
+	"  - {id: t.full, risk: A.1.d, action: flag, keywords: [badger], opinion: o, evidence: full}\n"                \
 	"  - {id: t.sure, risk: A.1.d, action: block, keywords: [FORBIDDEN-ALPHA]}\n"
 #define TRANSCRIPT_SUITE question
 #include "base/own.h"
@@ -309,4 +311,101 @@ TEST(question, questions_and_answers_are_the_same_under_every_cut)
 		}
 		talk_end(&whole);
 	}
+}
+
+/* ---- what is kept of a hit that was asked about ---- */
+
+static const struct evidence_text *kept(size_t i)
+{
+	const struct exchange_report *r = exchange_report(talk.x);
+
+	cr_assert_gt(r->finding_count, i);
+	return &r->findings[i].text;
+}
+
+static bool keeps(size_t i, const char *before, const char *match, const char *after)
+{
+	const struct evidence_text *t = kept(i);
+
+	return t->at && t->generated && !t->missing && slice_is(slice_of(t->at, t->before), slice_str(before)) &&
+	       slice_is(slice_of(t->at + t->before, t->match), slice_str(match)) &&
+	       slice_is(slice_of(t->at + t->before + t->match, t->after), slice_str(after));
+}
+
+/* Fed so many bytes at a time; answered when it is asked, or when all has come. */
+static void answered(const char *answer, size_t piece, bool late, bool counts)
+{
+	struct slice s = slice_str(answer);
+	struct question q;
+
+	talk_begin(&talk, rules, NULL, SLICE(CHAT));
+	for (size_t at = 0; at < s.len; at += piece) {
+		talk_feed(&talk, slice_of(s.at + at, at + piece < s.len ? piece : s.len - at), false);
+		while (!late && exchange_question(talk.x, false, &q))
+			tell(q.id, counts);
+	}
+	talk_feed(&talk, SLICE(""), true);
+	while (exchange_question(talk.x, true, &q))
+		tell(q.id, counts);
+}
+
+TEST(question, what_counts_is_kept_however_it_came)
+{
+	static const char answer[] = STREAM SAY(0, "It is a wea") SAY(0, "sel. ") SAY(0, "More, and much") FINISH(0)
+		DONE;
+
+	for (size_t piece = 1; piece < sizeof(answer); piece++)
+		for (int late = 0; late < 2; late++) {
+			answered(answer, piece, late, true);
+			cr_assert(keeps(0, "It is a ", "weasel", "."), "%zu", piece);
+			talk_end(&talk);
+			answered(answer, piece, late, false);
+			cr_assert_eq(exchange_report(talk.x)->finding_count, 0, "nothing is kept of what was nothing");
+			talk_end(&talk);
+		}
+}
+
+/* The text went on for long when the opinion came, and the excerpt with it. */
+TEST(question, it_is_kept_when_the_opinion_is_late)
+{
+	static char answer[200000], before[512];
+	struct question q;
+	size_t n = (size_t)snprintf(answer, sizeof(answer), "%s", STREAM);
+
+	for (int i = 0; i < 40; i++)
+		snprintf(before + strlen(before), sizeof(before) - strlen(before), "%06d ", i);
+	n += (size_t)snprintf(answer + n, sizeof(answer) - n,
+	                      "data: {\"choices\":[{\"delta\":{\"content\":\"%sa badger! \"}}]}\n\n", before);
+	for (int i = 0; i < 2000; i++)
+		n += (size_t)snprintf(answer + n, sizeof(answer) - n,
+		                      "data: {\"choices\":[{\"delta\":{\"content\":\"more and more \"}}]}\n\n");
+	talk_begin(&talk, rules, NULL, SLICE(CHAT));
+	talk_feed(&talk, slice_of((uint8_t *)answer, n), false);
+	q = must_ask(false);
+	tell(q.id, true);
+	snprintf(before + strlen(before), sizeof(before) - strlen(before), "a ");
+	cr_assert(keeps(0, before + strlen(before) - EVIDENCE_CONTEXT, "badger", "!"), "%.*s",
+	          (int)(kept(0)->before + kept(0)->match + kept(0)->after), kept(0)->at);
+	talk_end(&talk);
+}
+
+/* What may be the client's leaves no text, whoever says so. */
+TEST(question, only_what_a_model_wrote_is_generated)
+{
+	answered(STREAM "data: {\"choices\":[],\"odd\":\"a badger.\"}\n\n" DONE, 1 << 20, false, true);
+	cr_assert(kept(0)->at && !kept(0)->generated);
+	talk_end(&talk);
+	answered("HTTP/1.1 200 OK\r\nx-a: a badger.\r\ncontent-type: text/event-stream\r\n\r\n" DONE, 1 << 20, false,
+	         true);
+	cr_assert(kept(0)->at && !kept(0)->generated);
+	talk_end(&talk);
+}
+
+/* Escapes of JSON in JSON are read by a twin, whose window it is then. */
+TEST(question, kept_as_the_reader_sees_it)
+{
+	answered(STREAM TOOL("{\\\"a\\\": \\\"x bad") TOOL("\\\\u0067er y.\\\"}") FINISH(0) DONE, 7, false, true);
+	cr_assert(kept(0)->generated && kept(0)->match == 6 && !memcmp(kept(0)->at + kept(0)->before, "badger", 6),
+	          "%.*s", (int)kept(0)->match, kept(0)->at + kept(0)->before);
+	talk_end(&talk);
 }

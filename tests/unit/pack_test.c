@@ -190,10 +190,6 @@ TEST(pack, mistakes_of_conditions)
 	    "a.yaml:7:14: rule 'r1': except '\xe2\x80\x8b' has no character that is looked at\n");
 	bad(RULE("    keywords: [x]\n    all_of: {words: [a, b], within: 9}\n"),
 	    "a.yaml:7:13: rule 'r1': 'all_of' cannot be joined with keywords, a pattern, 'near' or 'except'\n");
-	bad(RULE("    keywords: [x]\n    opinion: guard\n    evidence: hash\n"),
-	    "a.yaml:8:15: rule 'r1': evidence 'hash' is not supported by this version in a rule that asks for an "
-	    "opinion: "
-	    "when it is there the text is gone\n");
 	bad(RULE("    keywords: [x]\n    evidence: prompt\n"),
 	    "a.yaml:7:15: rule 'r1': evidence 'prompt' is not supported by this version: no prompt is kept\n");
 	bad(RULE("    keywords: [x]\n    evidence: all\n"), "a.yaml:7:15: rule 'r1': unknown evidence 'all'\n");

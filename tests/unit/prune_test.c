@@ -5,6 +5,7 @@
 
 #include "record/segment.h"
 #include "tests/lib/ledger.h"
+#include "tests/lib/stranger.h"
 
 #define DAYS(n) ((n)*86400ull)
 
@@ -137,6 +138,7 @@ TEST(prune, in_its_time)
 	cr_assert(first > 1000, "%d", (int)first);
 	r = verify();
 	cr_assert(!r.faults && r.pruned > 1000, "%s", said);
+	cr_assert_eq(stranger(dir), 0, "nor does another verifier miss anything");
 	/* What no Prune names is missing. */
 	cr_assert(left > 1);
 	snprintf(path, sizeof(path), "%s/%020llu.seg.gz", dir, (unsigned long long)first);
@@ -145,6 +147,7 @@ TEST(prune, in_its_time)
 		cr_assert(!unlink(path));
 	}
 	cr_assert(verify().faults && strstr(said, "missing: "), "%s", said);
+	cr_assert_eq(stranger(dir), 1);
 	remove_dir(dir);
 }
 
@@ -172,8 +175,10 @@ TEST(prune, changes_of_key_stay)
 	cr_assert(!verify().faults, "%s", said);
 	snprintf(path, sizeof(path), "%s/rotations", dir);
 	cr_assert(!access(path, R_OK));
+	cr_assert_eq(stranger(dir), 0);
 	unlink(path);
 	cr_assert(verify().faults && strstr(said, "unsigned: "), "%s", said);
+	cr_assert_eq(stranger(dir), 1);
 	remove_dir(dir);
 }
 

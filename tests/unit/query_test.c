@@ -129,8 +129,21 @@ static void pick_filter(struct record_filter **out, char text[256])
 		"reason=x",
 		"withheld=10",
 		"verdict=VERDICT_UNSPECIFIED",
+		"port=51234",
+		"dst.port=8000",
+		"coverage.in=4",
+		"coverage.scanned=77",
+		"max_hold_us=9",
+		"seq=1500",
+		"boot_id=b0070000000000000000000000000000",
+		"request_id=chatcmpl-77",
+		"model=gemm",
 	};
-	static const char *const patterns[] = { "gemma|rare", "^chatcmpl-12", "STOP", "x1b", "nothing at all" };
+	static const char *const patterns[] = {
+		"gemma|rare", "^chatcmpl-12", "STOP",    "x1b",      "nothing at all", "GEMMA",       "mis?tral",
+		"r[ae]re",    "nerve.agent",  "finding", "blocked",  "(?i)GEMMA",      "\\Qgemma\\E", "l+ama{1,2}",
+		"cmpl-(1|2)", "\\.rule$",     "ge(m)+a", "qw\\x65n", "rare|",          "LLAMA|nerve", "deadbeef",
+	};
 	char why[128];
 	size_t n = (size_t)rand() % 4, len = 0;
 
@@ -148,9 +161,10 @@ static void pick_filter(struct record_filter **out, char text[256])
 	}
 	if (!(rand() % 3)) {
 		const char *pattern = patterns[(size_t)rand() % ARRAY_LEN(patterns)];
+		bool caseless = rand() % 2;
 
-		cr_assert_eq(record_filter_grep(*out, pattern, false, why, sizeof(why)), 0);
-		len += (size_t)snprintf(text + len, 256 - len, "-g %s ", pattern);
+		cr_assert_eq(record_filter_grep(*out, pattern, caseless, why, sizeof(why)), 0);
+		len += (size_t)snprintf(text + len, 256 - len, "-g %s%s ", pattern, caseless ? " caseless" : "");
 	}
 	if (!(rand() % 3)) {
 		uint64_t from = (uint64_t)rand() % next, to = from + (uint64_t)rand() % 2000;
@@ -276,6 +290,54 @@ TEST(query, a_damaged_index_changes_no_answer)
 			cr_assert_eq(unlink(path), 0);
 		}
 		random_questions(2);
+		write_file(path, file, len);
+	}
+	globfree(&found);
+	remove_dir(dir);
+}
+
+/* Who may write beside the log can forge an index whose CRC is right. It can make a reader pass over records, which
+ * --no-index and verify do not, but shows none that is not there, in no other order, and no damage where there is none.
+ */
+TEST(query, a_forged_index_can_hide_and_nothing_else)
+{
+	static uint64_t truth[3 * SEGMENTS * RECORDS], seqs[3 * SEGMENTS * RECORDS];
+	static uint8_t file[1 << 20], copy[1 << 20];
+	char pattern[96];
+	glob_t found;
+
+	make(17);
+	snprintf(pattern, sizeof(pattern), "%s/*.idx", dir);
+	cr_assert_eq(glob(pattern, 0, NULL, &found), 0);
+	for (int i = 0; i < 60; i++) {
+		const char *path = found.gl_pathv[(size_t)rand() % found.gl_pathc];
+		size_t len = read_file(path, file, sizeof(file)), n, got, k = 0;
+		uint64_t last = rand() % 2 ? 0 : UINT64_MAX;
+		struct record_filter *f = NULL;
+		unsigned bad, errors;
+		char text[256];
+		uint32_t crc;
+
+		memcpy(copy, file, len);
+		for (int flips = 1 + rand() % 40; flips; flips--)
+			copy[12 + (size_t)rand() % (len - 16)] ^= (uint8_t)(1 << rand() % 8);
+		/* As of this segment still, or it would not be read. */
+		memcpy(copy + 12, file + 12, 28);
+		crc = htole32(crc32c(0, copy, len - 4));
+		memcpy(copy + len - 4, &crc, 4);
+		write_file(path, copy, len);
+		pick_filter(&f, text);
+		n = ask(f, 0, true, true, 0, truth, &bad);
+		got = ask(f, 0, false, false, last, seqs, &errors);
+		cr_assert_leq(got, n, "%s", text);
+		for (size_t j = 0; j < got; j++, k++) {
+			while (k < n && truth[last ? n - 1 - k : k] != seqs[j])
+				k++;
+			cr_assert_lt(k, n, "%s: %llu", text, (unsigned long long)seqs[j]);
+		}
+		cr_assert_eq(errors, bad);
+		cr_assert_eq(ask(f, 0, false, true, 0, seqs, &errors), n, "without the index");
+		record_filter_free(&f);
 		write_file(path, file, len);
 	}
 	globfree(&found);

@@ -66,7 +66,7 @@ TEST(scan, word_edges)
 	cr_expect_eq(count_hits("sarin", true, "sarin١"), 0);
 	cr_expect_eq(count_hits("sarin", true, "sarin_x"), 1);
 	cr_expect_eq(count_hits("sarin", true, "sari\xcc\x81n\xe2\x80\x8b"), 1);
-	cr_expect_eq(count_hits("sarin", true, "sarin\xe2\x80\x8bs"), 0);
+	cr_expect_eq(count_hits("sarin", true, "sari\xcc\x81ns"), 0);
 	cr_expect_eq(count_hits("沙林", true, "a沙林b"), 1);
 	cr_expect_eq(count_hits("沙林x", true, "a沙林x"), 1);
 	cr_expect_eq(count_hits("沙林x", true, "a沙林xy"), 0);
@@ -75,6 +75,74 @@ TEST(scan, word_edges)
 	cr_expect_eq(count_hits("яд", true, "Яд."), 1);
 	cr_expect_eq(count_hits("kg", true, "5㎏"), 0);
 	cr_expect_eq(count_hits("kg", true, "㎏"), 1);
+}
+
+/* In the middle of a word, what shows as nothing may end it, or may not; what belongs to a letter does not. */
+TEST(scan, words_parted_unseen)
+{
+	static const char *const seams[] = {
+		"\xe2\x80\x8b", "\1",           "\x7f",         "\xff",         "\xef\xbf\xbd",
+		"\xef\xbb\xbf", "\xe2\x80\xae", "\xe2\x81\xa3", "\xe3\x85\xa4", "\xf3\xa0\x81\xa1"
+	};
+	static const char *const joints[] = { "\xc2\xad", "\xcc\x81", "\xe2\x80\x8c", "\xe2\x80\x8d", "\xef\xb8\x8f" };
+	static const struct {
+		const char *text;
+		size_t seam, joint; /* hits with a seam for each |, with a joint */
+	} rows[] = {
+		{ "x|sarin", 1, 0 },
+		{ "sarin|x", 1, 0 },
+		{ "x|sarin|x", 1, 0 },
+		{ "x|sarinx", 0, 0 },
+		{ "xsarin|x", 0, 0 },
+		{ "x|sa|rin", 1, 0 },
+		{ "x|s|a|r|i|n|x", 1, 0 },
+		{ "sa|rin", 1, 1 },
+		{ "a sa|rin|", 1, 1 },
+		{ "sarin||x", 1, 0 },
+		{ "sarin|-", 1, 1 },
+		{ "sarin|", 1, 1 },
+		{ "sarin-|x", 1, 1 },
+		{ "x|||sarin", 1, 0 },
+		{ "x|s|sarin", 1, 0 },
+		{ "x|\xd1\x95"
+		  "arin|y",
+		  1, 0 },
+		{ "x|s\xd0\xb0rin", 1, 0 },
+		{ "x|SARI|N.", 1, 0 },
+		{ "x|sarin sarin|y", 2, 0 },
+		{ "x|-sarin", 1, 1 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		for (size_t k = 0; k < ARRAY_LEN(seams) + ARRAY_LEN(joints); k++) {
+			bool joint = k >= ARRAY_LEN(seams);
+			const char *what = joint ? joints[k - ARRAY_LEN(seams)] : seams[k];
+			char text[128] = "";
+
+			for (const char *p = rows[i].text; *p; p++)
+				if (*p == '|')
+					strcat(text, what);
+				else
+					strncat(text, p, 1);
+			cr_expect_eq(count_hits("sarin", true, text), joint ? rows[i].joint : rows[i].seam,
+			             "%s, %s %zu: %zu", rows[i].text, joint ? "joint" : "seam",
+			             joint ? k - ARRAY_LEN(seams) : k, count_hits("sarin", true, text));
+		}
+}
+
+/* More than SCAN_PARTED_MAX that begin in a word at a time: the eldest are followed. */
+TEST(scan, words_parted_often)
+{
+	struct needle n = { SLICE("aaaaaaaaaaaa"), 0, true, false };
+	owned(scanner_free) struct scanner *s = compiled(&n, 1);
+	struct scan_hit hits[64];
+	char text[256] = "x";
+
+	for (int i = 0; i < 24; i++)
+		strcat(text, "\1"
+		             "a");
+	/* Behind each of the first eight seams, and behind the two where one of these is whole. */
+	cr_expect_eq(hits_in_pieces(s, slice_str(text), SIZE_MAX, 64, hits), 10);
 }
 
 TEST(scan, hit_at_the_very_end)

@@ -305,6 +305,45 @@ TEST(template, the_short_way_comes_to_the_same)
 	          blocked, masked, cleared, refused);
 }
 
+/* Where rules ask for words alone, pieces are read in a shorter way than beside a rule that asks for more. */
+TEST(template, words_alone_come_to_the_same)
+{
+#define WORDS                                                                                                          \
+	"pack: t\nversion: \"1\"\nrules:\n"                                                                            \
+	"  - {id: t.block, risk: A.1.d, action: block, keywords: [purple llama, 毒气]}\n"                            \
+	"  - {id: t.later, risk: A.1.d, action: block, services: [there], keywords: [so on]}\n"                        \
+	"  - {id: t.flag, risk: A.4.a, action: flag, keywords: [gently, lamp, 甲]}\n"
+	static const struct exchange_limits limits = { .service = "here" };
+	struct ruleset *all = rules, *words_only = talk_rules(WORDS);
+	struct ruleset *more =
+		talk_rules(WORDS "  - {id: t.never, risk: A.4.f, action: shadow, pattern: '[a-z]{9}#{9}'}\n");
+	size_t blocked = 0, flagged = 0;
+
+	cr_assert(words_only && more);
+	for (uint64_t round = 1; round <= ROUNDS / 8; round++) {
+		enum api api = (enum api)(round % API_COUNT);
+
+		seed = round * 0x9e3779b97f4a7c15u;
+		write_answer(api);
+		rules = more;
+		run_pieces(&first, api, 0, &limits);
+		for (size_t most = 0; most <= 90; most = 3 * most + 1) {
+			rules = words_only;
+			run_pieces(&next, api, most, &limits);
+			cr_assert_str_eq(next.log, first.log, "round %lu, pieces of %zu\n%s\n%s\nwords alone\n%s",
+			                 round, most, answer, first.log, next.log);
+			cr_assert(next.talk.len == first.talk.len &&
+			          !memcmp(next.talk.out, first.talk.out, next.talk.len));
+		}
+		blocked += begins(BLOCKED);
+		flagged += begins("flagged");
+	}
+	rules = all;
+	ruleset_put(&words_only);
+	ruleset_put(&more);
+	cr_assert(blocked > ROUNDS / 512 && flagged > ROUNDS / 512, "%zu %zu", blocked, flagged);
+}
+
 TEST(template, whatever_ends_the_lines)
 {
 	EXPECT_CUT(CHAT,

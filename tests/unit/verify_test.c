@@ -70,8 +70,17 @@ static void wait_sealed(const char *at, uint64_t first_seq)
 	cr_assert_eq(access(path, F_OK), 0, "%s", path);
 }
 
-/* Three segments of which two are sealed, complete tiles, a change of key, several checkpoints. */
-static void make(void)
+static void copy_dir(const char *from, const char *to)
+{
+	char command[300];
+
+	snprintf(command, sizeof(command), "rm -rf %s && cp -a %s %s", to, from, to);
+	cr_assert_eq(system(command), 0);
+}
+
+/* Three segments of which two are sealed, complete tiles, a change of key, several checkpoints. `before`: a copy of
+ * what it was in between; NULL: none. */
+static void make(const char *before)
 {
 	struct ledger *l;
 
@@ -79,6 +88,8 @@ static void make(void)
 	l = open_log(dir, 9000, 0);
 	append_some(l, 0, 150);
 	ledger_close(&l);
+	if (before)
+		copy_dir(dir, before);
 	l = open_log(dir, 9000, 1);
 	usleep(1100000);
 	append_some(l, 150, 300);
@@ -96,7 +107,7 @@ TEST(verify, sound)
 	struct note_key stranger;
 	size_t len;
 
-	make();
+	make(NULL);
 	cr_assert_eq(faults_of(dir, NULL, NULL), 0, "%s", said);
 	cr_assert_eq(ledger_verify(&r, &o), 0);
 	cr_assert_str_eq(r.origin, ORIGIN);
@@ -180,17 +191,71 @@ static void noticed(size_t i, const char *what, size_t at)
 		              at);
 }
 
+/* Another one for each run of `SEED=$RANDOM verify_test`. */
+static unsigned seed(void)
+{
+	const char *given = getenv("SEED");
+
+	return given ? (unsigned)strtoul(given, NULL, 10) : 11;
+}
+
+/* A raw segment: what is behind its end is for recovery to judge. */
+static bool is_active(const char *path)
+{
+	return !strcmp(path + strlen(path) - 4, ".seg");
+}
+
+static bool has(const char *name)
+{
+	for (size_t i = 0; i < file_count; i++)
+		if (!strcmp(name, ".seg") ? is_active(files[i].path) : strstr(files[i].path, name) != NULL)
+			return true;
+	return false;
+}
+
+/* Each file as it was before, where it was another. How many there are. */
+static size_t each_rolled_back(const char *before)
+{
+	static uint8_t old[65536];
+	size_t n = 0;
+
+	for (size_t i = 0; i < file_count; i++) {
+		char path[300];
+		size_t len;
+
+		snprintf(path, sizeof(path), "%s%s", before, files[i].path + strlen(dir));
+		if (access(path, F_OK))
+			continue;
+		len = read_file(path, old, sizeof(old));
+		if (len == files[i].len && !memcmp(old, files[i].bytes, len))
+			continue;
+		write_file(files[i].path, old, len);
+		cr_assert_gt(faults_of(dir, NULL, NULL), 0, "%s: rolled back", files[i].path);
+		cr_assert_neq(stranger(dir), 0, "%s: rolled back: not noticed by the other verifier", files[i].path);
+		put_back(i);
+		n++;
+	}
+	return n;
+}
+
 TEST(verify, each_file_changed_is_noticed)
 {
 	static uint8_t copy[65536];
 	uint64_t tried = 0;
+	static const char *const kinds[] = { "/checkpoint",    "/checkpoints", "/vkey",          "/tile/0/000",
+		                             "/tile/1/000.p/", ".seg.gz",      ".seg.gz.sha256", ".seg" };
+	char before[] = "/tmp/sluice-verify-XXXXXX";
 
-	make();
+	cr_assert_not_null(mkdtemp(before));
+	make(before);
 	file_count = 0;
 	cr_assert_eq(nftw(dir, take_file, 16, FTW_PHYS), 0);
 	cr_assert_geq(file_count, 8);
 	cr_assert_eq(stranger(dir), 0);
-	srand(11);
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		cr_assert(has(kinds[i]), "%s", kinds[i]);
+	cr_assert_geq(each_rolled_back(before), 2);
+	srand(seed());
 	for (size_t i = 0; i < file_count; i++) {
 		size_t len = files[i].len, flips = len < 300 ? len : 300;
 
@@ -207,6 +272,13 @@ TEST(verify, each_file_changed_is_noticed)
 
 			write_file(files[i].path, files[i].bytes, at);
 			noticed(i, "cut", at);
+		}
+		if (!is_active(files[i].path)) {
+			memcpy(copy, files[i].bytes, len);
+			copy[len] = (uint8_t)rand();
+			write_file(files[i].path, copy, len + 1);
+			noticed(i, "longer", len);
+			tried++;
 		}
 		cr_assert_eq(unlink(files[i].path), 0);
 		noticed(i, "dropped", 0);
@@ -226,18 +298,11 @@ TEST(verify, each_file_changed_is_noticed)
 	cr_assert_eq(faults_of(dir, NULL, NULL), 0, "%s", said);
 	cr_assert_eq(stranger(dir), 0);
 	printf("%llu changes in %zu files\n", (unsigned long long)tried, file_count);
+	remove_dir(before);
 	remove_dir(dir);
 }
 
 /* ---- an older state, another history ---- */
-
-static void copy_dir(const char *from, const char *to)
-{
-	char command[300];
-
-	snprintf(command, sizeof(command), "rm -rf %s && cp -a %s %s", to, from, to);
-	cr_assert_eq(system(command), 0);
-}
 
 TEST(verify, rolled_back_and_forked)
 {
@@ -400,7 +465,7 @@ TEST(verify, public_tools_read_it)
 {
 	char command[800];
 
-	make();
+	make(NULL);
 	snprintf(command, sizeof(command),
 	         "cd %s && sha256sum --quiet -c *.sha256 && for f in *.seg.gz; do zcat $f || exit 1; done > all && "
 	         "gzip -t *.gz && protoc --proto_path=%s/proto --decode=Segment record.proto < all > text && "

@@ -5,6 +5,8 @@
 //	verifier [-witness VKEY]... DIR [VKEY...]     a log
 //	verifier -records DIR [VKEY...]               chosen records with their proofs
 //
+//	-evidence DIR in front of either: the age files DIR/SEQ.age, too, must be those that the records name
+//
 //	0: sound, 1: a fault on each line, 2: it cannot be said
 package main
 
@@ -302,6 +304,9 @@ type tree struct {
 	chain  *chain
 	origin string
 	newest int64
+	gone   int64     // records in front of the first segment
+	before tlog.Hash // the root of those
+	named  bool      // a Prune record says that they went
 }
 
 func (t *tree) root(size int64) tlog.Hash {
@@ -315,8 +320,10 @@ func (t *tree) root(size int64) tlog.Hash {
 	return h
 }
 
-func (t *tree) add(record []byte) {
-	more, err := tlog.StoredHashesForRecordHash(t.count, tlog.RecordHash(record), t.hashes)
+func (t *tree) add(record []byte) { t.leaf(tlog.RecordHash(record)) }
+
+func (t *tree) leaf(hash tlog.Hash) {
+	more, err := tlog.StoredHashesForRecordHash(t.count, hash, t.hashes)
 	if err != nil {
 		fault("record %d: %v", t.count, err)
 		return
@@ -354,6 +361,46 @@ func (t *tree) rotation(body []byte) {
 	if err := t.chain.add(vkey, t.count); err != nil {
 		fault("record %d: %v", t.count, err)
 	}
+}
+
+// pruned: of records that are gone the tiles have the hashes, and `rotations` the changes of key among them.
+func (t *tree) pruned(dir string, size int64) {
+	kept, _ := os.ReadFile(filepath.Join(dir, "rotations"))
+	for t.count < size {
+		tile := tlog.Tile{H: 8, L: 0, N: t.count >> 8, W: 256}
+		if t.newest>>8 == tile.N {
+			tile.W = int(t.newest & 255)
+		}
+		data, err := os.ReadFile(tiles{dir}.path(tile))
+		if err != nil || len(data) != tile.W*tlog.HashSize {
+			fault("record %d: neither it nor its hash: %v", t.count, err)
+			return
+		}
+		for ; len(data) > 0 && t.count < size; data = data[tlog.HashSize:] {
+			var hash tlog.Hash
+			copy(hash[:], data)
+			if f, rest, err := nextField(kept); err == nil && tlog.RecordHash(f.bytes) == hash {
+				t.rotation(fields(f.bytes)[20].bytes)
+				kept = rest
+			}
+			t.leaf(hash)
+		}
+	}
+	t.gone, t.before = size, t.root(size)
+}
+
+// prune: it must say of all that is gone that it went, and have had the same history before it.
+func (t *tree) prune(body []byte) {
+	f := fields(body)
+	size := int64(f[3].value)
+	if t.gone == 0 || size < t.gone || size > t.count {
+		return
+	}
+	if size == t.gone && !bytes.Equal(f[4].bytes, t.before[:]) {
+		fault("record %d: it says that another history was pruned", t.count)
+		return
+	}
+	t.named = true
 }
 
 // ---- segments ----
@@ -397,6 +444,9 @@ func (t *tree) segment(dir, name string) {
 			fault("%s: something follows the trailer", name)
 		case f.number == 2 && header == nil:
 			header = fields(f.bytes)
+			if size := int64(header[11].value); t.count == 0 && size > 0 && size <= t.newest {
+				t.pruned(dir, size)
+			}
 			root := t.root(t.count)
 			if !sealed(f.bytes) || int64(header[11].value) != t.count || !bytes.Equal(header[4].bytes, root[:]) {
 				if int64(header[11].value) <= t.newest {
@@ -414,6 +464,10 @@ func (t *tree) segment(dir, name string) {
 			if rotated, ok := first[20]; ok {
 				t.rotation(rotated.bytes)
 			}
+			if gone, ok := first[25]; ok {
+				t.prune(gone.bytes)
+			}
+			evidence(f.bytes)
 			t.add(f.bytes)
 		case f.number == 3 && header != nil:
 			trailer = true
@@ -474,6 +528,49 @@ func (t *tree) compareTiles(dir string) {
 			fault("%v", err)
 		} else if !bytes.Equal(got, want) {
 			fault("%s: not the hashes of the records", reader.path(tile))
+		}
+	}
+}
+
+// ---- evidence ----
+
+var (
+	sealedDir  string              // of age files; empty: nobody asked
+	sealedSeen = map[string]bool{} // those that a record names
+)
+
+// evidence: an age file is what the finding says, header and payload each.
+func evidence(record []byte) {
+	f := fields(record)
+	named, ok := fields(f[16].bytes)[16]
+	if sealedDir == "" || !ok {
+		return
+	}
+	name, e := fmt.Sprintf("%d.age", f[1].value), fields(named.bytes)
+	data, err := os.ReadFile(filepath.Join(sealedDir, name))
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	sealedSeen[name] = true
+	n := e[8].value
+	if err != nil || n > uint64(len(data)) {
+		fault("%s: not what the record says: %v", name, err)
+		return
+	}
+	header, payload := sha256.Sum256(data[:n]), sha256.Sum256(data[n:])
+	if !bytes.Equal(header[:], e[10].bytes) || !bytes.Equal(payload[:], e[3].bytes) {
+		fault("%s: not what the record says", name)
+	}
+}
+
+func strangers() {
+	if sealedDir == "" {
+		return
+	}
+	files, _ := filepath.Glob(filepath.Join(sealedDir, "*"))
+	for _, file := range files {
+		if !sealedSeen[filepath.Base(file)] {
+			fault("%s: no record names it", file)
 		}
 	}
 }
@@ -560,10 +657,23 @@ func records(dir string, c *chain) {
 		stored[string(record)] = true
 		list = append(list, proven{index, record})
 	}
+	// Changes of key whose records are gone: each is still signed by the key before it.
+	kept, _ := os.ReadFile(filepath.Join(dir, "rotations"))
+	for len(kept) > 0 {
+		f, rest, err := nextField(kept)
+		if err != nil {
+			fault("rotations: %v", err)
+			break
+		}
+		c.vouch(ours.origin, proven{int64(fields(fields(f.bytes)[20].bytes)[5].value), f.bytes})
+		kept = rest
+	}
 	sort.Slice(list, func(i, k int) bool { return list[i].index < list[k].index })
 	for _, p := range list {
 		c.vouch(ours.origin, p)
+		evidence(p.record)
 	}
+	strangers()
 	if err := c.open(text, ours.tree.N); err != nil {
 		fault("checkpoint: %v", err)
 	}
@@ -608,6 +718,9 @@ func history(dir string) (all [][]byte) {
 
 func main() {
 	args, witnesses, chosen := os.Args[1:], []cosigner(nil), false
+	if len(args) > 2 && args[0] == "-evidence" {
+		sealedDir, args = args[1], args[2:]
+	}
 	if len(args) > 1 && args[0] == "-records" {
 		chosen, args = true, args[1:]
 	}
@@ -663,6 +776,10 @@ func main() {
 	t := &tree{chain: c, origin: newest.origin, newest: newest.tree.N}
 	for _, name := range segments(dir) {
 		t.segment(dir, name)
+	}
+	strangers()
+	if t.gone > 0 && !t.named {
+		fault("%d records at the beginning: no record says that they were pruned", t.gone)
 	}
 	if t.count < t.newest {
 		fault("%d records of %d", t.count, t.newest)

@@ -33,6 +33,8 @@ else ifeq ($(FLAVOUR),cover)
 CFLAGS  += -O0 --coverage
 LDFLAGS += --coverage
 else ifeq ($(FLAVOUR),fuzz)
+# Few needles are walked by words, too.
+CFLAGS  += -DWORDS_FROM=0
 CFLAGS  += -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LDFLAGS += -fsanitize=address,undefined
 endif

@@ -312,6 +312,7 @@ static int start_workers(struct daemon *d)
 		.memory = &d->memory,
 		.head_timeout_ms = d->config->head_timeout_ms,
 		.stop_timeout_ms = d->config->stop_timeout_ms,
+		.files_most = d->files_most,
 		.record_all = d->config->record_all,
 		.stopped = &d->stopped,
 		.record_closed = d->config->disk.closed,

@@ -7,7 +7,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,13 +37,11 @@ uint64_t exact_now(void)
 
 /* The first descriptor that is not for clients. The kernel gives the lowest that is free, so whoever gets one as high
  * as this knows that all below are taken. */
-static int files_for_clients(void)
+static int files_for_clients(uint64_t most)
 {
-	struct rlimit r;
+	uint64_t kept = most / 8 < FILES_KEPT ? most / 8 : FILES_KEPT;
 
-	if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur > INT_MAX)
-		return INT_MAX;
-	return (int)(r.rlim_cur - (r.rlim_cur / 8 < FILES_KEPT ? r.rlim_cur / 8 : FILES_KEPT));
+	return !most || most > INT_MAX ? INT_MAX : (int)(most - kept);
 }
 
 /* The connections stay in the backlog. Asking again at once would only burn the core. */
@@ -288,7 +285,7 @@ int worker_new(struct worker **out, const struct worker_options *o, unsigned ind
 		w->o.limits.event_max = EXCHANGE_EVENT_MAX;
 	w->held_max = w->o.limits.body_max > w->o.limits.event_max ? w->o.limits.body_max : w->o.limits.event_max;
 	w->loop = l;
-	w->files_most = files_for_clients(); /* what is asked for before the sandbox, which forbids it */
+	w->files_most = files_for_clients(o->files_most);
 	w->retry.due = retry_due;
 	w->passing = -1;
 	w->pass_more.due = drain_more;

@@ -3,6 +3,7 @@
 #include "scan/scan.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -12,6 +13,11 @@
 
 #define SYMBOLS_MAX UINT16_MAX
 #define HUGE_PAGE   ((size_t)2 << 20)
+
+/* Slots of an automaton that is walked by words where its needles allow it: 4 MB of nodes. */
+#ifndef WORDS_FROM
+#define WORDS_FROM (1u << 19)
+#endif
 
 const char *const scan_fault_text[SCAN_FAULT_COUNT] = {
 	[SCAN_FINE] = "fine",
@@ -203,6 +209,16 @@ static const uint16_t *narrow(struct compile *c)
 		symbol = (uint16_t)c->number[cp];
 		memcpy(&to[i], &symbol, sizeof(symbol));
 	}
+	/* Of a million keywords that is 40 MB, while the most memory is in use. */
+	if (c->pool.len) {
+		void *less = realloc(c->pool.at, c->pool.len * sizeof(*to));
+
+		if (less) {
+			c->pool.at = less;
+			c->pool.room = 0;
+			to = less;
+		}
+	}
 	return to;
 }
 
@@ -308,7 +324,8 @@ static int build_ascii(struct compile *c, struct scanner *s, size_t plain, const
 {
 	int error = 0;
 
-	if (plain == c->word_count)
+	/* With nodes that are near, rows are quicker: no word is looked up in two tables. */
+	if (plain == c->word_count && s->automaton.slots >= WORDS_FROM)
 		error = words_build(&s->words, &s->automaton, &s->table, c->words, plain, pool,
 		                    (uint16_t)c->number[FOLD_EDGE], c->letter);
 	if (error || s->words.worth)
@@ -334,10 +351,17 @@ static int build(struct compile *c, struct scanner *s)
 	/* They are sorted, and the edge is the least symbol of all. */
 	while (!error && c->number[FOLD_EDGE] && s->edged < plain && pool[c->words[s->edged].start] == EDGE_SYMBOL)
 		s->edged++;
+	/* What the doubling of arrays left behind is a sixth of the peak of a million keywords. */
+	malloc_trim(0);
 	if (!error)
 		error = build_ascii(c, s, plain, pool);
 	if (!error)
 		error = build_gapped(c, s, c->words + plain, c->word_count - plain, pool);
+	/* pack() needs some of everything twice. */
+	fold_pool_free(&c->pool);
+	free(c->words);
+	c->words = NULL;
+	malloc_trim(0);
 	return error ? error : pack(s);
 }
 

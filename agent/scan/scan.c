@@ -305,7 +305,8 @@ static void settle(const struct scanner *s, struct scan_state *st)
 static always_inline bool begins_word(const struct scanner *s, const struct scan_state *st, struct slice bytes)
 {
 	return st->at & WORDS_AT ||
-	       (!st->in_word && !st->apart && !st->parted_count && s->words.byte[*bytes.at] == WORDS_LETTER &&
+	       (!st->in_word && !st->apart && !st->seam && !st->parted_count &&
+	        s->words.byte[*bytes.at] == WORDS_LETTER &&
 	        (bytes.len < 16 ? !(bytes.at[bytes.len - 1] & 0x80) : ascii_ahead(bytes.at, bytes.at + bytes.len)));
 }
 

@@ -87,7 +87,7 @@ static always_inline struct entry find(const struct words_table *t, uint64_t key
 
 static int table_new(struct words_table *t, size_t count)
 {
-	t->lines = (uint32_t)(count / 2 + 1);
+	t->lines = (uint32_t)(count * 2 / 5 + 1);
 	t->count = 0;
 	t->slots = aligned_alloc(64, words_table_bytes(t));
 	if (!t->slots)
@@ -143,7 +143,7 @@ static int table_resize(struct words_table *t, size_t count)
 
 static int add(struct words_table *t, uint64_t key, uint32_t id, uint32_t to)
 {
-	int error = t->count >= 2 * t->lines ? table_resize(t, (size_t)t->count * 3 / 2 + 64) : 0;
+	int error = 2 * (size_t)t->count >= 5 * (size_t)t->lines ? table_resize(t, (size_t)t->count * 5 / 4 + 64) : 0;
 
 	if (!error)
 		put(t, key, id, to);
@@ -206,7 +206,7 @@ static void put_place(struct words *w, uint32_t place)
 
 static int grow_places(struct words *w)
 {
-	size_t room = w->place_room ? w->place_room * 3 / 2 : 64;
+	size_t room = w->place_room ? w->place_room * 5 / 4 : 64;
 	struct words_place *places = realloc(w->places, room * sizeof(*places));
 
 	if (!places)
@@ -290,7 +290,7 @@ static int word_id(struct builder *b, const uint64_t letters[2], uint64_t *key, 
 	*id = ++b->ids;
 	if (letters[1]) {
 		if (*id >= w->longer_room) {
-			size_t room = *id + *id / 2 + 64;
+			size_t room = *id + *id / 4 + 64;
 			uint8_t(*longer)[16] = realloc(w->longer, room * sizeof(*longer));
 
 			if (!longer)

@@ -34,10 +34,10 @@ struct worker_options {
 	const bool *upgrade_pass;    /* of each service; NULL: of none */
 	size_t service_count;
 	struct exchange_limits limits;
-	uint32_t head_timeout_ms;        /* from the first byte of a request head to its last; 0: 60,000 */
-	uint32_t stop_timeout_ms;        /* a cut server that has not closed by then is reset; 0: 1,000 */
-	uint64_t files_most;             /* descriptors that the process may hold; 0: not known, and none is kept back */
-	struct subjects *subjects;       /* NULL: nobody is told apart */
+	uint32_t head_timeout_ms;  /* from the first byte of a request head to its last; 0: 60,000 */
+	uint32_t stop_timeout_ms;  /* a cut server that has not closed by then is reset; 0: 1,000 */
+	uint64_t files_most;       /* descriptors that the process may hold; 0: not known, and none is kept back */
+	struct subjects *subjects; /* NULL: nobody is told apart */
 	struct evidence_store *evidence; /* NULL: nobody to seal for */
 	struct tally *tally;             /* of findings, shared by the workers; NULL: they are not counted */
 	struct opinions *opinions;       /* whom rules may ask; NULL: nobody */

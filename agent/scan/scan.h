@@ -204,6 +204,9 @@ int recognisers_compile(struct recognisers **out, const struct pattern *patterns
                         struct pattern_fault *fault);
 void recognisers_free(struct recognisers **at);
 size_t recognisers_count(const struct recognisers *s);
+/* Those that became machine code. Where the system forbids memory that is written and run, none do: PCRE2 interprets
+ * them, with the same result. */
+size_t recognisers_compiled(const struct recognisers *s);
 
 /* The last bytes of one text under way, and its patterns. Positions are bytes of the text; they go on when it ends. */
 struct trail;

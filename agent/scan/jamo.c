@@ -21,8 +21,9 @@ static bool within(uint32_t cp, uint32_t first, uint32_t count)
 /* Trailing consonants whose compatibility letters decompose to leading ones, by index; 0: to the trailing one itself,
  * but for the first. */
 static const uint8_t leading_of[TRAILING_COUNT] = {
-	[1] = 0x00,  [2] = 0x01,  [4] = 0x02,  [7] = 0x03,  [8] = 0x05,  [15] = 0x1a, [16] = 0x06, [17] = 0x07, [18] = 0x21, [19] = 0x09,
-	[20] = 0x0a, [21] = 0x0b, [22] = 0x0c, [23] = 0x0e, [24] = 0x0f, [25] = 0x10, [26] = 0x11, [27] = 0x12,
+	[1] = 0x00,  [2] = 0x01,  [4] = 0x02,  [7] = 0x03,  [8] = 0x05,  [15] = 0x1a,
+	[16] = 0x06, [17] = 0x07, [18] = 0x21, [19] = 0x09, [20] = 0x0a, [21] = 0x0b,
+	[22] = 0x0c, [23] = 0x0e, [24] = 0x0f, [25] = 0x10, [26] = 0x11, [27] = 0x12,
 };
 
 static uint32_t letter_of(uint32_t trailing)

@@ -54,14 +54,13 @@ static void find_all(const struct ruleset *r, struct found *to)
 		const struct rule *rule = ruleset_rule_at(r, i);
 
 		for (size_t k = 0; k < rule->hit_count + rule->miss_count; k++) {
-			struct slice text = k < rule->hit_count ? rule->examples_hit[k] :
-			                                          rule->examples_miss[k - rule->hit_count];
+			struct slice text = k < rule->hit_count ? rule->examples_hit[k]
+			                                        : rule->examples_miss[k - rule->hit_count];
 			struct lookout w = {};
 
 			for (size_t at = 0; at < text.len; at += 7)
 				cr_assert_eq(lookout_feed(r, &anywhere, &w,
-				                          slice_of(text.at + at,
-				                                   text.len - at < 7 ? text.len - at : 7),
+				                          slice_of(text.at + at, text.len - at < 7 ? text.len - at : 7),
 				                          keep, to),
 				             0);
 			cr_assert_eq(lookout_end(r, &anywhere, &w, keep, to), 0);
@@ -76,10 +75,10 @@ static bool forbid_written_code(void)
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
 	uint32_t no = SCMP_ACT_ERRNO(EPERM);
 	uint64_t both = PROT_EXEC | PROT_WRITE;
-	bool fine = !seccomp_rule_add(f, no, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, both, both)) &&
-	            !seccomp_rule_add(f, no, SCMP_SYS(mprotect), 1,
-	                              SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC)) &&
-	            !seccomp_load(f);
+	bool fine =
+		!seccomp_rule_add(f, no, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, both, both)) &&
+		!seccomp_rule_add(f, no, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC)) &&
+		!seccomp_load(f);
 
 	seccomp_release(f);
 	return fine;
@@ -88,7 +87,8 @@ static bool forbid_written_code(void)
 TEST(interpreted, finds_the_same)
 {
 	owned(ruleset_put) struct ruleset *r = NULL;
-	struct found *by_words = mmap(NULL, sizeof(*by_words), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct found *by_words =
+		mmap(NULL, sizeof(*by_words), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	static struct found by_code;
 	pid_t child = fork();
 	int status = -1;

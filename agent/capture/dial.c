@@ -12,7 +12,8 @@
 
 #define DOOR_BACKLOG 4096 /* the kernel takes somaxconn if that is less */
 #define DIAL_TRIES   8
-#define SHARE_DIALS  1000 /* so many share ports from the start, when one of them found no free one */
+#define SHARE_DIALS  1000 /* so many take a port that was used before, when one of them found no free one */
+#define SHARE_TRIES  32
 
 static socklen_t door_address(int family, uint16_t port, struct sockaddr_storage *a)
 {
@@ -155,23 +156,48 @@ static bool is_lost(struct capture *c, const struct end *client, const struct en
 	return lost;
 }
 
-/* Takes a port of the kernel's choice. Ports in TIME_WAIT are taken, too, as one address has few; but the kernel looks
- * for such a port in half of its range first, one by one, and that half is full from some 7,000 dials on: milliseconds
- * for each. So this is tried only when there is no free port. */
-static int bind_somewhere(struct capture *c, int fd, const struct sockaddr_storage *from, socklen_t len)
+/* The next port that the kernel once chose for us; 0: there is none. */
+static uint16_t used_port(struct space *s)
 {
-	int one = 1;
+	for (unsigned i = 0; i < LETTERS; i++) {
+		uint16_t port = ++s->last_shared;
 
-	if (!c->share_dials) {
-		if (!bind(fd, (const struct sockaddr *)from, len))
-			return 0;
-		if (errno != EADDRINUSE)
-			return -errno;
-		c->share_dials = SHARE_DIALS;
+		if (s->used[port >> 3] & 1 << (port & 7))
+			return port;
 	}
-	c->share_dials--;
+	return 0;
+}
+
+static void set_port(struct sockaddr_storage *a, uint16_t port)
+{
+	if (a->ss_family == AF_INET)
+		((struct sockaddr_in *)a)->sin_port = htons(port);
+	else
+		((struct sockaddr_in6 *)a)->sin6_port = htons(port);
+}
+
+/* Takes a free port, as the kernel chooses; `from` has it then. One address has few, and each is in TIME_WAIT for a
+ * minute if the client was the first to close. Where there is none, one that was used before is taken by its number:
+ * the kernel allows that if all its sockets say SO_REUSEADDR, and connect(2) goes on behind a TIME_WAIT (RFC 6191).
+ * They say it when they are bound: before, the kernel would look in half of its range first, for milliseconds, and take
+ * none of these all the same. */
+static int bind_somewhere(struct space *s, int fd, struct sockaddr_storage *from, socklen_t len)
+{
+	int one = 1, err = -EADDRINUSE;
+
+	if (!s->share_dials) {
+		err = bind(fd, (const struct sockaddr *)from, len) ? -errno : 0;
+		if (err == -EADDRINUSE)
+			s->share_dials = SHARE_DIALS;
+	}
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	return bind(fd, (const struct sockaddr *)from, len) ? -errno : 0;
+	if (s->share_dials)
+		s->share_dials--;
+	for (int i = 0; i < SHARE_TRIES && err == -EADDRINUSE; i++) {
+		set_port(from, used_port(s));
+		err = bind(fd, (const struct sockaddr *)from, len) ? -errno : 0;
+	}
+	return err || !getsockname(fd, (struct sockaddr *)from, &len) ? err : -errno;
 }
 
 /* Of the namespace that it is in: its cookie is what the kernel gave every socket of it. NULL: it is not guarded. */
@@ -208,17 +234,13 @@ static int dial_once(struct capture *c, struct space *s, const struct sockaddr_s
 
 	if (fd < 0)
 		return fd;
-	if (from.ss_family == AF_INET)
-		((struct sockaddr_in *)&from)->sin_port = 0;
-	else
-		((struct sockaddr_in6 *)&from)->sin6_port = 0;
+	set_port(&from, 0);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	err = bind_somewhere(c, fd, &from, len);
+	err = bind_somewhere(s, fd, &from, len);
 	if (err)
 		return err;
-	if (getsockname(fd, (struct sockaddr *)&from, &len))
-		return -errno;
 	end_of(&from, &here);
+	s->used[here.port >> 3] |= (uint8_t)(1 << (here.port & 7));
 	letter = &c->letters[here.port];
 	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &letter->cookie, &cookie_len))
 		return -errno;

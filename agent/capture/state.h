@@ -91,6 +91,11 @@ struct space {
 	unsigned looks;  /* since it is guarded */
 	unsigned unseen; /* of those the last without a process of a unit */
 	struct pool pools[2];
+
+	/* Of dials, behind `dialling`: */
+	unsigned share_dials;      /* so many do not ask for a free port */
+	uint16_t last_shared;      /* the last port that was taken by its number */
+	uint8_t used[LETTERS / 8]; /* ports that the kernel has chosen */
 };
 
 /* A namespace that cannot be guarded, and why; its servers are fenced. */
@@ -132,7 +137,6 @@ struct capture {
 	/* From bind to the return of connect: a letter lies in a box that only has the port on it. In a process that
 	 * only dials also the namespaces and their sockets, which come and go. */
 	pthread_mutex_t dialling;
-	unsigned share_dials;      /* dials that ask for a port in TIME_WAIT at once; behind `dialling` */
 	uint8_t lost[LETTERS / 8]; /* ports of dials that `dials` had no room for */
 
 	pthread_mutex_t seen; /* guards what follows */

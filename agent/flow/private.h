@@ -30,6 +30,7 @@ struct worker {
 	struct timer retry;     /* out of descriptors, or of sockets to dial with: accept again later */
 	int files_most;         /* the first descriptor that is not for clients */
 	bool files_short;       /* look first whether there are some */
+	uint64_t short_said;    /* when that was last logged, 0: never */
 	struct flow *flows;     /* all of this worker's */
 	uint64_t swept_at;      /* when memory was last looked for */
 	struct flow *dead;      /* freed at the end of the call that ended them */

@@ -16,6 +16,7 @@
 
 #define ACCEPTS_A_TURN  64
 #define ACCEPT_RETRY_NS 50000000u
+#define SAY_SHORT_NS    10000000000u
 #define DIALS_RETRY_NS  2000000u /* sockets of another namespace are on their way */
 #define FILES_KEPT      128 /* descriptors, or an eighth of all, that no client gets: record, control, dials need some */
 
@@ -54,11 +55,18 @@ static void wait_with(struct door_watch *door, uint64_t ns)
 		loop_add_level(w->loop, &door->watch, EPOLLIN);
 }
 
+/* Said now and then: it may be so for hours, twenty times a second. */
 static void files_wait(struct door_watch *door, const char *why)
 {
-	log_warn("accept: error=%s retry_ms=50", why);
+	struct worker *w = door->worker;
+	uint64_t now = loop_now(w->loop);
+
+	if (!w->short_said || now - w->short_said >= SAY_SHORT_NS) {
+		log_warn("accept: connections wait: error=%s retry_ms=50", why);
+		w->short_said = now;
+	}
 	wait_with(door, ACCEPT_RETRY_NS);
-	door->worker->files_short = true;
+	w->files_short = true;
 }
 
 static void accept_some(struct door_watch *door)

@@ -179,6 +179,11 @@ class Acts:
         self.ground.serve()
         self.windows.append(('all', 'server restarted', t, now()))
 
+    def near(self, one):
+        """What was done last before the end of that answer, and how long before."""
+        name, t = max(((n, t) for n, t, _ in self.log if t <= one[2]), key=lambda a: a[1], default=('the begin', begin))
+        return '%s %s, %d s behind %s' % (one[4], one[5], one[2] - t, name)
+
     def excuse(self, one):
         """Whether one of them was the end of that answer."""
         born, _, over, _, _, _ = one
@@ -364,7 +369,10 @@ with Server() as ground:
         watch = Watch(gate, load, metrics)
         watch.start()
         ok('the crowd is there', wait_for(lambda: load.seen.get('open', 0) >= 0.99 * load.target, 60), load.seen)
-        time.sleep(WARM * SECONDS)
+        # a stream keeps the policy that it began with: as many are there at the begin of the quiet part as at its end
+        for _ in range(2):
+            time.sleep(WARM * SECONDS / 2)
+            acts.act('policy')
         steady_from = now()
         for _ in range(4):
             acts.act('policy')
@@ -410,7 +418,8 @@ with Server() as ground:
         broken = [one for one in load.said['X'] + load.said['S'] if not acts.excuse(one)]
         ok('%d answers that nothing hit are whole, %d were cut by what was done' %
            (load.seen['clean'], len(load.said['X']) + len(load.said['S']) - len(broken)), not broken,
-           '%d\n%s\n%s' % (len(broken), '\n'.join(map(str, broken[:20])), '\n'.join(map(str, acts.log))))
+           '%d\n%s\n%s' % (len(broken), '\n'.join('%d %s' % (n, what) for what, n in collections.Counter(map(acts.near, broken)).most_common(20)),
+                           '\n'.join(map(str, acts.log))))
         ok('no byte came that should not have', not load.said['W'], '\n'.join(map(str, load.said['W'][:20])))
         ports = collections.Counter(int(port) for _, port, _ in load.said['R'])
         missing = sum((ports - records.blocked).values())

@@ -125,6 +125,7 @@ static void tick_due(struct timer *t)
 	ward_tick(k);
 	if (k->policy_news)
 		kept_renew(k->d);
+	k->policy_kept = k->policy_news;
 	k->policy_news = false;
 }
 

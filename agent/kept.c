@@ -11,12 +11,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <linux/openat2.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -29,8 +28,9 @@
 #define FILES_MAX 4096
 #define BYTES_MAX (256u << 20)
 
-/* What a copy may still take. */
-struct allowance {
+/* What a copy may still take, and the folder that it does not leave. */
+struct copying {
+	char root[PATH_MAX];
 	unsigned files;
 	uint64_t bytes;
 };
@@ -69,7 +69,7 @@ static void sweep(int at, const char *name, unsigned depth)
 	unlinkat(at, name, AT_REMOVEDIR);
 }
 
-static int copy_bytes(int from, int to, struct allowance *left)
+static int copy_bytes(int from, int to, struct copying *left)
 {
 	char bytes[65536];
 	ssize_t n;
@@ -89,20 +89,52 @@ static int copy_bytes(int from, int to, struct allowance *left)
 	return n < 0 ? -errno : 0;
 }
 
-static int copy_folder(int from, int to, struct allowance *left, unsigned depth);
+static int copy_folder(int from, int to, struct copying *left, unsigned depth);
 
-/* Links are followed as far as they stay inside, as a reader of the policy does. */
-static int copy_entry(int from, int to, const char *name, struct allowance *left, unsigned depth)
+/* Where the descriptor is; empty when it cannot be told. */
+static void path_of(int fd, char path[PATH_MAX])
 {
-	struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC,
-		                .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
-	owned(own_close) int in = (int)syscall(SYS_openat2, from, name, &how, sizeof(how));
-	owned(own_close) int out = -1;
+	char link[64];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, PATH_MAX - 1);
+	path[n < 0 ? 0 : n] = '\0';
+}
+
+/* Links are followed as far as they stay inside, as a reader of the policy does. openat2() would say so by itself, but
+ * systemd forbids it to units with RestrictSUIDSGID=: so where a name has led is asked of a descriptor that reads
+ * nothing. 1: nor does the reader get it. */
+static int open_inside(int from, const char *name, const char *root, int *out)
+{
+	owned(own_close) int at = openat(from, name, O_PATH | O_CLOEXEC);
+	size_t len = strlen(root);
+	char path[PATH_MAX], link[64];
+	int fd;
+
+	if (at < 0)
+		return errno == ENOENT || errno == ELOOP ? 1 : -errno;
+	path_of(at, path);
+	if (!*path)
+		return -ENOTSUP;
+	if (strncmp(path, root, len) || path[len] != '/')
+		return 1;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", at);
+	fd = open(link, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*out = fd;
+	return 0;
+}
+
+static int copy_entry(int from, int to, const char *name, struct copying *left, unsigned depth)
+{
+	owned(own_close) int in = -1, out = -1;
+	int err = open_inside(from, name, left->root, &in);
 	struct stat st;
 
-	if (in < 0 || fstat(in, &st))
-		return errno == ENOENT || errno == EXDEV || errno == ELOOP ? 0
-		                                                           : -errno; /* nor does the reader get it */
+	if (err || fstat(in, &st))
+		return err < 0 ? err : err ? 0 : -errno;
 	if (!left->files--)
 		return -EFBIG;
 	if (S_ISDIR(st.st_mode) && depth) {
@@ -121,7 +153,7 @@ static int copy_entry(int from, int to, const char *name, struct allowance *left
 	return copy_bytes(in, out, left);
 }
 
-static int copy_folder(int from, int to, struct allowance *left, unsigned depth)
+static int copy_folder(int from, int to, struct copying *left, unsigned depth)
 {
 	int own = dup(from), err = 0;
 	DIR *dir = own < 0 ? NULL : fdopendir(own);
@@ -142,9 +174,14 @@ static int copy_folder(int from, int to, struct allowance *left, unsigned depth)
 static int copy_policy(const struct daemon *d, const char *next)
 {
 	owned(own_close) int from = open(d->config->policy, O_RDONLY | O_DIRECTORY | O_CLOEXEC), to = -1;
-	struct allowance left = { .files = FILES_MAX, .bytes = BYTES_MAX };
+	struct copying left = { .files = FILES_MAX, .bytes = BYTES_MAX };
 
-	if (from < 0 || mkdir(next, 0750))
+	if (from < 0)
+		return -errno;
+	path_of(from, left.root);
+	if (!*left.root)
+		return -ENOTSUP;
+	if (mkdir(next, 0750))
 		return -errno;
 	to = open(next, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (to < 0 || fchmod(to, 0750))

@@ -231,6 +231,16 @@ static void asked_to_change(struct ward *w, enum tell what)
 	tell(w, &answer, sizeof(answer), "what becomes of the change");
 }
 
+/* At once, before somebody edits it again; who says it all the time is heard with the next tick. */
+static void keep_policy(struct keeper *k)
+{
+	if (k->policy_kept)
+		k->policy_news = true;
+	else
+		kept_renew(k->d);
+	k->policy_kept = true;
+}
+
 static void heard(struct ward *w, const struct told *t, const char *text)
 {
 	w->beatless_s = 0;
@@ -262,7 +272,8 @@ static void heard(struct ward *w, const struct told *t, const char *text)
 			sd_notify(0, "READY=1");
 		break;
 	case TELL_POLICY:
-		w->k->policy_news |= w->role == WARD_SERVING;
+		if (w->role == WARD_SERVING)
+			keep_policy(w->k);
 		break;
 	case TELL_STATUS:
 		say_status(w);

@@ -56,6 +56,7 @@ struct keeper {
 	unsigned pause_s, stopping_s, release_s;
 	bool was_up, stopping, doors;
 	bool policy_news; /* it is in force, and no copy of it is kept yet */
+	bool policy_kept; /* a copy was made in this tick */
 	int error;        /* why the first worker did not come up */
 };
 

@@ -409,7 +409,6 @@ static int enter_sandbox(struct daemon *d)
 		{ d->config->record_dir, true },
 		{ keys, true },
 		{ cosigned, false },
-		{ getenv("CREDENTIALS_DIRECTORY"), false },
 		{ "/proc/sys/kernel/random/boot_id", false }, /* every record names it */
 	};
 	struct sandbox s = { .uid = d->worker_uid,

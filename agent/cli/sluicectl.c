@@ -37,7 +37,7 @@ static const struct command commands[] = {
 	{ "subject", subject_main, "the pseudonyms that somebody has had  [--header NAME] [FILE]" },
 	{ "erase", erase_main, "erase the evidence of findings for good  SEQ[-LAST] | --subject PSEUDONYM" },
 	{ "review", review_main, "say what findings were  SEQ --outcome correct|wrong|unsure" },
-	{ "policy", policy_main, "check | test | show | reload" },
+	{ "policy", policy_main, "check | test | show | import | reload" },
 	{ "reload", change_main, "have the daemon take configuration and policy in; no stream is cut" },
 	{ "upgrade", change_main, "have it go over to the sluiced that is installed now; no stream is cut" },
 	{ "scan", scan_main, "find what the policy forbids in files or standard input" },

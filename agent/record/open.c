@@ -67,15 +67,25 @@ static int open_segment(struct ledger *l, const struct recovered *r)
 
 /* ---- keys ---- */
 
-/* What others check the log with, where they look for it. The first key stays the first. */
+/* What others check the log with, where they look for it. The first key stays the first; a lasting one that came later
+ * is told, too. */
 static int publish_vkey(struct ledger *l)
 {
-	char first[VKEY_MAX], origin[VKEY_MAX], text[2 * VKEY_MAX + 2];
-	int n;
+	char first[VKEY_MAX + 1], origin[VKEY_MAX], text[2 * VKEY_MAX + 2];
+	owned(own_close) int fd = openat(l->dir, VKEY_FILE, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
 
-	if (!faccessat(l->dir, VKEY_FILE, F_OK, 0))
-		return 0;
-	note_key_text(&l->keys.now.pub, first);
+	if (fd < 0 && errno != ENOENT)
+		return -errno;
+	if (fd >= 0) {
+		/* Of one line, or let alone: whose it is is not for us to mend. */
+		if (!l->keys.has_origin || n < 2 || n > VKEY_MAX || memchr(text, '\n', (size_t)n) != text + n - 1)
+			return 0;
+		memcpy(first, text, (size_t)n - 1);
+		first[n - 1] = '\0';
+	} else {
+		note_key_text(&l->keys.now.pub, first);
+	}
 	note_key_text(&l->keys.origin.pub, origin);
 	n = snprintf(text, sizeof(text), "%s\n%s%s", first, l->keys.has_origin ? origin : "",
 	             l->keys.has_origin ? "\n" : "");

@@ -17,6 +17,11 @@
 #define likely(x)     __builtin_expect(!!(x), 1)
 #define unlikely(x)   __builtin_expect(!!(x), 0)
 #define always_inline inline __attribute__((always_inline))
+#ifdef __clang__
+#define UNROLLED
+#else
+#define UNROLLED _Pragma("GCC unroll 5") /* over n-grams, the number of which is most often known here */
+#endif
 
 /* Odd, of random digits. Part of the model format: other numbers, other buckets. */
 const uint64_t gram_factor[CLASSIFIER_NGRAM_MAX] = { 0x9e3779b97f4a7c15u, 0xc2b2ae3d27d4eb4fu, 0xd6e8feb86659fd93u,
@@ -209,6 +214,21 @@ static always_inline uint32_t root_after(const struct classifier *c, uint32_t ro
 	return root;
 }
 
+/* Does some watch change, or may it? What is not sure is looked at exactly. `more`: comes to the sums; may be NULL. */
+static always_inline bool stirs(const struct judged *j, const struct watched *watches, const unsigned count,
+                                const int64_t *sum, const int16_t *more, uint64_t n, uint32_t root)
+{
+	for (unsigned i = 0; i < count; i++) {
+		const struct watched *w = &watches[i];
+		int64_t got = (sum[w->asked.risk] + (more ? more[w->asked.risk] : 0)) * 65536;
+		int64_t wanted = w->per_root * root;
+
+		if (j->true_now >> i & 1 ? got < wanted + root : n >= w->asked.least && got >= wanted)
+			return true;
+	}
+	return false;
+}
+
 /* One symbol. */
 static always_inline void add(struct judged *j, uint32_t symbol, const unsigned risks, const unsigned ngrams)
 {
@@ -246,7 +266,8 @@ static always_inline void add(struct judged *j, uint32_t symbol, const unsigned 
 		j->in_window++;
 	if (j->watch_count) {
 		j->root = root_after(j->model, j->root, j->in_window);
-		look(j);
+		if (unlikely(stirs(j, watches_of(j), j->watch_count, j->sum, NULL, j->in_window, j->root)))
+			look(j);
 	}
 }
 
@@ -266,143 +287,258 @@ static always_inline void begin(struct judged *j)
 	memset(j->sum, 0, j->model->risk_count * sizeof(*j->sum));
 }
 
-/* Does some watch change, or may it? What is not sure is looked at exactly. */
-static always_inline bool stirs(const struct judged *j, const struct watched *watches, const int64_t *sum, uint64_t n,
-                                uint32_t root)
-{
-	for (unsigned i = 0; i < j->watch_count; i++) {
-		const struct watched *w = &watches[i];
-		int64_t got = sum[w->asked.risk] * 65536, wanted = w->per_root * root;
+/* ---- ordinary text ---- */
 
-		if (j->true_now >> i & 1 ? got < wanted + root : n >= w->asked.least && got >= wanted)
-			return true;
-	}
-	return false;
+/*
+ * Sums of several risks, eight at a time. The weights of a bucket lie side by side, in any place; the eight that are
+ * read end where they do, so that nothing behind the file is touched: before the first there is the file's head. The
+ * first lanes of the last eight are then of no risk, and are let go.
+ */
+#define LANES      8
+#define LANES_MOST ((CLASSIFIER_RISKS_MAX + LANES - 1) / LANES)
+
+typedef int8_t eight_bytes __attribute__((vector_size(LANES)));
+typedef int16_t eight_sums __attribute__((vector_size(2 * LANES)));
+
+static always_inline eight_sums weights_before(const int8_t *end)
+{
+	eight_bytes weights;
+
+	memcpy(&weights, end - LANES, sizeof(weights));
+	return __builtin_convertvector(weights, eight_sums);
 }
 
-/* The whole cost of ordinary text: characters that give one plain symbol, all state in registers. Stops at the first
- * that is anything else, cut, or would end a sentence by its length; and behind one that a watch waits for. */
-static always_inline const uint8_t *quick(struct judged *j, const uint8_t *p, const uint8_t *end, const unsigned risks,
-                                          const unsigned ngrams, const bool watched, const bool ringed)
+/* The lanes of a risk lie in its order, the last risk's at the end. */
+static always_inline int16_t *lanes_of(eight_sums *lanes, const unsigned risks)
 {
-	const struct watched *watches = watches_of(j);
-	const struct classifier *model = j->model;
-	const int8_t *weights = model->weights;
-	int16_t *ring = ring_of(j);
-	uint32_t past[CLASSIFIER_NGRAM_MAX] = { 0 }, length = j->walk.sentence, word = j->walk.word, root = j->root;
-	uint32_t slot = j->at;
-	unsigned bits = model->shape.bits;
-	uint64_t added = 0, window = j->in_window;
-	int64_t one = j->sum[0], *sums = risks == 1 ? &one : j->sum;
-	bool stirred = false;
+	return (int16_t *)(lanes + LANES_MOST) - risks;
+}
 
-	for (unsigned n = 1; n < ngrams; n++)
-		past[n] = j->history[n - 1];
-	while (p < end && length + 1 < CLASSIFIER_SENTENCE_MAX && !stirred) {
-		const int8_t *row[CLASSIFIER_NGRAM_MAX];
-		uint32_t cp = *p, e, c;
+/*
+ * Where weights are in memory is as good as random, and a model is larger than the caches near a core. So symbols are
+ * read some way ahead of the sums, and what they need is fetched meanwhile.
+ */
+#define AHEAD 32 /* symbols */
+
+_Static_assert(AHEAD *CLASSIFIER_NGRAM_MAX *INT8_MAX <= INT16_MAX, "a lane holds the sum of as many");
+
+struct ahead {
+	const uint8_t *p;                        /* read to here */
+	uint32_t past[CLASSIFIER_NGRAM_MAX];     /* symbols before, nearest at 1 */
+	uint32_t length;                         /* of the sentence */
+	uint32_t word, space, full_stop, spoken; /* as in struct walk */
+	bool half; /* the last symbol is a space before a word, whose letter is to be read */
+	bool over; /* the last symbol ended the sentence */
+};
+
+/* Reads up to `most` symbols, of characters that give one and of single white space. Stops in front of any other, of
+ * one that is cut or would end a sentence by its length, and behind one that ends it by itself. row[symbol][n-gram]:
+ * its weights. Returns the symbols. */
+static always_inline unsigned read_ahead(struct ahead *of, const uint8_t *end, const struct classifier *model,
+                                         const int8_t **row, unsigned most, const unsigned risks, const unsigned ngrams)
+{
+	const int8_t *weights = model->weights;
+	unsigned bits = model->shape.bits, count = 0;
+	struct ahead a = *of;
+
+	while (a.p < end && count < most && a.length + 1 < CLASSIFIER_SENTENCE_MAX && !a.over) {
+		uint32_t cp = *a.p, e, c;
+		enum symbol_class class;
 		size_t took = 1;
 		uint64_t hash;
 
 		if (cp >= 0x80) {
-			took = utf8_decode(p, (size_t)(end - p), &cp);
+			took = utf8_decode(a.p, (size_t)(end - a.p), &cp);
 			if (unlikely(!took))
 				break;
 		}
 		e = fold_blocks[fold_index[cp >> FOLD_SHIFT]][cp & (FOLD_BLOCK - 1)];
-		c = FOLD_KIND(e) == FOLD_SELF ? cp : FOLD_VALUE(e);
-		if (unlikely(FOLD_KIND(e) >= FOLD_MULTI || symbol_class(c) != CLASS_PLAIN))
+		if (unlikely(FOLD_KIND(e) >= FOLD_MULTI))
 			break;
-		word = e & FOLD_WORD;
-		p += took;
-		length++;
-		added++;
-		hash = gram_hash(0, 0, c);
-		row[0] = weights + (size_t)gram_bucket(hash, 0, bits) * risks;
-		for (unsigned n = 1; n < ngrams; n++) {
-			hash = gram_hash(hash, n, past[n]);
-			row[n] = weights + (size_t)gram_bucket(hash, n, bits) * risks;
+		c = FOLD_KIND(e) == FOLD_SELF ? cp : FOLD_VALUE(e);
+		class = symbol_class(c);
+		if (unlikely(class != CLASS_PLAIN)) {
+			if (class == CLASS_SPACE && !(a.full_stop && a.spoken)) {
+				a.space = true;
+				a.p += took;
+				continue;
+			}
+			a.over = class == CLASS_MARK && a.spoken;
+			if (class != CLASS_STOP && !a.over)
+				break;
 		}
-		for (unsigned n = ngrams - 1; n > 1; n--)
-			past[n] = past[n - 1];
-		past[1] = c;
-		for (unsigned r = 0; r < risks; r++) {
+		a.half = false;
+		if (unlikely(a.space)) {
+			a.space = false;
+			if (a.word & e & FOLD_WORD) {
+				a.half = true;
+				c = ' ';
+				took = 0;
+			}
+		}
+		a.p += took;
+		a.word = e & FOLD_WORD;
+		a.full_stop = class == CLASS_STOP;
+		a.spoken |= class == CLASS_PLAIN;
+		a.length++;
+		count++;
+		hash = 0;
+		UNROLLED
+		for (unsigned n = 0; n < ngrams; n++) {
+			uint32_t before = a.past[n];
+
+			hash = gram_hash(hash, n, c);
+			a.past[n] = c;
+			c = before;
+			row[n] = weights + (size_t)gram_bucket(hash, n, bits) * risks;
+			__builtin_prefetch(row[n]);
+		}
+		row += ngrams;
+	}
+	*of = a;
+	return count;
+}
+
+/* Goes back to where only `count` symbols were read ahead. */
+static __attribute__((noinline)) void read_less(struct ahead *a, const uint8_t *end, const struct classifier *model,
+                                                unsigned count)
+{
+	const int8_t *row[AHEAD * CLASSIFIER_NGRAM_MAX];
+
+	read_ahead(a, end, model, row, count, model->risk_count, model->shape.ngram_max);
+}
+
+/* The whole cost of ordinary text. Stops where read_ahead() does, and behind a symbol that a watch waits for. *half:
+ * the symbol is of a character that is still to be read. */
+static always_inline const uint8_t *quick(struct judged *j, const uint8_t *p, const uint8_t *end, bool *half,
+                                          const unsigned risks, const unsigned eights, const unsigned ngrams,
+                                          const unsigned watch_count, const bool ringed)
+{
+	const struct classifier *model = j->model;
+	const struct watched *watches = watches_of(j);
+	int16_t *ring = ring_of(j);
+	struct ahead a = { .p = p,
+		           .length = j->walk.sentence,
+		           .word = j->walk.word ? FOLD_WORD : 0,
+		           .space = j->walk.space,
+		           .full_stop = j->walk.full_stop,
+		           .spoken = j->walk.spoken };
+	uint32_t root = j->root, slot = j->at;
+	bool stirred = false;
+	uint64_t added = 0, window = j->in_window;
+	int64_t one = j->sum[0], *sums = eights ? j->sum : &one;
+	unsigned count = AHEAD;
+
+	for (unsigned n = 1; n < ngrams; n++)
+		a.past[n - 1] = j->history[n - 1];
+	while (count == AHEAD && !stirred) {
+		const int8_t *rows[AHEAD * CLASSIFIER_NGRAM_MAX], **row = rows;
+		eight_sums lanes[LANES_MOST];
+		int16_t *lane = eights ? lanes_of(lanes, risks) : NULL;
+		struct ahead before = a;
+		unsigned i = 0;
+
+		for (unsigned k = 0; k < eights; k++)
+			lanes[LANES_MOST - 1 - k] = (eight_sums){};
+		count = read_ahead(&a, end, model, rows, AHEAD, risks, ngrams);
+		for (; i < count && !stirred; i++, row += ngrams) {
+			int16_t *leaving = ring + (size_t)slot * risks;
 			int of_risk = 0;
 
-			for (unsigned n = 0; n < ngrams; n++)
-				of_risk += row[n][r];
-			if (ringed) {
-				int16_t *leaving = ring + (size_t)slot * risks + r;
-
-				sums[r] -= *leaving;
+			UNROLLED
+			for (unsigned n = 0; n < ngrams && !eights; n++)
+				of_risk += *row[n];
+			one += of_risk;
+			if (ringed && !eights) {
+				one -= *leaving;
 				*leaving = (int16_t)of_risk;
 			}
-			sums[r] += of_risk;
+			for (unsigned k = 0; k < eights; k++) {
+				eight_sums of_risks = {};
+
+				UNROLLED
+				for (unsigned n = 0; n < ngrams; n++)
+					of_risks += weights_before(row[n] + risks - k * LANES);
+				lanes[LANES_MOST - 1 - k] += of_risks;
+				for (unsigned back = k * LANES; ringed && back < risks && back < (k + 1) * LANES;
+				     back++) {
+					sums[risks - 1 - back] -= leaving[risks - 1 - back];
+					leaving[risks - 1 - back] = of_risks[LANES - 1 - back % LANES];
+				}
+			}
+			if (ringed)
+				slot = slot + 1 == j->last ? 0 : slot + 1;
+			window += !ringed || window < j->last;
+			if (watch_count) {
+				root = root_after(model, root, window);
+				stirred = unlikely(stirs(j, watches, watch_count, sums, lane, window, root));
+			}
 		}
-		if (ringed)
-			slot = slot + 1 == j->last ? 0 : slot + 1;
-		window += !ringed || window < j->last;
-		if (watched) {
-			root = root_after(model, root, window);
-			stirred = unlikely(stirs(j, watches, sums, window, root));
+		for (unsigned r = 0; r < risks && eights; r++)
+			sums[r] += lane[r];
+		added += i;
+		if (unlikely(stirred)) { /* white space may have been read behind it, too */
+			a = before;
+			read_less(&a, end, model, i);
 		}
 	}
-	if (!added)
-		return p;
 	for (unsigned n = 1; n < ngrams; n++)
-		j->history[n - 1] = past[n];
-	if (risks == 1)
+		j->history[n - 1] = a.past[n - 1];
+	if (!eights)
 		j->sum[0] = one;
 	j->symbols += added;
 	j->in_window = window;
 	j->at = (uint16_t)slot;
 	j->root = root;
-	j->walk.sentence = (uint16_t)length;
-	j->walk.word = word != 0;
-	j->walk.space = j->walk.full_stop = 0;
-	j->walk.spoken = 1;
+	j->walk.sentence = (uint16_t)a.length;
+	j->walk.word = a.word != 0;
+	j->walk.space = a.space != 0;
+	j->walk.full_stop = a.full_stop != 0;
+	j->walk.spoken = a.spoken != 0;
+	j->sentence_over = a.over;
+	*half = stirred && a.half;
 	if (stirred)
 		look(j);
-	return p;
+	return a.p;
 }
 
-static always_inline const uint8_t *quickly(struct judged *j, const uint8_t *p, const uint8_t *end,
-                                            const unsigned risks, const unsigned ngrams)
+static always_inline const uint8_t *quickly(struct judged *j, const uint8_t *p, const uint8_t *end, bool *half,
+                                            const unsigned risks, const unsigned eights, const unsigned ngrams)
 {
 	if (j->ring)
-		return quick(j, p, end, risks, ngrams, true, true);
+		return quick(j, p, end, half, risks, eights, ngrams, j->watch_count, true);
+	if (j->watch_count == 1)
+		return quick(j, p, end, half, risks, eights, ngrams, 1, false);
 	if (j->watch_count)
-		return quick(j, p, end, risks, ngrams, true, false);
-	return quick(j, p, end, risks, ngrams, false, false);
+		return quick(j, p, end, half, risks, eights, ngrams, j->watch_count, false);
+	return quick(j, p, end, half, risks, eights, ngrams, 0, false);
 }
 
 static always_inline enum judged_step feed(struct judged *j, struct slice bytes, size_t *used, const unsigned risks,
-                                           const unsigned ngrams)
+                                           const unsigned eights, const unsigned ngrams)
 {
 	uint32_t symbols[WALK_SYMBOLS], count, cp;
 	size_t at = 0;
 
 	begin(j);
 	for (;;) {
-		/* White space is seen with the symbol behind it. */
-		if (at < bytes.len && !j->walk.tail_len && !j->walk.space)
-			at = (size_t)(quickly(j, bytes.at + at, bytes.at + bytes.len, risks, ngrams) - bytes.at);
-		if (unlikely(j->passed)) {
-			*used = at;
-			return JUDGED_PASSED;
-		}
+		bool half = false;
+
+		if (likely(at < bytes.len && !j->walk.tail_len))
+			at = (size_t)(quickly(j, bytes.at + at, bytes.at + bytes.len, &half, risks, eights, ngrams) -
+			              bytes.at);
+		if ((j->sentence_over || unlikely(j->passed)) && !half)
+			break;
 		if (!walk_decode(&j->walk, bytes, &at, &cp))
 			break;
 		j->sentence_over = walk_char(&j->walk, cp, symbols, &count);
 		for (uint32_t i = 0; i < count; i++)
 			add(j, symbols[i], risks, ngrams);
-		if (unlikely(j->sentence_over || j->passed)) {
-			*used = at;
-			return j->sentence_over ? JUDGED_SENTENCE : JUDGED_PASSED;
-		}
+		if (unlikely(j->sentence_over || j->passed))
+			break;
 	}
 	*used = at;
-	return JUDGED_MORE;
+	return j->sentence_over ? JUDGED_SENTENCE : j->passed ? JUDGED_PASSED : JUDGED_MORE;
 }
 
 enum judged_step judged_feed(struct judged *j, struct slice bytes, size_t *used)
@@ -410,10 +546,10 @@ enum judged_step judged_feed(struct judged *j, struct slice bytes, size_t *used)
 	const struct classifier *c = j->model;
 
 	if (c->risk_count == 1 && c->shape.ngram_max == 3)
-		return feed(j, bytes, used, 1, 3);
-	if (c->shape.ngram_max == 3)
-		return feed(j, bytes, used, c->risk_count, 3);
-	return feed(j, bytes, used, c->risk_count, c->shape.ngram_max);
+		return feed(j, bytes, used, 1, 0, 3);
+	if (c->risk_count <= LANES && c->shape.ngram_max == 3)
+		return feed(j, bytes, used, c->risk_count, 1, 3);
+	return feed(j, bytes, used, c->risk_count, (c->risk_count + LANES - 1) / LANES, c->shape.ngram_max);
 }
 
 enum judged_step judged_end(struct judged *j)

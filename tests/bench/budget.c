@@ -30,6 +30,7 @@
 #include "base/own.h"
 #include "exchange/exchange.h"
 #include "event.h"
+#include "tests/lib/classifier_craft.h"
 
 #define KEYWORDS 10000
 #define EVENTS   1000
@@ -284,23 +285,25 @@ static const struct budget_case {
 	const char *name, *request; /* NULL: text for the scanner */
 	void (*make)(struct answer *a);
 	const char *unit;
-	bool recognisers;
+	bool recognisers, judge; /* beside the keywords */
 } cases[] = {
-	{ "chat", CHAT_ASK, make_chat, "event", false },
-	{ "chat, recognisers", CHAT_ASK, make_chat, "event", true },
-	{ "chat, 64 KiB a read", CHAT_ASK, make_chat_bulk, "event", false },
-	{ "chat, two choices", CHAT_ASK, make_chat_two, "event", false },
-	{ "chat, a number changes", CHAT_ASK, make_chat_number, "event", false },
-	{ "chat, gzip", CHAT_ASK, make_chat_gzip, "event", false },
-	{ "responses", ASK("/v1/responses"), make_responses, "event", false },
-	{ "anthropic", ASK("/v1/messages"), make_anthropic, "event", false },
-	{ "ollama", ASK("/api/chat"), make_ollama, "event", false },
-	{ "small JSON", CHAT_ASK, make_small, "exchange", false },
-	{ "small JSON, recognisers", CHAT_ASK, make_small, "exchange", true },
-	{ "1 MB JSON", CHAT_ASK, make_big, "MB", false },
-	{ "1 MB JSON, recognisers", CHAT_ASK, make_big, "MB", true },
-	{ "scan, Chinese", NULL, make_zh, "MB", false },
-	{ "scan, English", NULL, make_en, "MB", false },
+	{ "chat", CHAT_ASK, make_chat, "event", false, false },
+	{ "chat, recognisers", CHAT_ASK, make_chat, "event", true, false },
+	{ "chat, judge", CHAT_ASK, make_chat, "event", false, true },
+	{ "chat, recognisers, judge", CHAT_ASK, make_chat, "event", true, true },
+	{ "chat, 64 KiB a read", CHAT_ASK, make_chat_bulk, "event", false, false },
+	{ "chat, two choices", CHAT_ASK, make_chat_two, "event", false, false },
+	{ "chat, a number changes", CHAT_ASK, make_chat_number, "event", false, false },
+	{ "chat, gzip", CHAT_ASK, make_chat_gzip, "event", false, false },
+	{ "responses", ASK("/v1/responses"), make_responses, "event", false, false },
+	{ "anthropic", ASK("/v1/messages"), make_anthropic, "event", false, false },
+	{ "ollama", ASK("/api/chat"), make_ollama, "event", false, false },
+	{ "small JSON", CHAT_ASK, make_small, "exchange", false, false },
+	{ "small JSON, recognisers", CHAT_ASK, make_small, "exchange", true, false },
+	{ "1 MB JSON", CHAT_ASK, make_big, "MB", false, false },
+	{ "1 MB JSON, recognisers", CHAT_ASK, make_big, "MB", true, false },
+	{ "scan, Chinese", NULL, make_zh, "MB", false, false },
+	{ "scan, English", NULL, make_en, "MB", false, false },
 };
 
 /* ---- the policy ---- */
@@ -336,10 +339,21 @@ static void put_word(FILE *to)
 	fputc('\n', to);
 }
 
-/* Ten thousand keywords, and where `more` is given, the packs of that folder beside them. */
-static struct ruleset *load(const char *more)
+static void put_model(const char *path)
 {
-	char dir[] = "/tmp/sluice-budget-XXXXXX", path[4][512];
+	size_t len;
+	owned(own_free) uint8_t *model = craft_quiet(&len);
+	FILE *file = fopen(path, "w");
+
+	if (!file || fwrite(model, 1, len, file) != len || fclose(file))
+		die("no temporary file");
+}
+
+/* Ten thousand keywords; where `more` is given, the packs of that folder beside them; and a judge that finds nothing.
+ */
+static struct ruleset *load(const char *more, bool judge)
+{
+	char dir[] = "/tmp/sluice-budget-XXXXXX", path[5][512];
 	static const char *const packs[] = { "personal.yaml", "secrets.yaml" };
 	struct policy_report report = {};
 	struct ruleset *rules = NULL;
@@ -361,7 +375,14 @@ static struct ruleset *load(const char *more)
 	fputs("pack: budget\nversion: \"1\"\nrules:\n  - {id: budget.words, risk: A.1.d, action: block, keywords_file: "
 	      "words.txt}\n",
 	      file);
+	if (judge)
+		fputs("  - {id: budget.judge, risk: local.aa, action: block, classifier: {model: quiet.model, "
+		      "threshold: 0.999999, hold: none}}\n",
+		      file);
 	fclose(file);
+	snprintf(path[4], sizeof(path[4]), "%s/quiet.model", dir);
+	if (judge)
+		put_model(path[4]);
 	for (size_t i = 0; more && i < ARRAY_LEN(packs); i++) {
 		char from[512];
 
@@ -377,6 +398,8 @@ static struct ruleset *load(const char *more)
 	policy_report_free(&report);
 	for (size_t i = 0; i < (more ? 4 : 2); i++)
 		unlink(path[i]);
+	if (judge)
+		unlink(path[4]);
 	rmdir(dir);
 	return rules;
 }
@@ -482,7 +505,7 @@ static void print_setting(void)
 int main(int argc, char **argv)
 {
 	const char *packs = NULL;
-	struct ruleset *rules[2] = { NULL, NULL };
+	struct ruleset *rules[2][2] = { { NULL } };
 	int i = 1;
 
 	for (; i < argc && !strncmp(argv[i], "--", 2); i++) {
@@ -501,11 +524,11 @@ int main(int argc, char **argv)
 
 		if (!wanted(c, argv + i, argc - i) || (c->recognisers && !packs))
 			continue;
-		if (!rules[c->recognisers])
-			rules[c->recognisers] = load(c->recognisers ? packs : NULL);
-		count(c, rules[c->recognisers]);
+		if (!rules[c->recognisers][c->judge])
+			rules[c->recognisers][c->judge] = load(c->recognisers ? packs : NULL, c->judge);
+		count(c, rules[c->recognisers][c->judge]);
 	}
-	ruleset_put(&rules[0]);
-	ruleset_put(&rules[1]);
+	for (size_t k = 0; k < 4; k++)
+		ruleset_put(&rules[k / 2][k % 2]);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "base/own.h"
@@ -97,24 +98,21 @@ static void print(const char *name, const char *unit, double *values, int runs, 
 	printf(",\"runs\":%d,\"spread\":%.3f}\n", runs, (values[runs - 1] - values[0]) / value);
 }
 
-/* ---- with a policy ---- */
-
-/* A model of random weights that never finds anything. */
-static uint8_t *quiet_model(size_t *len)
+/* A model's file where a policy would keep it (arena_take()). */
+static uint8_t *placed(uint8_t *file, size_t len)
 {
-	struct classifier_risk risk = { .name = "local.aa", .gain = 1000, .offset = -100000, .positives = 10 };
-	int8_t *weights = malloc(1u << 20);
-	struct classifier_draft draft = { { 3, 20 }, &risk, 1, weights, 1000 };
-	uint8_t *file = NULL;
-	uint64_t seed = 3;
+	size_t page = (size_t)2 << 20, room = (len + page - 1) & ~(page - 1);
+	uint8_t *at = aligned_alloc(page, room);
 
-	for (size_t i = 0; i < 1u << 20; i++)
-		weights[i] = (int8_t)((int)craft_rnd(&seed, 255) - 127);
-	if (classifier_build(&file, len, &draft))
+	if (!at)
 		abort();
-	free(weights);
-	return file;
+	madvise(at, room, MADV_HUGEPAGE);
+	memcpy(at, file, len);
+	free(file);
+	return at;
 }
+
+/* ---- with a policy ---- */
 
 /* 10,000 keywords that the text enters but does not hold, patterns of personal data, and the judge if asked for. */
 static struct ruleset *policy(const uint8_t *text, bool judged, struct slice model)
@@ -193,7 +191,7 @@ static double read_events(struct ruleset *r, const uint8_t *text)
 static int with_policy(const uint8_t *text, int runs, int64_t *sum)
 {
 	size_t len;
-	owned(own_free) uint8_t *model = quiet_model(&len);
+	owned(own_free) uint8_t *model = craft_quiet(&len);
 	owned(ruleset_put) struct ruleset *plain = policy(text, false, SLICE(""));
 	owned(ruleset_put) struct ruleset *judged = policy(text, true, slice_of(model, len));
 	double speed[RUNS_MAX], before[RUNS_MAX], after[RUNS_MAX], more[RUNS_MAX];
@@ -241,6 +239,7 @@ int main(int argc, char **argv)
 		size_t len;
 		owned(own_free) uint8_t *file = craft_model(b->risks, 3, b->bits, 1, &len);
 
+		file = placed(file, len);
 		if (classifier_open(&c, slice_of(file, len), &fault))
 			return 1;
 		for (int k = 0; k < runs; k++)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """evasions_test - the ways around a filter that are known, a line each: blocked with not a byte of the match released,
-refused by a named exception, or named as not covered in the README.
+refused by a named exception, or named as not covered in docs/.
 
 A case is a fixture, which must end as blocked or refused, or an answer made here. Of these the place is known before
 which all may go out: the event in which the match begins.
@@ -61,7 +61,7 @@ def map_letters(first):
 
 HALF = ALPHA[:9], ALPHA[9:]
 
-# The row, its cases, and for what is not covered the words of the README that say so.
+# The row, its cases, and for what is not covered the words of docs/limits.md or docs/policy.md that say so.
 ROWS = [
     ('split over events or tokens', ['hit-over-events', 'hit-letters', 'hit-chunk-borders'] + said(*ALPHA) + said(*HALF)),
     ('prefix already released', ['hit-one-event', 'hit-first-words', 'hit-last-words'] + said('FORB', 'IDDEN', '-PHRASE-ALPH', 'A')),
@@ -193,12 +193,14 @@ def problem(case, where):
 def main():
     global policy
     need(CTL)
-    with open(os.path.join(TOP, 'README.md'), encoding='utf-8') as file:
-        readme = file.read()
+    said_of_it = ''
+    for page in ('limits.md', 'policy.md'):
+        with open(os.path.join(TOP, 'docs', page), encoding='utf-8') as file:
+            said_of_it += file.read()
     with tempfile.TemporaryDirectory() as where:
         for name, cases in ROWS:
             if isinstance(cases, str):
-                ok('%s: the README says what of it is covered' % name, cases in readme, cases)
+                ok('%s: the pages say what of it is covered' % name, cases in said_of_it, cases)
                 continue
             policy = POLICY
             if name in FORMS:

@@ -33,6 +33,12 @@ def options(command):
     return set(re.findall(r'(?<![-\w])--[a-z][-a-z]*', ctl(command, '--help').stdout))
 
 
+def actions(command):
+    """What a subcommand does, where it does more than one thing."""
+    return {word for words in re.findall(r'sluicectl %s ([a-z]+(?:\|[a-z]+)*)' % command, ctl(command, '--help').stdout)
+            for word in words.split('|')}
+
+
 def written(name, text):
     path = os.path.join(SCRATCH, name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -53,6 +59,8 @@ with open(os.path.join(TOP, 'packaging', 'man', 'sluicectl.1')) as file:
     manual = file.read()
 for command in commands():
     ok('sluicectl.1 has ' + command, re.search(r'^\.It Cm %s\b' % command, manual, re.M))
+    for action in actions(command):
+        ok('sluicectl.1 has %s %s' % (command, action), re.search(r'^\.It Cm %s .*\b%s\b' % (command, action), manual, re.M))
 with open(os.path.join(TOP, 'packaging', 'man', 'sluiced.8')) as file:
     text = file.read()
 for option in re.findall(r'(?<![-\w])--([a-z]+)', ctl('--help', program='sluiced').stdout):
@@ -92,11 +100,12 @@ for shell, script in TRY.items():
         return set(done.stdout.split()), done
     got, done = complete('', '')
     ok('%s completes every subcommand' % shell, set(commands()) <= got, (got, done))
-    for command in ('events', 'replay', 'discover'):
+    for command in commands():
         got, done = complete(command, '--')
         ok('%s completes the options of %s' % (shell, command), options(command) <= got, (options(command) - got, done))
-    got, done = complete('policy', '')
-    ok('%s completes what policy does' % shell, {'check', 'reload'} <= got, (got, done))
+    for command, few in (('policy', {'check', 'import'}), ('model', {'train', 'feedback'}), ('witness', {'submit'}), ('hold', {'add'})):
+        got, done = complete(command, '')
+        ok('%s completes what %s does' % (shell, command), few <= actions(command) <= got, (got, actions(command), done))
 for wrong in ((), ('tcsh',), ('bash', 'zsh')):
     ok('completion %s: wrong usage' % ' '.join(wrong), ctl('completion', *wrong).returncode == 2)
 
@@ -137,6 +146,14 @@ os.remove(os.path.join(root, 'etc/sluice/policy.d/selftest.yaml'))
 run('make', '-s', 'install', 'DESTDIR=' + root, cwd=TOP, timeout=300)
 ok('a second one keeps configuration and policy', open(os.path.join(root, 'etc/sluice/sluice.yaml')).read() == 'mine\n' and
    os.listdir(os.path.join(root, 'etc/sluice/policy.d')) == ['mine.yaml'])
+
+# ---- the package ----
+with open(os.path.join(TOP, 'scripts', 'deps')) as file:
+    builds = set(re.search(r'^build="([^"]*)"', file.read(), re.M).group(1).split())
+with open(os.path.join(TOP, 'packaging', 'debian', 'control')) as file:
+    asked = set(re.findall(r'[-+.\w]+', re.search(r'^Build-Depends:((?:.*\n)(?: .*\n)*)', file.read(), re.M).group(1)))
+missing = builds - asked - {'gcc', 'make', 'libc6-dev'}   # build-essential's
+ok('the package is built with what scripts/deps installs to build with', len(builds) > 20 and not missing, missing)
 
 # ---- the unit ----
 if shutil.which('systemd-analyze'):

@@ -16,6 +16,20 @@ with open(os.path.join(TOP, 'docs', 'runbook.md')) as file:
 alerts = re.findall(r'- alert: (\w+)', rules)
 ok('each alert has a section in the runbook, and each section an alert', alerts == sections, (alerts, sections))
 
+with open(os.path.join(TOP, 'tests', 'fixtures', 'prometheus', 'rules_test.yaml')) as file:
+    fired = set(re.findall(r'alertname: (\w+)\n\s+exp_alerts:\n?\s*(?!\[\])\S', file.read()))
+ok('promtool is asked to see each of them fire', fired == set(alerts), fired ^ set(alerts))
+with open(os.path.join(TOP, 'packaging', 'grafana', 'sluice.json')) as file:
+    dashboard = json.load(file)
+panels = dashboard['panels']
+ok('the dashboard: each panel has its number, a title, and the datasource that is asked for',
+   len({p['id'] for p in panels}) == len(panels) and all(p['title'] and p['datasource']['uid'] == '${source}' for p in panels) and
+   [v['name'] for v in dashboard['templating']['list']] == ['source'])
+places = [(p['gridPos']['x'] + x, p['gridPos']['y'] + y) for p in panels for x in range(p['gridPos']['w']) for y in range(p['gridPos']['h'])]
+ok('the dashboard: no panel lies on another, or beside the grid', len(set(places)) == len(places) and all(x < 24 for x, _ in places))
+PAGES = [os.path.join(TOP, 'README.md'), *sorted(glob.glob(os.path.join(TOP, 'docs', '*.md'))),
+         *sorted(glob.glob(os.path.join(TOP, 'packaging', 'man', '*')))]
+
 
 def fetch(path):
     try:
@@ -65,10 +79,14 @@ with Ground('chat') as ground, ground.gate(metrics={'listen': '"127.0.0.1:9477"'
     names = set(re.findall(r'\b(?:sluice|process)_[a-z_]+', re.sub(r'#.*', '', '\n'.join(re.findall(r'expr: (.*?)labels:', rules, re.S)))))
     missing = {n for n in names if not any(key.split('{')[0] == n for key in got)}
     ok('every metric of the alerts is there', names and not missing, missing)
-    with open(os.path.join(TOP, 'packaging', 'grafana', 'sluice.json')) as file:
-        asked = ' '.join(t['expr'] for panel in json.load(file)['panels'] for t in panel['targets'])
+    asked = ' '.join(t['expr'] for panel in panels for t in panel['targets'])
     missing = {n for n in re.findall(r'\bsluice_[a-z_]+', asked) if not any(key.split('{')[0] == n for key in got)}
     ok('and every metric of the dashboard', not missing, missing)
+    families = set(re.findall(r'^# TYPE (\S+)', text, re.M)) | {key.split('{')[0] for key in got}
+    for page in PAGES:
+        with open(page, encoding='utf-8') as file:
+            named = set(re.findall(r'\bsluice_[a-z_]+[a-z]\b', file.read()))
+        ok('and every metric that %s names' % os.path.relpath(page, TOP), named <= families, named - families)
     ok('the worker knows how many descriptors it may hold', got.get('process_max_fds', 0) > 1000, got.get('process_max_fds'))
     ok('health: well', fetch('/healthz') == (200, 'ok\n'), fetch('/healthz'))
     ok('nothing else is served', fetch('/')[0] == 404 and fetch('/metricsx')[0] == 404)
@@ -80,6 +98,13 @@ with Ground('chat') as ground, ground.gate(metrics={'listen': '"127.0.0.1:9477"'
 if shutil.which('promtool'):
     done = promtool('check', 'rules', RULES)
     ok('promtool takes the alerts', done.returncode == 0, done.stderr)
+    with open(os.path.join(trial, 'asked.rules'), 'w') as file:
+        json.dump({'groups': [{'name': 'dashboard', 'rules': [
+            {'record': 'panel:%d' % p['id'], 'expr': t['expr'].replace('$__rate_interval', '5m')}
+            for p in panels for t in p['targets']]}]}, file)
+    done = promtool('check', 'rules', '--lint=none', file.name)
+    ok('and what the dashboard asks', done.returncode == 0 and '%d rules' % sum(len(p['targets']) for p in panels) in done.stdout,
+       done.stdout + done.stderr)
     done = promtool('test', 'rules', os.path.join(TOP, 'tests', 'fixtures', 'prometheus', 'rules_test.yaml'))
     ok('each alert fires for a sick host and for no other', done.returncode == 0, done.stdout + done.stderr)
 finish()

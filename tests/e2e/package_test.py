@@ -2,19 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The .deb on a clean, booted Debian: install, guard a unit, block, kill, reload, upgrade, remove, purge.
 
-A container is booted by systemd-nspawn from build/container/base.tar, which is made once from the host's own package
-source. What can be asked of the real service manager is asked there: order, readiness, watchdog, sandbox, restart.
+A container is booted by systemd-nspawn from a tar in build/container, which is made once from the host's own package
+source and has what the package depends on. What can be asked of the real service manager is asked there: order, readiness, watchdog, sandbox, restart.
 """
+import hashlib
 import shlex
 
 from gate import *
 
 CONTAINER = os.path.join(TOP, 'build', 'container')
-BASE = os.path.join(CONTAINER, 'base.tar')
 SUITE = 'bookworm'
-INCLUDE = ('systemd,systemd-sysv,dbus,iproute2,curl,jq,python3,python3-uvicorn,python3-fastapi,libbpf1,libyaml-0-2,'
-           'libprotobuf-c1,libpcre2-8-0,libbrotli1,libzstd1,libsystemd0,libssl3,'
-           'libcap-ng0,libseccomp2,liblinear4,libcurl4')
+INCLUDE = 'systemd,systemd-sysv,dbus,iproute2,curl,jq,openssl,python3,python3-uvicorn,python3-fastapi'
 NEXT = '0.1.0+next'
 KEEPER = sum(1 << bit for bit in (2, 6, 7, 8, 12, 19, 38, 39))   # DAC_READ_SEARCH, SETGID, SETUID, SETPCAP, NET_ADMIN,
 #                                                                 SYS_PTRACE, PERFMON, BPF
@@ -42,19 +40,23 @@ def give_up(why):
 
 # ---- before the namespaces: what needs the host's network ----
 
-def make_base():
-    """The clean system, as a tar; None when it cannot be made here, with the reason in the log beside it."""
-    if os.path.exists(BASE):
-        return True
+def make_base(deb):
+    """The clean system with what the package depends on, as a tar; None when it cannot be made here, with the reason in the
+    log beside it."""
+    depends = subprocess.check_output(['dpkg-deb', '-f', deb, 'Depends'], text=True)
+    include = ','.join([INCLUDE, *sorted(re.findall(r'(?:^|, )([-+.a-z0-9]+)', depends))])
+    base = os.path.join(CONTAINER, 'base-%s.tar' % hashlib.sha256(include.encode()).hexdigest()[:12])
+    if os.path.exists(base):
+        return base
     os.makedirs(CONTAINER, exist_ok=True)
     sources = [p for p in ('/etc/apt/sources.list.d/debian.sources', '/etc/apt/sources.list') if os.path.exists(p)][:1]
     with open(os.path.join(CONTAINER, 'base.log'), 'w') as log:
-        done = subprocess.run(['mmdebstrap', '--format=tar', '--variant=minbase', '--include=' + INCLUDE, SUITE, BASE + '.new', *sources],
+        done = subprocess.run(['mmdebstrap', '--format=tar', '--variant=minbase', '--include=' + include, SUITE, base + '.new', *sources],
                               stdout=log, stderr=log, timeout=600)
     if done.returncode:
-        return False
-    os.rename(BASE + '.new', BASE)
-    return True
+        return None
+    os.rename(base + '.new', base)
+    return base
 
 
 def make_packages():
@@ -83,7 +85,7 @@ class Machine:
     def __enter__(self):
         atexit.register(self.clean)
         os.mkdir(self.root)
-        run('tar', '-C', self.root, '--exclude=./dev/*', '-xf', BASE, timeout=120)
+        run('tar', '-C', self.root, '--exclude=./dev/*', '-xf', os.environ['SLUICE_BASE'], timeout=120)
         with open('/proc/self/mountinfo') as file:
             mounts = [line.split(' - ') for line in file]
         for left, right in mounts:
@@ -134,10 +136,10 @@ class Machine:
     def show(self, unit, field):
         return self('systemctl show -P %s %s' % (field, unit)).text
 
-    def ask(self, words, limit=8):
+    def ask(self, words, limit=8, where=''):
         """A streamed chat, as curl gets it: (exit status of curl, everything received)."""
         body = json.dumps({'stream': True, 'messages': [{'role': 'user', 'content': words}]})
-        done = self("curl -sSN -m %d %s -H 'content-type: application/json' -d %s" % (limit, URL, shlex.quote(body)))
+        done = self("%s curl -sSN -m %d %s -H 'content-type: application/json' -d %s" % (where, limit, URL, shlex.quote(body)))
         return done.returncode, done.text
 
     def log(self):
@@ -287,6 +289,82 @@ def worker_killed(m):
        'content_filter' in done.text and m.show('sluice', 'MainPID') == keeper, done.text[-500:])
 
 
+def kept(m):
+    """A policy that was broken on disk, and a worker that dies: the next one goes on by the copy of the one in force."""
+    m.write('/etc/sluice/policy.d/broken.yaml', 'pack: broken\nrules: nonsense\n')
+    keeper = m.show('sluice', 'MainPID')
+    worker = str(state_of(m)['worker_pid'])
+    m('kill -9 ' + worker)
+    ok('broken on disk: the worker that is made again guards by the copy', wait_for(lambda: blocked(m.ask('say BAD')), 30, .2) and
+       str(state_of(m)['worker_pid']) != worker and m.show('sluice', 'MainPID') == keeper, m.log())
+    ok('broken on disk: the copy is the keeper\'s, and the worker\'s to read',
+       m('stat -c "%U:%G %a" /run/sluice/policy.kept').text == 'sluice-keeper:sluice 750', m('ls -laR /run/sluice').text)
+    m('rm /etc/sluice/policy.d/broken.yaml')
+    ok('broken on disk: mended', m.good('systemctl reload sluice') and blocked(m.ask('say BAD')), m.log())
+
+
+def lasting_keys(m):
+    """The keys of both logs that do not change with the day."""
+    return [m('sed -n 2p /var/lib/sluice/record/%s/vkey' % log).text.split('+', 2)[-1] for log in ('ledger', 'control')]
+
+
+def credential(m):
+    """origin.key is root's, comes by LoadCredential= and signs; the worker's user cannot read it."""
+    m.write('/etc/systemd/system/sluice.service.d/keys.conf', '[Service]\nLoadCredential=origin.key:/etc/sluice/origin.key\n')
+    public = m('umask 077; openssl genpkey -algorithm ed25519 -out /etc/sluice/origin.key; '
+               'openssl pkey -in /etc/sluice/origin.key -pubout -outform DER | (printf "\\001"; tail -c 32) | base64').text
+    ok('credential: the daemon starts with it', m.good('systemctl daemon-reload && systemctl restart sluice') and
+       blocked(m.ask('say BAD')), m.log())
+    ok('credential: both logs are signed with it', lasting_keys(m) == [public] * 2, (public, lasting_keys(m)))
+    ok('credential: neither user of the daemon reads root\'s file, the worker\'s not the copy either',
+       not any(m.good('su %s -s /bin/sh -c "cat %s"' % who) for who in (
+           ('sluice', '/etc/sluice/origin.key'), ('sluice-keeper', '/etc/sluice/origin.key'),
+           ('sluice', '/run/credentials/sluice.service/origin.key'))))
+    ok('credential: the record verifies', m.good('sluicectl verify'), m('sluicectl verify').text)
+
+
+POD_UNIT = SERVER_UNIT.replace('[Service]', '[Service]\nPrivateNetwork=yes')
+DROPIN = '/etc/systemd/system/sluice.service.d/containers.conf'
+
+
+def in_pod(m):
+    """How to run a command in the network namespace of the unit."""
+    return 'nsenter -t %s -n' % m.show('pod', 'MainPID')
+
+
+def namespaces(m):
+    """A unit in a network namespace of its own: fenced, and with the drop-in guarded."""
+    m.write('/etc/systemd/system/pod.service', POD_UNIT)
+    m.write('/etc/sluice/sluice.yaml', CONFIG.replace('services:\n', 'services:\n  - {name: pod, unit: pod.service, ports: [8000]}\n'))
+    m('systemctl daemon-reload; systemctl reload sluice; systemctl start pod')
+    ok('namespace: without the drop-in status says what is missing',
+       wait_for(lambda: 'CAP_SYS_ADMIN' in m('sluicectl status').text and 'net:[' in m('sluicectl status').text, 20, .2),
+       m('sluicectl status').text)
+    answer = m.ask('say GOOD', 1, in_pod(m))
+    ok('namespace: and the server is fenced', answer[0] == 28 and '[DONE]' not in answer[1], answer)
+    lines = [line[4:] for line in open(os.path.join(TOP, 'packaging', 'containers.conf')) if line.startswith('#   ')]
+    ok('namespace: the drop-in is installed as its file says', len(lines) == 2 and m.good(''.join(lines)) and m.good('test -e ' + DROPIN),
+       m.log())
+
+    def guarded():
+        return wait_for(lambda: '@' in m('sluicectl services pod').text and m.good('sluicectl services pod'), 20, .2)
+    ok('namespace: guarded there', guarded(), m('sluicectl status').text + m.log())
+    ok('namespace: harmless passes, forbidden is cut', passed(m.ask('say GOOD', 8, in_pod(m))) and
+       blocked(m.ask('say BAD', 8, in_pod(m))), m.log())
+    keeper = m.show('sluice', 'MainPID')
+    held, given_up = status_of(m, keeper), status_of(m, state_of(m)['worker_pid'])
+    ok('namespace: the keeper has one capability more, the worker none', int(held['CapEff'], 16) == KEEPER | 1 << 21 and
+       int(given_up['CapEff'], 16) == int(given_up['CapBnd'], 16) == 0, (held, given_up))
+    answer = m('systemd-analyze security --threshold=29 --no-pager sluice.service')
+    ok('namespace: systemd-analyze security: at most 2.9', answer.returncode == 0, answer.text[-2000:])
+    old = in_pod(m)
+    m('systemctl restart pod')
+    ok('namespace: guarded in the next one, too', in_pod(m) != old and
+       wait_for(lambda: passed(m.ask('say GOOD', 2, in_pod(m))), 20, .2) and blocked(m.ask('say BAD', 8, in_pod(m))), m.log())
+    m.write('/etc/sluice/sluice.yaml', CONFIG)
+    m('systemctl stop pod; rm %s; systemctl daemon-reload; systemctl restart sluice' % DROPIN)
+
+
 def watchdog(m):
     m.write('/etc/systemd/system/sluice.service.d/fast.conf', '[Service]\nWatchdogSec=2\n')
     m('systemctl daemon-reload; systemctl restart sluice')
@@ -297,7 +375,7 @@ def watchdog(m):
     ok('watchdog: one that stands still is replaced',
        wait_for(lambda: m.show('sluice', 'MainPID') not in ('0', before) and m.good('sluicectl status'), 15, .2), m.log())
     ok('watchdog: and systemd says why', m.good('journalctl -u sluice --no-pager | grep -qi watchdog'), m.log())
-    m('rm -r /etc/systemd/system/sluice.service.d; systemctl daemon-reload; systemctl restart sluice')
+    m('rm /etc/systemd/system/sluice.service.d/fast.conf; systemctl daemon-reload; systemctl restart sluice')
 
 
 def reload(m):
@@ -370,7 +448,7 @@ def upgrade(m, deb):
     shutil.copy(deb, m.root + '/opt/next.deb')
     m.write('/opt/load.py', LOAD)
     before, server, was = m.show('sluice', 'MainPID'), m.show('vllm', 'MainPID'), state_of(m)
-    old = program_of(m)
+    old, keys = program_of(m), lasting_keys(m)
     records = int(m('sluicectl events -o json | wc -l').text)
     load = subprocess.Popen(['nsenter', '-t', str(m.leader), '-m', '-u', '-i', '-n', '-p', '/usr/bin/python3', '/opt/load.py'],
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -394,6 +472,7 @@ def upgrade(m, deb):
        m('cat /etc/sluice/sluice.yaml').text == CONFIG.strip(), m.log())
     ok('upgrade: the record goes on', int(m('sluicectl events -o json | wc -l').text) > records and
        m.good('sluicectl verify'), m('sluicectl verify').text)
+    ok('upgrade: and is signed with the key that was given', lasting_keys(m) == keys, (keys, lasting_keys(m)))
     held = status_of(m, before)
     ok('upgrade: the keeper holds what it held', int(held['CapEff'], 16) == KEEPER and held['NoNewPrivs'].strip() == '1', held)
     m.write('/etc/sluice/policy.d/broken.yaml', 'pack: broken\nrules: nonsense\n')
@@ -430,14 +509,16 @@ def main():
         for program in ('systemd-nspawn', 'mmdebstrap', 'dpkg-buildpackage', 'dh', 'lintian', 'nsenter'):
             if not shutil.which(program):
                 give_up(program + ' is not there')
-        if not make_base():
-            give_up('no clean Debian could be made: see build/container/base.log')
         try:
             debs = make_packages()
         except subprocess.CalledProcessError as problem:
             ok('the package is built, and lintian has nothing to say', False, problem)
             finish()
         ok('the package is built, and lintian has nothing to say', True)
+        base = make_base(debs[0])
+        if not base:
+            give_up('no clean Debian could be made: see build/container/base.log')
+        os.environ['SLUICE_BASE'] = base
         os.environ['SLUICE_DEBS'] = ':'.join(debs)
     isolate(300, programs=False)
     first, later = os.environ['SLUICE_DEBS'].split(':')
@@ -449,7 +530,10 @@ def main():
         sandbox(m)
         killed(m)
         worker_killed(m)
+        kept(m)
         watchdog(m)
+        credential(m)
+        namespaces(m)
         reload(m)
         restarts(m)
         upgrade(m, later)

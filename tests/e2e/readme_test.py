@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""readme_test - what README and the shipped examples show is what the programs take. Needs no root."""
+"""readme_test - what README, the pages behind it and the shipped examples show is what the programs take. Needs no root."""
 import os
 import re
 import shutil
@@ -32,9 +32,23 @@ def with_policy(config, policy):
     return re.sub(r'^policy:.*$', 'policy: %s' % policy, config, flags=re.M)
 
 
-readme = open(os.path.join(TOP, 'README.md'), encoding='utf-8').read()
-judged = re.search(r'### Rules that ask a classifier\n\n```yaml\n(.*?)```', readme, re.S).group(1)
-config, pack, opinions, alerts = [block for block in re.findall(r'```yaml\n(.*?)```', readme, re.S) if block != judged]
+def page(*path):
+    with open(os.path.join(TOP, *path), encoding='utf-8') as file:
+        return file.read()
+
+
+# docs/decisions.md says what was, too.
+PAGES = ['README.md', *sorted(os.path.join('docs', name) for name in os.listdir(os.path.join(TOP, 'docs')) if name != 'decisions.md')]
+pages = {name: page(name) for name in PAGES}
+readme, everything = pages['README.md'], '\n'.join(pages.values())
+ok('the README is a tour: 350 lines at most', len(readme.splitlines()) <= 350, len(readme.splitlines()))
+# Each example is of a kind that is tried below, by how it begins.
+shown = {}
+for block in re.findall(r'```yaml\n(.*?)```', everything, re.S):
+    shown.setdefault(block.split(':', 1)[0].strip(), []).append(block)
+ok('one example of each kind, and no other', {kind: len(blocks) for kind, blocks in shown.items()} ==
+   {'services': 1, 'pack': 1, '- id': 1, 'opinions': 1, 'alerts': 1}, shown.keys())
+config, pack, judged, opinions, alerts = (shown[kind][0] for kind in ('services', 'pack', '- id', 'opinions', 'alerts'))
 with tempfile.TemporaryDirectory() as folder:
     policy = os.path.join(folder, 'policy.d')
     os.mkdir(policy)
@@ -60,6 +74,17 @@ with tempfile.TemporaryDirectory() as folder:
             out.write(with_policy(text, policy))
         got = run(program('sluiced'), '--check', '-c', file)
         ok('the configuration of %s is good' % name, got.returncode == 0, got.stderr)
+    start = pages['docs/quickstart.md']
+    services = re.findall(r'`(\{name: [^`]*\})`', start)
+    for service in sorted(set(services)):
+        with open(file, 'w', encoding='utf-8') as out:
+            out.write('services:\n  - %s\npolicy: %s\n' % (service.replace('…', 'pod'), policy))
+        got = run(program('sluiced'), '--check', '-c', file)
+        ok('quick start: %s' % service, got.returncode == 0, got.stderr)
+    for server in ('vLLM', 'SGLang', 'llama.cpp', 'Ollama', 'Triton'):
+        ok('quick start: %s has its row and its service' % server, re.search(r'^\| %s \| `\{name: ' % re.escape(server), start, re.M))
+    lines = re.findall(r'^#   (.*)$', page('packaging', 'containers.conf'), re.M)
+    ok('quick start: the drop-in is installed as its file says', len(lines) == 2 and '\n'.join(lines) in start, lines)
     judges = os.path.join(folder, 'judges.d')
     os.mkdir(judges)
     shutil.copy(os.path.join(TOP, 'build', 'advertising.model'), judges)
@@ -75,9 +100,28 @@ with tempfile.TemporaryDirectory() as folder:
     ok('the shipped packs are good', got.returncode == 0, got.stderr)
 
 targets = run('make', '-s', '-C', TOP, 'help').stdout
-for name in sorted(set(re.findall(r'\bmake ([a-z-]+)', readme))):
+for name in sorted(set(re.findall(r'(?:^|`)make ([a-z-]+)', everything, re.M))):
     ok('make %s is a target' % name, re.search(r'^\s+%s\s' % name, targets, re.M), targets)
 listed = run(program('sluicectl'), '--help').stdout
-for name in sorted(set(re.findall(r'\bsluicectl ([a-z]+)', readme))):
+for name in sorted(set(re.findall(r'\bsluicectl ([a-z]+)', everything))):
     ok('sluicectl %s is a command' % name, re.search(r'^\s+%s\s' % name, listed, re.M), listed)
+
+
+def anchors(name):
+    return {re.sub(r'[^-\w ]', '', line).strip().lower().replace(' ', '-') for line in re.findall(r'^#+ (.*)$', page(name), re.M)}
+
+
+for name in PAGES:
+    links = [link for link in re.findall(r'\]\(([^)\s]+)\)', pages[name]) if not link.startswith('https://')]
+    broken = []
+    for link in links:
+        path, _, anchor = link.partition('#')
+        there = os.path.normpath(os.path.join(os.path.dirname(name), path)) if path else name
+        if not os.path.exists(os.path.join(TOP, there)) or (anchor and anchor not in anchors(there)):
+            broken.append(link)
+    ok('%s: its %d links lead somewhere' % (name, len(links)), not broken, broken)
+named = {p for p in re.findall(r'`((?:agent|bpf|docs|packaging|proto|scripts|tests)/[-\w./]+)`', everything)}
+missing = {p for p in named if not any(os.path.exists(os.path.join(TOP, p + end)) for end in ('', '.py', '.c'))}
+ok('files that pages name are there', len(named) > 20 and not missing, missing)
+ok('every page is in the README', all(name in readme for name in PAGES if name != 'README.md'), PAGES)
 sys.exit(failed)

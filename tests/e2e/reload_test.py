@@ -52,16 +52,22 @@ def check(file):
 def death_over_a_broken_policy(ground, gate, pack):
     """A worker that dies meanwhile comes back with the policy that was last in force, and says so."""
     kept = os.path.join(ground.dir, 'policy.kept')
+    for name, to in (('inside.txt', 'test.yaml'), ('outside.txt', '/etc/passwd')):
+        os.symlink(to, os.path.join(os.path.dirname(pack), name))
+    os.mkfifo(os.path.join(os.path.dirname(pack), 'pipe'))
+    gate.ctl('policy', 'reload')
 
     def is_kept():
         try:
             with open(os.path.join(kept, 'test.yaml')) as file:
-                return file.read() == GOOD
+                return file.read() == GOOD and os.path.lexists(os.path.join(kept, 'inside.txt'))
         except OSError:
             return False
     ok('broken on disk: a copy of the good one is kept', wait_for(is_kept, 10), os.listdir(ground.dir))
     ok('broken on disk: for nobody but the worker', not os.stat(kept).st_mode & 7 and
        not os.stat(os.path.join(kept, 'test.yaml')).st_mode & 7, oct(os.stat(kept).st_mode))
+    ok('broken on disk: links are followed inside the folder, and not out of it', os.path.exists(os.path.join(kept, 'inside.txt')) and
+       not {'outside.txt', 'pipe'} & set(os.listdir(kept)), os.listdir(kept))
     write(pack, MISTAKES['unknown action'])
     for turn in ('once', 'and once more'):
         first = gate.worker()

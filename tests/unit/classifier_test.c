@@ -67,10 +67,10 @@ static double reference_logit(const struct reference *ref, size_t from, size_t t
 
 TEST(classifier, as_the_reference)
 {
-	static const unsigned shapes[][2] = { { 1, 3 }, { 1, 1 }, { 3, 5 }, { 2, 2 } };
+	static const unsigned shapes[][2] = { { 1, 3 }, { 1, 1 }, { 3, 5 }, { 2, 2 }, { 7, 3 }, { 8, 3 }, { 17, 3 } };
 	uint64_t seed = 7;
 
-	for (size_t k = 0; k < 200; k++) {
+	for (size_t k = 0; k < 210; k++) {
 		const unsigned *shape = shapes[k % ARRAY_LEN(shapes)];
 		owned(opened_free) struct opened o = open_crafted(shape[0], shape[1], 10, k);
 		owned(judged_free) struct judged *answer = NULL;
@@ -103,10 +103,13 @@ TEST(classifier, as_the_reference)
 
 /* ---- cuts ---- */
 
+#define RISKS 11 /* most that a model has here */
+
 struct event {
 	enum judged_step step;
+	size_t at; /* bytes read */
 	uint64_t symbols, passed;
-	int32_t logit[3];
+	int32_t logit[RISKS];
 };
 
 struct events {
@@ -114,12 +117,13 @@ struct events {
 	size_t count;
 };
 
-static void note(struct events *e, const struct judged *j, enum judged_step step, unsigned risks)
+static void note(struct events *e, const struct judged *j, enum judged_step step, size_t at, unsigned risks)
 {
 	struct event *to = &e->at[e->count++];
 
 	memset(to, 0, sizeof(*to));
 	to->step = step;
+	to->at = at;
 	to->symbols = judged_symbols(j);
 	to->passed = judged_passed(j);
 	for (unsigned r = 0; r < risks; r++)
@@ -132,7 +136,7 @@ static void judge_pieces(struct events *e, const struct classifier *c, enum clas
                          size_t piece)
 {
 	owned(judged_free) struct judged *j = NULL;
-	size_t used;
+	size_t used, at = 0;
 
 	e->count = 0;
 	cr_assert_eq(judged_start(&j, c, window, 9, watches, count), 0);
@@ -144,11 +148,12 @@ static void judge_pieces(struct events *e, const struct classifier *c, enum clas
 			enum judged_step step = judged_feed(j, in, &used);
 
 			in = slice_from(in, used);
+			at += used;
 			if (step != JUDGED_MORE)
-				note(e, j, step, classifier_risks(c));
+				note(e, j, step, at, classifier_risks(c));
 		} while (in.len);
 	}
-	note(e, j, judged_end(j), classifier_risks(c));
+	note(e, j, judged_end(j), at, classifier_risks(c));
 }
 
 static bool same(const struct events *a, const struct events *b)
@@ -158,15 +163,16 @@ static bool same(const struct events *a, const struct events *b)
 
 TEST(classifier, every_cut_and_every_chunking)
 {
+	static const unsigned shapes[][2] = { { 1, 3 }, { 3, 4 }, { 3, 3 }, { RISKS, 3 }, { 1, 2 } };
 	struct classifier_watch watches[] = { { 0, 1, 0 }, { 0, 5, 65536 }, { 1, 3, -30000 }, { 2, 8, 100000 } };
 	static struct events whole, cut;
 	size_t told = 0, passed = 0;
 	uint64_t seed = 11;
 
-	for (unsigned k = 0; k < 24; k++) {
-		unsigned risks = k % 2 ? 1 : 3;
+	for (unsigned k = 0; k < 30; k++) {
+		const unsigned *shape = shapes[k % ARRAY_LEN(shapes)], risks = shape[0];
 		enum classifier_window window = (enum classifier_window)(k % CLASSIFIER_WINDOW_COUNT);
-		owned(opened_free) struct opened o = open_crafted(risks, k % 2 ? 3 : 4, 9, k);
+		owned(opened_free) struct opened o = open_crafted(risks, shape[1], 9, k);
 		uint8_t bytes[160];
 		struct slice text = slice_of(bytes, craft_text(bytes, sizeof(bytes), &seed));
 		size_t count = risks == 1 ? 2 : 4;

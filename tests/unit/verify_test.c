@@ -4,6 +4,7 @@
  * that has nothing of ours (tests/verifier).
  */
 #include <ftw.h>
+#include <openssl/pem.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -97,6 +98,51 @@ static void make(const char *before)
 	append_some(l, 300, 330);
 	wait_sealed(dir, 0);
 	ledger_close(&l);
+}
+
+static void lasting_pem(char *pem, size_t room)
+{
+	EVP_PKEY *pair = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, (const unsigned char[32]){ 7 }, 32);
+	BIO *bio = BIO_new(BIO_s_mem());
+	int n;
+
+	cr_assert(pair && bio && PEM_write_bio_PrivateKey(bio, pair, NULL, NULL, 0, NULL, NULL));
+	n = BIO_read(bio, pem, (int)room - 1);
+	cr_assert_gt(n, 0);
+	pem[n] = '\0';
+	BIO_free(bio);
+	EVP_PKEY_free(pair);
+}
+
+/* Somebody who gets a lasting key for a log that is there finds it beside the first one, which stays the first. */
+TEST(verify, a_lasting_key_that_came_later)
+{
+	struct ledger_options o = { .dir = dir, .origin = ORIGIN, .checkpoint_ms = 20 };
+	char pem[256], before[400] = "", after[400] = "", path[128], *lasting;
+	size_t had;
+
+	lasting_pem(pem, sizeof(pem));
+	new_fast_dir(dir);
+	snprintf(path, sizeof(path), "%s/vkey", dir);
+	for (int turn = 0; turn < 3; turn++) {
+		struct ledger *l = NULL;
+
+		o.origin_pem = turn ? pem : NULL;
+		cr_assert_eq(ledger_open(&l, &o), 0);
+		append_some(l, 0, 5);
+		ledger_close(&l);
+		if (!turn)
+			read_file(path, (uint8_t *)before, sizeof(before) - 1);
+	}
+	had = strlen(before);
+	read_file(path, (uint8_t *)after, sizeof(after) - 1);
+	cr_assert(had && !strncmp(after, before, had), "%s", after);
+	lasting = after + had;
+	cr_assert_eq(strncmp(lasting, ORIGIN "+", sizeof(ORIGIN)), 0, "%s", after);
+	cr_assert_eq(strchr(lasting, '\n'), lasting + strlen(lasting) - 1, "%s", after);
+	cr_assert_eq(faults_of(dir, NULL, NULL), 0, "%s", said);
+	lasting[strlen(lasting) - 1] = '\0';
+	cr_assert_eq(faults_of(dir, lasting, NULL), 0, "%s", said);
 }
 
 TEST(verify, sound)

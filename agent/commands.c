@@ -28,7 +28,7 @@
 
 #define LOOK_NS   20000000u
 #define AFTER_NS  45000000000u /* what cuts may take behind the time of the answers */
-#define LEAVE_NS  30000000000u /* what confirming the last records may take */
+#define LEAVE_NS  30000000000u /* what confirming the last records may take, and the last connections */
 #define CLOSING_S 5            /* a loop that does not turn accepts nothing, either */
 #define STOP_NS   5000000000u  /* what the end of those before this one may take */
 
@@ -110,14 +110,26 @@ static uint64_t open_now(const struct daemon *d)
 	return sum.open;
 }
 
+/* Whether those before this one may still pass connections to it: they are told of the next one when this one is. */
+static bool may_adopt(const struct daemon *d)
+{
+	for (unsigned i = 0; i < d->thread_count; i++)
+		if (worker_may_adopt(d->threads[i].worker))
+			return true;
+	return false;
+}
+
 static void leave_due(struct timer *t)
 {
 	struct daemon *d = container_of(t, struct daemon, leave_tick);
+	bool more = may_adopt(d); /* before the count of what is open, which has what came */
 	uint64_t now = loop_now(d->loop), open = open_now(d);
 
 	loop_timer(d->loop, t, LOOK_NS);
 	if (!open)
 		windows_note(d); /* of what ended here since the record was handed over */
+	if (open && d->leave_at)
+		d->leave_end = 0; /* something came when all seemed to be over: it has the time of the others */
 	if (open && d->leave_at && now >= d->leave_at) {
 		log_warn("draining: the time is up, what is open is ended: connections=%llu", (unsigned long long)open);
 		for (unsigned i = 0; i < d->thread_count; i++)
@@ -126,7 +138,7 @@ static void leave_due(struct timer *t)
 		d->leave_at = 0;
 		d->leave_end = now + AFTER_NS;
 	}
-	if (!open && !ledger_waiting(d->ledger) && !ledger_waiting(d->control)) {
+	if (!open && !more && !ledger_waiting(d->ledger) && !ledger_waiting(d->control)) {
 		log_info("draining: done");
 		loop_stop(d->loop);
 	} else if (!open && !d->leave_end) {

@@ -222,6 +222,8 @@ static void source_end(struct source *s)
 	while (*at != s)
 		at = &(*at)->next;
 	*at = s->next;
+	/* Behind the connections that came by it: who sees it gone sees them. */
+	__atomic_fetch_sub(&s->worker->source_count, 1, __ATOMIC_RELEASE);
 	loop_del(s->worker->loop, &s->watch);
 	close(s->watch.fd);
 	free(s);
@@ -294,6 +296,7 @@ static void adopt(struct post *p)
 			              .next = w->sources };
 	if (!s || loop_add_level(w->loop, &s->watch, EPOLLIN)) {
 		log_error("adopt: connections of the last worker cannot be taken");
+		__atomic_fetch_sub(&w->source_count, 1, __ATOMIC_RELEASE);
 		close(c->fd);
 		free(s);
 	} else {
@@ -304,7 +307,18 @@ static void adopt(struct post *p)
 
 int worker_adopt(struct worker *w, int fd)
 {
-	return call_with(w, adopt, fd);
+	int err;
+
+	__atomic_fetch_add(&w->source_count, 1, __ATOMIC_RELAXED);
+	err = call_with(w, adopt, fd);
+	if (err)
+		__atomic_fetch_sub(&w->source_count, 1, __ATOMIC_RELAXED);
+	return err;
+}
+
+bool worker_may_adopt(const struct worker *w)
+{
+	return __atomic_load_n(&w->source_count, __ATOMIC_ACQUIRE) != 0;
 }
 
 void drain_stop(struct worker *w)

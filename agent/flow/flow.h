@@ -95,6 +95,9 @@ int worker_pass_on(struct worker *w, int fd);
 int worker_expire(struct worker *w);
 /* Goes on with connections that come through `fd` (borrowed), until its other end is closed. -errno. */
 int worker_adopt(struct worker *w, int fd);
+/* Whether connections may still come that way: until all who pass some on have another to pass them to, or are gone.
+ * What has come by then is open. Any thread. */
+bool worker_may_adopt(const struct worker *w);
 
 /* A copy, from any thread. */
 void worker_stats(const struct worker *w, struct worker_stats *out);

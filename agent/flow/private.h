@@ -38,6 +38,7 @@ struct worker {
 	int passing;            /* where connections go between two exchanges; -1: they stay */
 	struct timer pass_more; /* there was no room for more */
 	struct source *sources; /* of connections that others pass to us */
+	size_t source_count;    /* of them, and of those that are posted; read by other threads */
 	struct asked *asked;    /* inquiries that were not told yet */
 	struct worker_stats stats;
 	struct service_stats *services; /* by index of the guard */

@@ -122,8 +122,9 @@ static void confirmed(struct ledger *l, const struct relay_ack *ack)
 	struct item *i;
 
 	pthread_mutex_lock(&l->lock);
-	/* Not while it is being sent; a number that nothing has yet is nobody's. */
-	while (ack->no >= l->relay.sent_no && ack->no < l->relay.next_no && !l->relay.stop)
+	/* Not while it is being sent, which ends soon, also when all is to end: forgetting this one would send it
+	 * twice. A number that nothing has yet is nobody's. */
+	while (ack->no >= l->relay.sent_no && ack->no < l->relay.next_no)
 		pthread_cond_wait(&l->wake, &l->lock);
 	i = ack->no < l->relay.sent_no ? take_sent(&l->relay, ack->no) : NULL;
 	if (i) {

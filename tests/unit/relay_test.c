@@ -134,6 +134,36 @@ TEST(relay, what_was_not_confirmed_goes_to_the_one_after)
 	remove_dir(dir);
 }
 
+/* Who confirms may wait with reading until its confirmations are taken: neither may wait for the other. */
+TEST(relay, what_is_confirmed_is_heard_while_no_more_can_be_sent)
+{
+	struct ledger *l = NULL;
+	const unsigned many = 3000, taken = 5;
+	char dir[64];
+	int both[2];
+
+	cr_assert_eq(ledger_open(&l, &(struct ledger_options){ .dir = new_dir(dir) }), 0);
+	two(both);
+	cr_assert_eq(ledger_hand_over(l, both[0]), 0);
+	for (unsigned i = 0; i < many; i++)
+		cr_assert_eq(append_named(l, "many", NULL), 0);
+	for (unsigned i = 0; i < taken; i++) {
+		uint8_t message[256];
+		struct relay_ack ack = {};
+
+		cr_assert(recv(both[1], message, sizeof(message), 0) > 0);
+		usleep(50000); /* the room that this has made is used */
+		memcpy(&ack.no, message + offsetof(struct relay_head, no), sizeof(ack.no));
+		cr_assert_eq(send(both[1], &ack, sizeof(ack), 0), (ssize_t)sizeof(ack));
+	}
+	for (int i = 0; i < 1000 && ledger_waiting(l) > many - taken; i++)
+		usleep(10000);
+	cr_assert_eq(ledger_waiting(l), many - taken, "%llu wait", (unsigned long long)ledger_waiting(l));
+	close(both[1]);
+	ledger_close(&l);
+	remove_dir(dir);
+}
+
 TEST(relay, from_hand_to_hand)
 {
 	struct ledger *l = NULL;

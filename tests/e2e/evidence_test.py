@@ -195,11 +195,12 @@ def places():
         for file in ('cmdline', 'environ'):
             with open('/proc/%d/%s' % (pid, file), 'rb') as f:
                 yield f.name, f.read()
+    own = (ground.pins, policy, os.path.join(ground.dir, 'policy.kept'))  # a policy names its words
     for top in (ground.dir, '/run', '/var/lib/sluice', '/dev/shm/sluice'):
         for folder, _, files in os.walk(top):
             for file in files:
                 path = os.path.join(folder, file)
-                if os.path.isfile(path) and not folder.startswith((ground.pins, policy)) and file != 'server.log':
+                if os.path.isfile(path) and not folder.startswith(own) and file != 'server.log':
                     with open(path, 'rb') as f:
                         yield path, f.read()
 

@@ -170,6 +170,7 @@ $(B)/verifier: tests/verifier/verifier.go
 $(B)/unit/verify_test $(B)/unit/witness_test $(B)/unit/prune_test: | $(B)/verifier
 
 $(B)/unit/scan_test: TEST_LIBS := -lhs
+$(B)/unit/interpreted_test: TEST_LIBS := -lseccomp
 $(B)/bench/scan_bench: BENCH_LIBS := -lhs
 $(B)/bench/record_bench: BENCH_LIBS := -lsqlite3
 $(B)/fuzz/encoding_fuzz $(B)/fuzz/exchange_fuzz: FUZZ_LIBS := -lbrotlienc

@@ -242,6 +242,8 @@ void report_status(struct daemon *d, StatusReply *s)
 	}
 	s->policy_rules = (uint32_t)ruleset_rules(d->rules);
 	s->policy_keywords = report_keywords(d->rules);
+	s->policy_patterns = (uint32_t)ruleset_patterns(d->rules);
+	s->policy_patterns_compiled = (uint32_t)ruleset_patterns_compiled(d->rules);
 	s->policy_error = strdup(d->policy_error);
 	s->loops = d->thread_count;
 	s->generation = d->generation;

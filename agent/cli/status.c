@@ -129,7 +129,9 @@ static void print_json(const StatusReply *s)
 	fputs(",\"policy\":{\"digest\":\"", stdout);
 	for (size_t i = 0; i < s->policy_digest.len; i++)
 		printf("%02x", s->policy_digest.data[i]);
-	printf("\",\"rules\":%" PRIu32 ",\"keywords\":%" PRIu32 ",\"error\":", s->policy_rules, s->policy_keywords);
+	printf("\",\"rules\":%" PRIu32 ",\"keywords\":%" PRIu32 ",\"patterns\":%" PRIu32
+	       ",\"patterns_compiled\":%" PRIu32 ",\"error\":",
+	       s->policy_rules, s->policy_keywords, s->policy_patterns, s->policy_patterns_compiled);
 	if (s->policy_error[0])
 		cli_json_string(stdout, s->policy_error);
 	else
@@ -160,6 +162,19 @@ static void print_services(const StatusReply *s)
 		print_service(s->services[i]);
 }
 
+/* Compiled or interpreted: all alike, unless PCRE2 cannot compile one of them. */
+static void print_patterns(const StatusReply *s)
+{
+	if (!s->policy_patterns)
+		return;
+	if (s->policy_patterns_compiled)
+		printf("patterns: %" PRIu32 " of %" PRIu32 " compiled\n", s->policy_patterns_compiled,
+		       s->policy_patterns);
+	else
+		printf("patterns: %" PRIu32 ", interpreted: this unit or host lets no memory be written and run\n",
+		       s->policy_patterns);
+}
+
 static void print_text(const StatusReply *s)
 {
 	printf("sluiced %s, pid %" PRIu32 ", worker %" PRIu32 ", %s, %" PRIu32 " loops\n", s->version, s->pid,
@@ -168,6 +183,7 @@ static void print_text(const StatusReply *s)
 	for (size_t i = 0; i < s->n_missing; i++)
 		printf("this host lacks: %s\n", s->missing[i]);
 	printf("policy: %" PRIu32 " rules, %" PRIu32 " keywords\n", s->policy_rules, s->policy_keywords);
+	print_patterns(s);
 	if (s->policy_error[0])
 		printf("policy: the last reload was refused: %s\n", s->policy_error);
 	if (s->refused_why[0])

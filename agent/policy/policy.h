@@ -168,6 +168,8 @@ const struct scanner *ruleset_scanner(const struct ruleset *r);
 const struct rule *ruleset_rule(const struct ruleset *r, uint32_t needle);
 uint32_t ruleset_keyword(const struct ruleset *r, uint32_t needle); /* index within its rule, from 0 */
 size_t ruleset_patterns(const struct ruleset *r);
+/* Of these: machine code (recognisers_compiled). */
+size_t ruleset_patterns_compiled(const struct ruleset *r);
 
 /* A model that rules use. */
 struct ruleset_model {

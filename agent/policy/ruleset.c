@@ -475,6 +475,11 @@ size_t ruleset_patterns(const struct ruleset *r)
 	return r->recognisers ? recognisers_count(r->recognisers) : 0;
 }
 
+size_t ruleset_patterns_compiled(const struct ruleset *r)
+{
+	return r->recognisers ? recognisers_compiled(r->recognisers) : 0;
+}
+
 size_t ruleset_models(const struct ruleset *r)
 {
 	return r->model_count;

@@ -6,22 +6,13 @@
  * do not wait for each other. A window is a sum of such additions; one of the last symbols keeps them in a ring, so
  * that what leaves the window is subtracted exactly.
  */
-#include "scan/classifier.h"
+#include "scan/ahead.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/own.h"
-
-#define likely(x)     __builtin_expect(!!(x), 1)
-#define unlikely(x)   __builtin_expect(!!(x), 0)
-#define always_inline inline __attribute__((always_inline))
-#ifdef __clang__
-#define UNROLLED
-#else
-#define UNROLLED _Pragma("GCC unroll 5") /* over n-grams, the number of which is most often known here */
-#endif
 
 /* Odd, of random digits. Part of the model format: other numbers, other buckets. */
 const uint64_t gram_factor[CLASSIFIER_NGRAM_MAX] = { 0x9e3779b97f4a7c15u, 0xc2b2ae3d27d4eb4fu, 0xd6e8feb86659fd93u,
@@ -215,7 +206,7 @@ static always_inline uint32_t root_after(const struct classifier *c, uint32_t ro
 }
 
 /* Does some watch change, or may it? What is not sure is looked at exactly. `more`: comes to the sums; may be NULL. */
-static always_inline bool stirs(const struct judged *j, const struct watched *watches, const unsigned count,
+static always_inline bool stirs(uint64_t true_now, const struct watched *watches, const unsigned count,
                                 const int64_t *sum, const int16_t *more, uint64_t n, uint32_t root)
 {
 	for (unsigned i = 0; i < count; i++) {
@@ -223,7 +214,7 @@ static always_inline bool stirs(const struct judged *j, const struct watched *wa
 		int64_t got = (sum[w->asked.risk] + (more ? more[w->asked.risk] : 0)) * 65536;
 		int64_t wanted = w->per_root * root;
 
-		if (j->true_now >> i & 1 ? got < wanted + root : n >= w->asked.least && got >= wanted)
+		if (true_now >> i & 1 ? got < wanted + root : n >= w->asked.least && got >= wanted)
 			return true;
 	}
 	return false;
@@ -266,7 +257,7 @@ static always_inline void add(struct judged *j, uint32_t symbol, const unsigned 
 		j->in_window++;
 	if (j->watch_count) {
 		j->root = root_after(j->model, j->root, j->in_window);
-		if (unlikely(stirs(j, watches_of(j), j->watch_count, j->sum, NULL, j->in_window, j->root)))
+		if (unlikely(stirs(j->true_now, watches_of(j), j->watch_count, j->sum, NULL, j->in_window, j->root)))
 			look(j);
 	}
 }
@@ -289,116 +280,6 @@ static always_inline void begin(struct judged *j)
 
 /* ---- ordinary text ---- */
 
-/*
- * Sums of several risks, eight at a time. The weights of a bucket lie side by side, in any place; the eight that are
- * read end where they do, so that nothing behind the file is touched: before the first there is the file's head. The
- * first lanes of the last eight are then of no risk, and are let go.
- */
-#define LANES      8
-#define LANES_MOST ((CLASSIFIER_RISKS_MAX + LANES - 1) / LANES)
-
-typedef int8_t eight_bytes __attribute__((vector_size(LANES)));
-typedef int16_t eight_sums __attribute__((vector_size(2 * LANES)));
-
-static always_inline eight_sums weights_before(const int8_t *end)
-{
-	eight_bytes weights;
-
-	memcpy(&weights, end - LANES, sizeof(weights));
-	return __builtin_convertvector(weights, eight_sums);
-}
-
-/* The lanes of a risk lie in its order, the last risk's at the end. */
-static always_inline int16_t *lanes_of(eight_sums *lanes, const unsigned risks)
-{
-	return (int16_t *)(lanes + LANES_MOST) - risks;
-}
-
-/*
- * Where weights are in memory is as good as random, and a model is larger than the caches near a core. So symbols are
- * read some way ahead of the sums, and what they need is fetched meanwhile.
- */
-#define AHEAD 32 /* symbols */
-
-_Static_assert(AHEAD *CLASSIFIER_NGRAM_MAX *INT8_MAX <= INT16_MAX, "a lane holds the sum of as many");
-
-struct ahead {
-	const uint8_t *p;                        /* read to here */
-	uint32_t past[CLASSIFIER_NGRAM_MAX];     /* symbols before, nearest at 1 */
-	uint32_t length;                         /* of the sentence */
-	uint32_t word, space, full_stop, spoken; /* as in struct walk */
-	bool half; /* the last symbol is a space before a word, whose letter is to be read */
-	bool over; /* the last symbol ended the sentence */
-};
-
-/* Reads up to `most` symbols, of characters that give one and of single white space. Stops in front of any other, of
- * one that is cut or would end a sentence by its length, and behind one that ends it by itself. row[symbol][n-gram]:
- * its weights. Returns the symbols. */
-static always_inline unsigned read_ahead(struct ahead *of, const uint8_t *end, const struct classifier *model,
-                                         const int8_t **row, unsigned most, const unsigned risks, const unsigned ngrams)
-{
-	const int8_t *weights = model->weights;
-	unsigned bits = model->shape.bits, count = 0;
-	struct ahead a = *of;
-
-	while (a.p < end && count < most && a.length + 1 < CLASSIFIER_SENTENCE_MAX && !a.over) {
-		uint32_t cp = *a.p, e, c;
-		enum symbol_class class;
-		size_t took = 1;
-		uint64_t hash;
-
-		if (cp >= 0x80) {
-			took = utf8_decode(a.p, (size_t)(end - a.p), &cp);
-			if (unlikely(!took))
-				break;
-		}
-		e = fold_blocks[fold_index[cp >> FOLD_SHIFT]][cp & (FOLD_BLOCK - 1)];
-		if (unlikely(FOLD_KIND(e) >= FOLD_MULTI))
-			break;
-		c = FOLD_KIND(e) == FOLD_SELF ? cp : FOLD_VALUE(e);
-		class = symbol_class(c);
-		if (unlikely(class != CLASS_PLAIN)) {
-			if (class == CLASS_SPACE && !(a.full_stop && a.spoken)) {
-				a.space = true;
-				a.p += took;
-				continue;
-			}
-			a.over = class == CLASS_MARK && a.spoken;
-			if (class != CLASS_STOP && !a.over)
-				break;
-		}
-		a.half = false;
-		if (unlikely(a.space)) {
-			a.space = false;
-			if (a.word & e & FOLD_WORD) {
-				a.half = true;
-				c = ' ';
-				took = 0;
-			}
-		}
-		a.p += took;
-		a.word = e & FOLD_WORD;
-		a.full_stop = class == CLASS_STOP;
-		a.spoken |= class == CLASS_PLAIN;
-		a.length++;
-		count++;
-		hash = 0;
-		UNROLLED
-		for (unsigned n = 0; n < ngrams; n++) {
-			uint32_t before = a.past[n];
-
-			hash = gram_hash(hash, n, c);
-			a.past[n] = c;
-			c = before;
-			row[n] = weights + (size_t)gram_bucket(hash, n, bits) * risks;
-			__builtin_prefetch(row[n]);
-		}
-		row += ngrams;
-	}
-	*of = a;
-	return count;
-}
-
 /* Goes back to where only `count` symbols were read ahead. */
 static __attribute__((noinline)) void read_less(struct ahead *a, const uint8_t *end, const struct classifier *model,
                                                 unsigned count)
@@ -415,7 +296,9 @@ static always_inline const uint8_t *quick(struct judged *j, const uint8_t *p, co
                                           const unsigned watch_count, const bool ringed)
 {
 	const struct classifier *model = j->model;
-	const struct watched *watches = watches_of(j);
+	const struct watched first = watch_count ? watches_of(j)[0] : (struct watched){};
+	const struct watched *watches = watch_count == 1 ? &first : watches_of(j);
+	uint64_t true_now = j->true_now;
 	int16_t *ring = ring_of(j);
 	struct ahead a = { .p = p,
 		           .length = j->walk.sentence,
@@ -471,7 +354,7 @@ static always_inline const uint8_t *quick(struct judged *j, const uint8_t *p, co
 			window += !ringed || window < j->last;
 			if (watch_count) {
 				root = root_after(model, root, window);
-				stirred = unlikely(stirs(j, watches, watch_count, sums, lane, window, root));
+				stirred = unlikely(stirs(true_now, watches, watch_count, sums, lane, window, root));
 			}
 		}
 		for (unsigned r = 0; r < risks && eights; r++)
@@ -595,57 +478,4 @@ unsigned judged_sentence(const struct judged *j)
 unsigned judged_window(const struct judged *j)
 {
 	return j->in_window > UINT32_MAX ? UINT32_MAX : (unsigned)j->in_window;
-}
-
-/* ---- n-grams for training and explaining ---- */
-
-struct grams {
-	struct classifier_shape shape;
-	uint32_t history[CLASSIFIER_NGRAM_MAX]; /* nearest first, the symbol itself at 0 */
-	void (*visit)(void *to, const struct classifier_gram *gram);
-	void *to;
-};
-
-static void visit_symbol(struct grams *g, uint32_t symbol)
-{
-	uint64_t hash = 0;
-
-	memmove(g->history + 1, g->history, sizeof(g->history) - sizeof(g->history[0]));
-	g->history[0] = symbol;
-	for (unsigned n = 0; n < g->shape.ngram_max; n++) {
-		struct classifier_gram gram = { .n = n + 1 };
-
-		hash = gram_hash(hash, n, g->history[n]);
-		gram.bucket = gram_bucket(hash, n, g->shape.bits);
-		for (unsigned i = 0; i <= n; i++)
-			gram.symbols[i] = g->history[n - i];
-		g->visit(g->to, &gram);
-	}
-}
-
-uint64_t classifier_grams(struct classifier_shape shape, struct slice text,
-                          void (*visit)(void *to, const struct classifier_gram *gram), void *to)
-{
-	struct grams g = { .shape = shape, .visit = visit, .to = to };
-	uint32_t symbols[WALK_SYMBOLS], count, cp;
-	struct walk w = { 0 };
-	uint64_t total = 0;
-	size_t at = 0;
-	bool over = true, more = true;
-
-	while (more) {
-		more = walk_decode(&w, text, &at, &cp);
-		if (!more)
-			break; /* a cut character is U+FFFD, and that is nothing */
-		if (over) {
-			walk_sentence(&w);
-			for (size_t i = 0; i < ARRAY_LEN(g.history); i++)
-				g.history[i] = CLASSIFIER_START;
-		}
-		over = walk_char(&w, cp, symbols, &count);
-		for (uint32_t i = 0; i < count; i++)
-			visit_symbol(&g, symbols[i]);
-		total += count;
-	}
-	return total;
 }

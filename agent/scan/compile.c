@@ -6,9 +6,11 @@
 #include <malloc.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/own.h"
+#include "scan/jamo.h"
 #include "scan/scanner.h"
 
 #define SYMBOLS_MAX UINT16_MAX
@@ -62,13 +64,14 @@ static void compile_free(struct compile *c)
 	free(c->letter);
 }
 
-/* Room for two more words. */
+#define FORMS_MAX (2 + JAMO_FORM_COUNT) /* of a needle, itself and its look among them */
+
 static int reserve_words(struct compile *c)
 {
 	size_t room = c->word_room ? 2 * c->word_room : 64;
 	struct word *words;
 
-	if (c->word_room - c->word_count >= 2)
+	if (c->word_room - c->word_count >= FORMS_MAX)
 		return 0;
 	words = realloc(c->words, room * sizeof(*words));
 	if (!words)
@@ -92,11 +95,12 @@ static void add_word(struct compile *c, size_t start, const struct needle *n, co
 	c->gapped += n->gap > 0;
 }
 
-/* The needle just added, with its letters as those they look like: what one who mixes scripts comes to in the second
- * reading. A needle all of whose letters look like others would be a word of theirs; it has no such form. */
-static int add_look(struct compile *c, size_t start, const struct needle *n, const struct scan_look *look)
+/* The needle at start..end, just added, with its letters as those they look like: what one who mixes scripts comes to
+ * in the second reading. A needle all of whose letters look like others would be a word of theirs; it has no such form.
+ */
+static int add_look(struct compile *c, size_t start, size_t end, const struct needle *n, const struct scan_look *look)
 {
-	size_t end = c->pool.len, changed = 0, kept = 0;
+	size_t to = c->pool.len, changed = 0, kept = 0;
 	int error;
 
 	for (size_t i = start; i < end; i++) {
@@ -116,8 +120,39 @@ static int add_look(struct compile *c, size_t start, const struct needle *n, con
 
 		c->pool.at[c->pool.len++] = looks ? looks : cp;
 	}
-	add_word(c, end, n, look);
+	add_word(c, to, n, look);
 	return 0;
+}
+
+static bool is_added(const struct compile *c, size_t first, size_t start)
+{
+	size_t len = c->pool.len - start;
+
+	for (size_t i = first; i < c->word_count; i++)
+		if (c->words[i].len == len &&
+		    !memcmp(c->pool.at + c->words[i].start, c->pool.at + start, len * sizeof(*c->pool.at)))
+			return true;
+	return false;
+}
+
+/* The needle just added, with its Hangul spelled in the other ways. What is too long for a needle then is left out. */
+static int add_jamo(struct compile *c, size_t start, size_t end, const struct needle *n, const struct scan_look *look)
+{
+	size_t first = c->word_count - 1;
+	int error = fold_pool_reserve(&c->pool, JAMO_FORM_COUNT * JAMO_PARTS_MAX * (end - start));
+
+	for (int form = 0; !error && form < JAMO_FORM_COUNT; form++) {
+		size_t at = c->pool.len;
+
+		c->pool.len += jamo_spell((enum jamo_form)form, c->pool.at + start, end - start, c->pool.at + at);
+		if (c->pool.len == at)
+			break;
+		if (c->pool.len - at > SCAN_NEEDLE_MAX || is_added(c, first, at))
+			c->pool.len = at;
+		else
+			add_word(c, at, n, look);
+	}
+	return error;
 }
 
 static int fold_all(struct compile *c, const struct needle *needles, size_t count, enum scan_fault *fault,
@@ -125,7 +160,7 @@ static int fold_all(struct compile *c, const struct needle *needles, size_t coun
 {
 	for (size_t i = 0; i < count; i++) {
 		struct scan_look look = { 0 };
-		size_t start = c->pool.len;
+		size_t start = c->pool.len, end;
 		enum scan_fault f;
 		int error = reserve_words(c);
 
@@ -141,9 +176,12 @@ static int fold_all(struct compile *c, const struct needle *needles, size_t coun
 			*which = i;
 			return -EINVAL;
 		}
+		end = c->pool.len;
 		add_word(c, start, &needles[i], &look);
 		if (!needles[i].gap)
-			error = add_look(c, start, &needles[i], &look);
+			error = add_jamo(c, start, end, &needles[i], &look);
+		if (!error && !needles[i].gap)
+			error = add_look(c, start, end, &needles[i], &look);
 		if (error)
 			return error;
 		if (look.symbols > c->longest)

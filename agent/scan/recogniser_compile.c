@@ -265,3 +265,16 @@ size_t recognisers_count(const struct recognisers *s)
 {
 	return s->count;
 }
+
+size_t recognisers_compiled(const struct recognisers *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->count; i++) {
+		size_t size = 0;
+
+		pcre2_pattern_info(s->at[i].code, PCRE2_INFO_JITSIZE, &size);
+		n += size > 0;
+	}
+	return n;
+}

@@ -11,6 +11,9 @@
  *
  * Word edges (design, section 6) are symbols of no width between a letter or digit of a script that separates words and
  * anything else, in needles and text alike: "must not touch" costs no look-behind and its wait is part of the hold.
+ * Hangul syllables are one symbol each; a needle without a gap is looked for as its syllables, as their parts (NFD) and
+ * as letters, each throughout. In parts and letters an open syllable begins a closed one, so there it is found in it.
+ *
  * What shows as nothing and may part words for a reader (a zero-width space, a control, U+FFFD; not an accent, a soft
  * hyphen or a joiner) is in the middle of a word both nothing and an edge: needles go on over it, end at it and begin
  * behind it.
@@ -201,6 +204,9 @@ int recognisers_compile(struct recognisers **out, const struct pattern *patterns
                         struct pattern_fault *fault);
 void recognisers_free(struct recognisers **at);
 size_t recognisers_count(const struct recognisers *s);
+/* Those that became machine code. Where the system forbids memory that is written and run, none do: PCRE2 interprets
+ * them, with the same result. */
+size_t recognisers_compiled(const struct recognisers *s);
 
 /* The last bytes of one text under way, and its patterns. Positions are bytes of the text; they go on when it ends. */
 struct trail;

@@ -14,8 +14,10 @@ size_t utf8_decode_any(const uint8_t *p, size_t avail, uint32_t *cp);
 /* The same; three-byte characters, which most text outside ASCII is made of, inline. */
 static inline size_t utf8_decode(const uint8_t *p, size_t avail, uint32_t *cp)
 {
-	if (avail >= 3 && (p[0] & 0xf0) == 0xe0 && (p[1] & 0xc0) == 0x80 && (p[2] & 0xc0) == 0x80) {
-		uint32_t c = (uint32_t)(p[0] & 0xf) << 12 | (uint32_t)(p[1] & 0x3f) << 6 | (p[2] & 0x3f);
+	uint32_t three = avail >= 3 ? (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0] : 0;
+
+	if ((three & 0xc0c0f0) == 0x8080e0) {
+		uint32_t c = (three & 0xf) << 12 | (three >> 2 & 0xfc0) | (three >> 16 & 0x3f);
 
 		if (c >= 0x800 && c - 0xd800 >= 0x800) {
 			*cp = c;

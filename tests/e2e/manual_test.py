@@ -137,8 +137,11 @@ run('make', '-s', 'install', 'DESTDIR=' + root, cwd=TOP, timeout=300)
 there = {os.path.relpath(os.path.join(p, f), root) for p, _, fs in os.walk(root) for f in fs}
 wanted = {'usr/sbin/sluiced', 'usr/bin/sluicectl', 'lib/systemd/system/sluice.service', 'usr/lib/sysusers.d/sluice.conf',
           'usr/lib/tmpfiles.d/sluice.conf', 'etc/sluice/sluice.yaml', 'usr/share/man/man8/sluiced.8',
-          'usr/share/man/man1/sluicectl.1', 'usr/share/man/man5/sluice.yaml.5', 'usr/share/man/man5/sluice-policy.5'}
+          'usr/share/man/man1/sluicectl.1', 'usr/share/man/man5/sluice.yaml.5', 'usr/share/man/man5/sluice-policy.5',
+          'usr/share/doc/sluice/README.md', 'usr/share/doc/sluice/docs/runbook.md', 'usr/share/sluice/systemd/containers.conf'}
 ok('make install puts everything in its place', wanted <= there, wanted - there)
+ok('and drop-ins are examples: none is in force', not [name for name in there if name.startswith(('lib/systemd', 'etc/systemd')) and
+                                                      name.endswith('.conf')], there)
 for name in ('etc/sluice/sluice.yaml', 'etc/sluice/policy.d/mine.yaml'):
     with open(os.path.join(root, name), 'w') as file:
         file.write('mine\n')

@@ -16,6 +16,12 @@ with open(os.path.join(TOP, 'docs', 'runbook.md')) as file:
 alerts = re.findall(r'- alert: (\w+)', rules)
 ok('each alert has a section in the runbook, and each section an alert', alerts == sections, (alerts, sections))
 
+with open(os.path.join(TOP, 'agent', 'alert', 'judge.c')) as file:
+    pushed = set(re.findall(r'"(Sluice\w+)"', file.read()))
+with open(os.path.join(TOP, 'docs', 'operating.md')) as file:
+    told = set(re.findall(r'`(Sluice\w+)`', file.read()))
+ok('what sluiced pushes itself has the names of the shipped alerts, and is in docs/operating.md', pushed and pushed <= set(alerts) and
+   pushed == told, (pushed - set(alerts), pushed ^ told))
 with open(os.path.join(TOP, 'tests', 'fixtures', 'prometheus', 'rules_test.yaml')) as file:
     fired = set(re.findall(r'alertname: (\w+)\n\s+exp_alerts:\n?\s*(?!\[\])\S', file.read()))
 ok('promtool is asked to see each of them fire', fired == set(alerts), fired ^ set(alerts))

@@ -35,6 +35,9 @@ MISTAKES = {
     'no keywords': GOOD.replace('    keywords: ["friendly animal"]\n', ''),
     'empty keyword': GOOD.replace('friendly animal', ''),
     'rules not a list': GOOD.split('rules:')[0] + 'rules: 7\n',
+    'a pack of 100 MB': GOOD + '#' * (100 << 20),
+    'binary': GOOD.replace('friendly', 'fr\0endly'),
+    'a cycle': GOOD.replace('[FORBIDDEN-PHRASE-ALPHA]', '&a [*a]'),
     'missing list': GOOD.replace('keywords: ["friendly animal"]', 'keywords_file: nowhere.txt'),
 }
 isolate(240)

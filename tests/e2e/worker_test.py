@@ -14,6 +14,7 @@ from gate import ALPHA, TOP, Ground, alive, chat, finish, isolate, leaks, ok, re
 
 isolate(240)
 RELEASE = os.path.join(TOP, 'build', 'release', 'sluiced')
+SHIPPED = os.path.join(TOP, 'packaging', 'policy.d')
 
 
 def fields(pid):
@@ -28,6 +29,33 @@ def add_user():
         file.write(''.join(lines) + 'sluice:x:60321:60321::/nonexistent:/usr/sbin/nologin\n')
     os.chmod(file.name, 0o644)
     subprocess.run(['mount', '--bind', file.name, '/etc/passwd'], check=True)
+
+
+def without_written_code():
+    """A sluiced under the filter that systemd sets for MemoryDenyWriteExecute=."""
+    path = '/run/sluiced-interpreted'
+    with open(path, 'w') as file:
+        file.write('''#!/usr/bin/python3
+import ctypes, os, sys
+class Compare(ctypes.Structure):
+    _fields_ = [('arg', ctypes.c_uint), ('op', ctypes.c_int), ('a', ctypes.c_uint64), ('b', ctypes.c_uint64)]
+lib = ctypes.CDLL('libseccomp.so.2')
+lib.seccomp_init.restype = ctypes.c_void_p
+lib.seccomp_init.argtypes = [ctypes.c_uint32]
+lib.seccomp_load.argtypes = [ctypes.c_void_p]
+lib.seccomp_rule_add_array.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p]
+ALLOW, EPERM, MASKED_EQ, WRITE, EXEC = 0x7fff0000, 0x00050001, 7, 2, 4
+f = lib.seccomp_init(ALLOW)
+for name, bits in ((b'mmap', WRITE | EXEC), (b'mprotect', EXEC), (b'pkey_mprotect', EXEC)):
+    call = lib.seccomp_syscall_resolve_name(name)
+    if lib.seccomp_rule_add_array(f, EPERM, call, 1, ctypes.byref(Compare(2, MASKED_EQ, bits, bits))):
+        raise SystemExit('no rule')
+if lib.seccomp_load(f):
+    raise SystemExit('no filter')
+os.execv(%r, [%r, *sys.argv[1:]])
+''' % (RELEASE, RELEASE))
+    os.chmod(path, 0o755)
+    return path
 
 
 def powerless(gate, uid):
@@ -56,11 +84,20 @@ def keeper_reads_nothing(gate):
 
 with Ground('chat') as ground:
     os.chmod(ground.dir, 0o755)
-    with ground.gate(program=RELEASE) as gate:
+    with ground.gate(program=RELEASE, policy=SHIPPED) as gate:
         ok('guarded: GOOD passes', chat(ground, 'say GOOD').complete, gate.log())
         powerless(gate, 0)
+        policy, said = gate.status()['policy'], gate.ctl('status').stdout.decode()
+        ok('status says that patterns are compiled', policy['patterns'] == policy['patterns_compiled'] > 9 and
+           'patterns: %d of %d compiled' % (policy['patterns'], policy['patterns']) in said, said)
         said = gate.ctl('status').stdout.decode()
         ok('status says that there is no user', "there is no user 'sluice'" in said, said)
+        gate.stop()
+    with ground.gate(program=without_written_code(), policy=SHIPPED) as gate:
+        policy, said = gate.status()['policy'], gate.ctl('status').stdout.decode()
+        ok('no memory may be written and run: status says that patterns are interpreted', policy['patterns'] > 9 and
+           not policy['patterns_compiled'] and 'patterns: %d, interpreted' % policy['patterns'] in said, said)
+        ok('and the guard guards', chat(ground, 'say GOOD').complete, gate.log())
         gate.stop()
     add_user()
     for folder in (ground.dir, os.path.dirname(ground.dir)):

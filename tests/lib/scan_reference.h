@@ -257,20 +257,72 @@ static inline void reference_look(struct reference_symbols *to, const struct ref
 		to->len = 0;
 }
 
+#define REFERENCE_FORMS 5 /* of a needle: itself, its look, its Hangul in syllables, in parts, in letters */
+
+/* The needle's Hangul in another way; len 0 if that is no other. */
+static inline void reference_hangul(struct reference_symbols *forms, int form)
+{
+	/* What the letters of trailing consonants decompose to (UnicodeData.txt, U+3131 to U+314E); 0xff: themselves.
+	 */
+	static const uint8_t leading[28] = { 0xff, 0,    1,    0xff, 2,    0xff, 0xff, 3, 5,    0xff,
+		                             0xff, 0xff, 0xff, 0xff, 0xff, 0x1a, 6,    7, 0x21, 9,
+		                             10,   11,   12,   14,   15,   16,   17,   18 };
+	const struct reference_symbols *s = &forms[0];
+	struct reference_symbols *to = &forms[form];
+	bool same;
+
+	to->len = 0;
+	to->real[0] = 0;
+	for (size_t i = 0; i < s->len; i++) {
+		uint32_t c = s->at[i], parts[3] = { c };
+		size_t n = 1;
+
+		if (form > 2 && c >= 0xac00 && c <= 0xd7a3) {
+			parts[0] = 0x1100 + (c - 0xac00) / 588;
+			parts[1] = 0x1161 + (c - 0xac00) % 588 / 28;
+			parts[2] = 0x11a7 + (c - 0xac00) % 28;
+			n = parts[2] == 0x11a7 ? 2 : 3;
+		}
+		if (form == 4 && parts[n - 1] > 0x11a7 && parts[n - 1] < 0x11c3 &&
+		    leading[parts[n - 1] - 0x11a7] != 0xff)
+			parts[n - 1] = 0x1100 + leading[parts[n - 1] - 0x11a7];
+		if (form == 2 && c >= 0x1100 && c < 0x1113 && i + 1 < s->len && s->at[i + 1] >= 0x1161 &&
+		    s->at[i + 1] < 0x1176)
+			parts[0] = 0xac00 + (c - 0x1100) * 588 + (s->at[++i] - 0x1161) * 28;
+		if (form == 2 && parts[0] >= 0xac00 && parts[0] <= 0xd7a3 && (parts[0] - 0xac00) % 28 == 0 &&
+		    i + 1 < s->len && s->at[i + 1] > 0x11a7 && s->at[i + 1] < 0x11c3)
+			parts[0] += s->at[++i] - 0x11a7;
+		for (size_t k = 0; k < n; k++) {
+			to->at[to->len] = parts[k];
+			to->word[to->len] = s->word[i];
+			to->noise[to->len] = s->noise[i];
+			to->real[to->len + 1] = to->real[to->len] + (parts[k] != REFERENCE_EDGE);
+			to->len++;
+		}
+	}
+	for (int k = 0; k < form; k++) {
+		same = k != 1 && to->len == forms[k].len && !memcmp(to->at, forms[k].at, to->len * sizeof(to->at[0]));
+		if (same || to->len > SCAN_NEEDLE_MAX)
+			to->len = 0;
+	}
+}
+
 struct reference_forms {
-	struct reference_symbols at[2 * REFERENCE_NEEDLES];  /* those of needle k at 2k and 2k + 1 */
+	struct reference_symbols at[REFERENCE_FORMS * REFERENCE_NEEDLES];
 	struct reference_symbols letters[REFERENCE_NEEDLES]; /* of those with a gap */
 };
 
 static inline void reference_forms(struct reference_forms *f, const struct reference_case *c)
 {
 	for (size_t k = 0; k < c->count; k++) {
-		struct reference_symbols *s = &f->at[2 * k], *g = &f->letters[k];
+		struct reference_symbols *s = &f->at[REFERENCE_FORMS * k], *g = &f->letters[k];
 
 		reference_needle(s, &c->needles[k]);
 		g->len = 0;
 		if (!c->needles[k].gap) {
-			reference_look(&f->at[2 * k + 1], s);
+			reference_look(s + 1, s);
+			for (int form = 2; form < REFERENCE_FORMS; form++)
+				reference_hangul(s, form);
 			continue;
 		}
 		reference_fold(s, c->needles[k].text, false, true);
@@ -279,7 +331,8 @@ static inline void reference_forms(struct reference_forms *f, const struct refer
 				g->at[g->len] = s->at[i];
 				g->word[g->len++] = s->word[i];
 			}
-		s->len = f->at[2 * k + 1].len = 0;
+		for (int form = 0; form < REFERENCE_FORMS; form++)
+			s[form].len = 0;
 	}
 }
 
@@ -289,7 +342,7 @@ static inline void reference_settle(struct reference_symbols *text, const struct
 	for (size_t i = 0; i < text->len; i++) {
 		bool used = false;
 
-		for (size_t k = 0; k < 2 * count && !used; k++)
+		for (size_t k = 0; k < REFERENCE_FORMS * count && !used; k++)
 			for (size_t n = 0; n < f->at[k].len && !used; n++)
 				used = f->at[k].at[n] == text->looks[i];
 		for (size_t k = 0; k < count && !used; k++)
@@ -359,14 +412,15 @@ static inline bool reference_follow(const struct reference_case *c, const struct
 
 	for (size_t i = start; i < end; i++)
 		own |= s->at[i] == s->looks[i] && reference_own(s->at[i]);
-	for (size_t k = 0; k < 2 * c->count; k++) {
+	for (size_t k = 0; k < REFERENCE_FORMS * c->count; k++) {
 		bool all, more;
 
 		if (!reference_begins(s, &f->at[k], start, end, looks, edge, &all, &more))
 			continue;
 		goes_on |= more;
 		if (all && hits && (!looks || own))
-			hits[(*n)++] = (struct scan_hit){ c->needles[k / 2].id, s->real[start], s->real[end] };
+			hits[(*n)++] =
+				(struct scan_hit){ c->needles[k / REFERENCE_FORMS].id, s->real[start], s->real[end] };
 	}
 	return goes_on;
 }
@@ -455,14 +509,14 @@ static inline size_t reference_hits(const struct reference_case *c, struct scan_
 
 		for (int twin = 0; twin < 2; twin++)
 			for (size_t len = end; len > 0; len--)
-				for (size_t k = 0; k < 2 * c->count; k++) {
+				for (size_t k = 0; k < REFERENCE_FORMS * c->count; k++) {
 					bool mixed = true;
 
 					if (f.at[k].len != len)
 						continue;
 					if (twin ? reference_twin(&text, end, f.at[k].at, len, false, &mixed) && mixed
 					         : reference_ends(&text, text.at, end, f.at[k].at, len, false, &start))
-						hits[n++] = (struct scan_hit){ c->needles[k / 2].id,
+						hits[n++] = (struct scan_hit){ c->needles[k / REFERENCE_FORMS].id,
 							                       text.real[end] - f.at[k].real[len],
 							                       text.real[end] };
 				}
@@ -492,7 +546,7 @@ static inline size_t reference_hold(const struct reference_case *c, size_t at)
 	reference_fold(&text, slice_of(c->text.at, at), true, false);
 	reference_forms(&f, c);
 	reference_settle(&text, &f, c->count);
-	for (size_t k = 0; k < 2 * c->count; k++)
+	for (size_t k = 0; k < REFERENCE_FORMS * c->count; k++)
 		for (size_t len = 1; len < f.at[k].len; len++)
 			if (f.at[k].real[len] > best &&
 			    (reference_ends(&text, text.at, text.len, f.at[k].at, len, true, &start) ||
@@ -544,11 +598,13 @@ static inline struct slice reference_text(uint8_t *to, uint64_t *seed, uint32_t 
 		                            "\n",       "ff",       "氣",       "气",   "\1",
 		                            "б",        "А",        "口",       "ロ",   "b",
 		                            "\xc2\xad", "\xcc\x81", "\xe6\xb2", "\xff", "\xf0\x90" };
+	static const char *const hangul[] = { "각", "가", "ㄱ", "ㅏ", "\u11a8", "a" };
 	size_t len = 0, letters = broken ? 30 : 27;
+	bool korean = !reference_rnd(seed, 4);
 
 	letters = reference_rnd(seed, 3) ? 4 + reference_rnd(seed, 3) : letters;
 	for (uint32_t i = 0; i < pieces; i++) {
-		const char *p = part[reference_rnd(seed, (uint32_t)letters)];
+		const char *p = korean ? hangul[reference_rnd(seed, 6)] : part[reference_rnd(seed, (uint32_t)letters)];
 
 		memcpy(to + len, p, strlen(p));
 		len += strlen(p);

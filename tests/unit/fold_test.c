@@ -100,6 +100,25 @@ TEST(fold, one_to_one)
 	}
 }
 
+/* Several traditional characters have one simplified: each must come to it, or a needle would miss the text. */
+TEST(fold, many_to_one)
+{
+	static const uint32_t all[][4] = {
+		{ 0x53d1, 0x767c, 0x9aee },         /* fa */
+		{ 0x5e72, 0x4e7e, 0x5e79, 0x69a6 }, /* gan */
+		{ 0x91cc, 0x88e1, 0x88cf },         /* li */
+		{ 0x540e, 0x5f8c },                 /* hou */
+		{ 0x53f0, 0x81fa, 0x6aaf, 0x98b1 }, /* tai */
+		{ 0x949f, 0x9418, 0x937e },         /* zhong */
+		{ 0x5386, 0x6b77, 0x66c6 },         /* li */
+		{ 0x5f53, 0x7576, 0x5679 },         /* dang */
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		for (size_t k = 1; k < 4 && all[i][k]; k++)
+			cr_expect_eq(fold(all[i][k]).at[0], fold(all[i][0]).at[0], "U+%04X", all[i][k]);
+}
+
 TEST(fold, marks_that_carry_meaning_stay)
 {
 	static const uint32_t kept[] = { 0xe34, 0x93f, 0x64e, 0x5b7, 0x3099 };

@@ -264,6 +264,27 @@ TEST(policy, mistakes_of_lists)
 	             "a.yaml:12:3: rule 'j': no keywords\n");
 }
 
+/* Of a folder with one good pack nothing is loaded for the sake of one that is no pack. */
+TEST(policy, files_that_are_no_packs)
+{
+	owned(folder_remove) struct folder f = folder_make();
+	owned(policy_report_free) struct policy_report report = { 0 };
+	struct ruleset *r = NULL;
+	char path[256];
+
+	folder_text(&f, "a.yaml", RULE("    keywords: [abc]\n"));
+	folder_add(&f, "c.yaml", "pack: p\nrules: \0\n", 18);
+	folder_text(&f, "d.yaml", "pack: p\nrules: &r [*r]\n");
+	load_bad(&f, "c.yaml:2:8: not YAML: control characters are not allowed\n"
+	             "d.yaml:2:8: anchors are not supported\n");
+	folder_text(&f, "b.yaml", "");
+	snprintf(path, sizeof(path), "%s/b.yaml", f.path);
+	cr_assert_eq(truncate(path, 100 << 20), 0);
+	cr_expect_eq(ruleset_load(&r, f.path, &report), -EFBIG);
+	cr_expect_null(r);
+	cr_expect_eq(strncmp(report.text, "b.yaml:1:1: too large\n", 22), 0, "%s", report.text);
+}
+
 TEST(policy, all_files_and_doubles)
 {
 	owned(folder_remove) struct folder f = folder_make();

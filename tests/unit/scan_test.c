@@ -301,6 +301,25 @@ TEST(scan, disguises)
 	cr_expect_eq(count_hits("한국", true, "대한국민"), 1);
 }
 
+/* A keyword in syllables meets text in their parts (NFD) and in letters, and the other way round. */
+TEST(scan, hangul)
+{
+	static const char syllables[] = "대한민국", letters[] = "ㄷㅐㅎㅏㄴㅁㅣㄴㄱㅜㄱ",
+			  parts[] = "\u1103\u1162\u1112\u1161\u11ab\u1106\u1175\u11ab\u1100\u116e\u11a8";
+
+	cr_expect_eq(count_hits(syllables, true, parts), 1);
+	cr_expect_eq(count_hits(syllables, true, letters), 1);
+	cr_expect_eq(count_hits(parts, true, syllables), 1);
+	cr_expect_eq(count_hits(parts, true, parts), 1);
+	cr_expect_eq(count_hits("각", true, "\uffa1\uffc2\uffa1"), 1); /* half width */
+	cr_expect_eq(count_hits("값", true, "ㄱㅏㅄ"), 1);
+	cr_expect_eq(count_hits("값이", true, "x\u1100\u1161\u11b9\u110b\u1175"), 1);
+	cr_expect_eq(count_hits("x한", true, "x\u1112\u1161\u11ab"), 1);
+	/* Text in syllables is not taken apart. */
+	cr_expect_eq(count_hits("가", true, "각"), 0);
+	cr_expect_eq(count_hits("ㄱㅏ", true, "각"), 0);
+}
+
 static size_t count_gapped(const char *keyword, bool edges, uint8_t gap, const char *text)
 {
 	struct needle n = { slice_str(keyword), 0, edges, edges, gap };

@@ -34,6 +34,7 @@ BENCH = os.path.join(TOP, 'build', 'release', 'bench')
 BUSY, SLOW, KEPT, SILENT = 500, 6400, 2000, 1600
 PAUSE = max(1.0, min(5.0, SECONDS / 120))  # of slow streams, between two events
 WARM, STEADY = 0.15, 0.4                   # parts of the time; the rest is rough
+LONGEST = 24                               # pauses that a slow stream has at most
 MEGABYTE = 1 << 20
 LINGER = 16 * 60                           # ids of dead cgroups stay for 15 minutes, so that their orphans stay fenced
 isolate(int(SECONDS) + 900)
@@ -370,13 +371,14 @@ with Server() as ground:
         watch.start()
         ok('the crowd is there', wait_for(lambda: load.seen.get('open', 0) >= 0.99 * load.target, 60), load.seen)
         # a stream keeps the policy that it began with: as many are there at the begin of the quiet part as at its end
-        for _ in range(2):
-            time.sleep(WARM * SECONDS / 2)
+        gap = STEADY * SECONDS / 4
+        for _ in range(max(1, round(max(WARM * SECONDS, LONGEST * PAUSE) / gap))):
+            time.sleep(gap)
             acts.act('policy')
         steady_from = now()
         for _ in range(4):
             acts.act('policy')
-            time.sleep(STEADY * SECONDS / 4)
+            time.sleep(gap)
         steady_to = now()
         pause, k = max(3.0, SECONDS * (1 - WARM - STEADY) / 32), 0
         while now() < steady_to + SECONDS * (1 - WARM - STEADY) or k < len(ROUGH):

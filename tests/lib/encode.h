@@ -173,15 +173,20 @@ static inline size_t decode_prefix(enum coding coding, bool bare, struct slice i
 		BrotliDecoderDestroyInstance(br);
 	} else if (coding == CODING_ZSTD) {
 		ZSTD_DStream *zstd = ZSTD_createDStream();
-		ZSTD_inBuffer from = { in.at, in.len, 0 };
+		ZSTD_inBuffer from = { in.at, 0, 0 };
 		ZSTD_outBuffer to = { out, room, 0 };
 		size_t before;
 
-		/* The library may keep text back that is decoded, until it is called once more. */
-		do
-			before = to.pos;
-		while (!ZSTD_isError(ZSTD_decompressStream(zstd, &to, &from)) &&
-		       (from.pos < from.size || to.pos > before));
+		/* Of a frame that is given whole the library compares the size that its head tells; a stream's reader
+		 * gets the text of one that lies, so the last byte comes by itself. The library may keep text back that
+		 * is decoded, until it is called once more. */
+		for (size_t last = in.len > 0; last + 1; last--) {
+			from.size = in.len - last;
+			do
+				before = to.pos;
+			while (!ZSTD_isError(ZSTD_decompressStream(zstd, &to, &from)) &&
+			       (from.pos < from.size || to.pos > before));
+		}
 		len = to.pos;
 		ZSTD_freeDStream(zstd);
 	}

@@ -178,10 +178,10 @@ static inline size_t decode_prefix(enum coding coding, bool bare, struct slice i
 		size_t before;
 
 		/* Of a frame that is given whole the library compares the size that its head tells; a stream's reader
-		 * gets the text of one that lies, so the last byte comes by itself. The library may keep text back that
-		 * is decoded, until it is called once more. */
-		for (size_t last = in.len > 0; last + 1; last--) {
-			from.size = in.len - last;
+		 * gets the text of one that lies, so the bytes come one by one. The library may keep text back that is
+		 * decoded, until it is called once more. */
+		while (from.size < in.len) {
+			from.size++;
 			do
 				before = to.pos;
 			while (!ZSTD_isError(ZSTD_decompressStream(zstd, &to, &from)) &&
